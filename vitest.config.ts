@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+
+const globalSetup = 'test/support/global-setup.ts'
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    // Tests wait for signals and events, not for time: these limits only end what hangs.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
+    projects: [
+      {
+        // Reads the sources only, so `npm run check` can run it without a database.
+        extends: true,
+        test: { name: 'architecture', include: ['test/architecture.test.ts'] },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'tests',
+          include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
+          exclude: ['test/architecture.test.ts'],
+          globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
+        },
+      },
+    ],
+  },
+})
