@@ -1,0 +1,156 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { isTenantId } from './contract/ids.js'
+
+/** Every setting by its environment variable. An empty value is an unset one. */
+type Environment = Record<string, string | undefined>
+
+const port = z.coerce.number().int().min(0).max(65535)
+const positive = z.coerce.number().int().positive()
+const flag = z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1')
+const secret = z.string().min(16, 'needs at least 16 characters')
+const databaseUrl = z
+  .string()
+  .refine(isDatabaseUrl, 'must look like mysql://user:password@host:3306/database')
+  .transform((text) => text.replace(/^mariadb:/, 'mysql:'))
+
+const shared = {
+  /** Folder of job journals, credentials, logs and the private database. */
+  SCAIMIND_DATA_DIR: z
+    .string()
+    .default('.scaimind')
+    .transform((path) => resolve(path)),
+  /** Level of our own log: debug, info, warn, error or silent. */
+  SCAIMIND_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  /** MariaDB server and the API's database (`scaimind_api` where the URL names none). */
+  DATABASE_URL: databaseUrl.optional(),
+  /** Certificates for the channel between API and coordinator. */
+  SCAIMIND_TLS_ENABLED: flag.default(false),
+  /** Trusted root certificates, PEM. */
+  SCAIMIND_TLS_CA_FILE: z.string().optional(),
+  /** This side's certificate, PEM. */
+  SCAIMIND_TLS_CERT_FILE: z.string().optional(),
+  /** This side's private key, PEM. */
+  SCAIMIND_TLS_KEY_FILE: z.string().optional(),
+}
+
+const apiSettings = z.object({
+  ...shared,
+  DATABASE_URL: databaseUrl,
+  /** Address the API listens on. */
+  SCAIMIND_HOST: z.string().default('127.0.0.1'),
+  /** Port of GraphQL, REST and the pages; 0: any free one. */
+  SCAIMIND_PORT: port.default(8080),
+  /** The coordinator's host. */
+  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1'),
+  /** The coordinator's port. */
+  SCAIMIND_GRPC_PORT: port.default(50051),
+  /** Seconds after which a call to the coordinator is given up. */
+  SCAIMIND_GRPC_TIMEOUT_S: z.coerce.number().positive().default(30),
+  /** The secret of this API at the coordinator. */
+  SCAIMIND_API_SECRET: secret,
+  /** Deepest nesting of a GraphQL query. */
+  SCAIMIND_MAX_DEPTH: positive.default(15),
+  /** Complexity of a GraphQL query: a point a field, times page sizes. */
+  SCAIMIND_MAX_COMPLEXITY: positive.default(20_000),
+  /** Aliases in a GraphQL query. */
+  SCAIMIND_MAX_ALIASES: positive.default(50),
+  /** Bytes of a request body. */
+  SCAIMIND_MAX_BODY_BYTES: positive.default(1_048_576),
+  /** Subscriptions on one WebSocket connection. */
+  SCAIMIND_MAX_SUBSCRIPTIONS: positive.default(100),
+})
+
+const coordinatorSettings = z.object({
+  ...shared,
+  /** MariaDB database of the job records; default: the server of DATABASE_URL, database `scaimind_coordinator`. */
+  COORDINATOR_DATABASE_URL: databaseUrl,
+  /** Address the coordinator listens on; one that is not loopback needs TLS. */
+  SCAIMIND_COORDINATOR_HOST: z.string().default('127.0.0.1'),
+  /** Port of gRPC; 0: any free one. */
+  SCAIMIND_COORDINATOR_PORT: port.default(50051),
+  /** The secret of callers that may act for all tenants: the API's own. */
+  SCAIMIND_API_SECRET: secret,
+  /** Secrets of callers for one tenant each: `tenant=secret,tenant=secret`. */
+  SCAIMIND_TENANT_SECRETS: z.string().default('').transform(parseTenantSecrets),
+  /** Folders that tenants may name files under, separated by `:`; `{tenant}` is replaced. */
+  SCAIMIND_DATA_ROOTS: z
+    .string()
+    .optional()
+    .transform((text) =>
+      text
+        ?.split(':')
+        .filter(Boolean)
+        .map((path) => resolve(path)),
+    ),
+  /** Whether jobs may bring their own code: CUSTOM scripts and reward functions. */
+  SCAIMIND_ALLOW_CUSTOM_CODE: flag.default(false),
+  /** Whether jobs may run code from the model. */
+  SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
+  /** CPU slots of this machine for jobs without GPUs; default: its cores less one, at least 1. */
+  SCAIMIND_CPU_SLOTS: positive.optional(),
+  /** Seconds between SIGTERM and SIGKILL of a trainer. */
+  SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
+  /** The interpreter of CUSTOM scripts that end in .py. */
+  SCAIMIND_PYTHON: z.string().default('python3'),
+})
+
+/** Settings of `scaimind api`. */
+export type ApiConfig = z.infer<typeof apiSettings>
+/** Settings of `scaimind coordinator`. */
+export type CoordinatorConfig = z.infer<typeof coordinatorSettings> & { SCAIMIND_DATA_ROOTS: string[] }
+
+/** A start that is refused: one line that names every wrong setting. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+}
+
+/** Reads the API's settings. Throws a ConfigError that names all mistakes at once. */
+export function readApiConfig(env: Environment): ApiConfig {
+  return read(apiSettings, { ...env, DATABASE_URL: databaseUrls(env).api })
+}
+
+/** Reads the coordinator's settings. Throws a ConfigError that names all mistakes at once. */
+export function readCoordinatorConfig(env: Environment): CoordinatorConfig {
+  const config = read(coordinatorSettings, { ...env, COORDINATOR_DATABASE_URL: databaseUrls(env).coordinator })
+  return { ...config, SCAIMIND_DATA_ROOTS: config.SCAIMIND_DATA_ROOTS ?? [resolve(config.SCAIMIND_DATA_DIR, 'tenants/{tenant}/files')] }
+}
+
+/** The databases of both processes: DATABASE_URL names the server and the API's database, the coordinator's stands beside it unless COORDINATOR_DATABASE_URL says otherwise. */
+export function databaseUrls(env: Environment): { api: string | undefined; coordinator: string | undefined } {
+  const { DATABASE_URL, COORDINATOR_DATABASE_URL } = env
+  if (!DATABASE_URL || !isDatabaseUrl(DATABASE_URL)) return { api: DATABASE_URL, coordinator: COORDINATOR_DATABASE_URL || DATABASE_URL }
+  const url = new URL(DATABASE_URL)
+  const name = url.pathname.slice(1)
+  const at = (database: string) => Object.assign(new URL(url), { pathname: `/${database}` }).href
+  return {
+    api: at(name || 'scaimind_api'),
+    coordinator: COORDINATOR_DATABASE_URL || at(name ? `${name}_coordinator` : 'scaimind_coordinator'),
+  }
+}
+
+function read<Schema extends z.ZodType>(schema: Schema, env: Environment): z.infer<Schema> {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''))
+  const result = schema.safeParse(set)
+  if (result.success) return result.data
+  const mistakes = result.error.issues.map(({ path, message, code }) => {
+    const name = path.join('.')
+    return code === 'invalid_type' && set[name] === undefined ? `${name} is not set` : `${name}: ${message}`
+  })
+  throw new ConfigError(`Settings: ${mistakes.join('; ')}.`)
+}
+
+function isDatabaseUrl(text: string): boolean {
+  return URL.canParse(text) && /^(mysql|mariadb):$/.test(new URL(text).protocol)
+}
+
+function parseTenantSecrets(text: string, context: z.RefinementCtx): Map<string, string> {
+  const secrets = new Map<string, string>()
+  for (const pair of text.split(',').filter(Boolean)) {
+    const [tenant = '', value = ''] = pair.split(/=(.*)/s)
+    if (!isTenantId(tenant) || value.length < 16)
+      context.addIssue(`"${tenant}" must read tenant=secret, the secret of at least 16 characters`)
+    secrets.set(tenant, value)
+  }
+  return secrets
+}

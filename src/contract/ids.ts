@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto'
+import { Failure } from './failure.js'
+
+declare const brand: unique symbol
+type Branded<Name extends string> = string & { readonly [brand]: Name }
+
+/** `job_` and 26 lower-case characters that sort by time of creation. */
+export type JobId = Branded<'JobId'>
+/** 1 to 64 characters of `A-Z a-z 0-9 _ -`, beginning with a letter or digit. */
+export type TenantId = Branded<'TenantId'>
+
+// Crockford's alphabet: no letters that are mistaken for digits.
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+
+/** A new id: the time in ms as ten characters, then sixteen random ones (80 bits). */
+export function newId(prefix: string, now = Date.now()): string {
+  let time = ''
+  for (let rest = now, i = 0; i < 10; i++, rest = Math.floor(rest / 32)) time = alphabet[rest % 32] + time
+  const random = Array.from(randomBytes(16), (byte) => alphabet[byte % 32]).join('')
+  return `${prefix}_${time}${random}`
+}
+
+/** A new job id. */
+export const newJobId = (now?: number): JobId => newId('job', now) as JobId
+
+const jobIdPattern = /^job_[0-9a-z]{26}$/
+
+/** Takes a caller's text as a job id. Throws JOB_NOT_FOUND: an id that cannot exist is answered like one that does not. */
+export function parseJobId(text: string): JobId {
+  if (!jobIdPattern.test(text)) throw new Failure('JOB_NOT_FOUND', `There is no job ${JSON.stringify(text.slice(0, 64))}.`)
+  return text as JobId
+}
+
+const tenantIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/
+
+/** Whether a text can name a tenant; tenants are also names of folders. */
+export function isTenantId(text: string): text is TenantId {
+  return tenantIdPattern.test(text)
+}
