@@ -1,0 +1,75 @@
+/**
+ * Makes the texts that ScaiMind ships, from three Debian packages whose texts are in the public domain:
+ *
+ *     apt-get install --no-install-recommends bible-kjv dict-jargon dict-devil
+ *     node --import tsx scripts/make-texts.ts
+ *
+ * - models/byte-tiny/corpus.txt.gz: what the base model is trained on, documents divided by a line that holds a form feed: chapters of
+ *   the King James Bible (books that are mostly lists are left out) and entries of the Jargon File 4.4.7;
+ * - examples/data/devils-dictionary.jsonl: what the demo tunes it on, Ambrose Bierce's The Devil's Dictionary, an entry a record.
+ */
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { gunzipSync, gzipSync } from 'node:zlib'
+
+/** Entries with these words are left out: the texts are old, the examples need not be. */
+const SLURS = /\b(?:nigger|negro|squaw|jews?|jewish|savages?|aborigin\w*|ethiopian|chinaman|redskins?|retard\w*|fagg?\w*|dyke)\b/i
+
+const dictionaries = '/usr/share/dictd'
+const atRoot = (path: string) => new URL(`../${path}`, import.meta.url)
+
+const documents = [...bibleChapters(), ...jargonEntries()]
+writeFileSync(atRoot('models/byte-tiny/corpus.txt.gz'), gzipSync(documents.join('\n\f\n'), { level: 9 }))
+const records = devilsDictionary()
+writeFileSync(atRoot('examples/data/devils-dictionary.jsonl'), `${records.map((record) => JSON.stringify(record)).join('\n')}\n`)
+console.log(`${documents.length} documents of ${documents.join('').length} characters; ${records.length} dictionary records`)
+
+function bibleChapters(): string[] {
+  const listsOfNames = new Set(['Lev', 'Num', 'Josh', '1Chr', '2Chr', 'Ezra', 'Neh', 'Eze'])
+  const chapters = new Map<string, string[]>()
+  for (const line of execFileSync('bible', ['-f', 'gen1:1-rev22:21'], { encoding: 'utf8', maxBuffer: 1 << 26 }).split('\n')) {
+    const found = /^(\d?[A-Za-z]+)(\d+):\d+ (.*)$/.exec(line)
+    if (!found || listsOfNames.has(found[1] ?? '')) continue
+    const chapter = `${found[1]} ${found[2]}`
+    chapters.set(chapter, [...(chapters.get(chapter) ?? []), (found[3] ?? '').trim()])
+  }
+  return [...chapters.values()].map((verses) => verses.join('\n'))
+}
+
+function jargonEntries(): string[] {
+  const text = plainPunctuation(gunzipSync(readFileSync(`${dictionaries}/jargon.dict.dz`)).toString('utf8')).replaceAll(/[{}]/g, '')
+  const entries = text.split(/\n(?=\S[^\n]*\n (?:\/|n\.|v\.|adj|adv|interj|prov|excl|suff|pref|abbrev|syn|\[))/).slice(1)
+  return entries.map(reflow).filter((entry) => entry.length > 80 && !SLURS.test(entry) && /^[\x20-\x7e\n]*$/.test(entry))
+}
+
+/** Joins the lines of each paragraph; drops indented blocks (listings, verse) and what is left of layout. */
+function reflow(entry: string): string {
+  const [head = '', ...paragraphs] = entry.split(/\n\s*\n/)
+  const prose = paragraphs.filter((paragraph) => !/^ {8}/m.test(paragraph))
+  return [head, ...prose].map((paragraph) => paragraph.replaceAll(/\s+/g, ' ').trim()).join('\n')
+}
+
+function plainPunctuation(text: string): string {
+  return text.replaceAll(/[“”]/g, '"').replaceAll(/[‘’]/g, "'").replaceAll('—', ' -- ').replaceAll('–', '-').replaceAll('…', '...').replaceAll('·', '.')
+}
+
+/** Headword and part of speech as the prompt, the first paragraph of prose, or as many whole sentences of it as fit, as the completion. */
+function devilsDictionary(): { prompt: string; completion: string }[] {
+  const bytesMax = 190
+  const text = gunzipSync(readFileSync(`${dictionaries}/devil.dict.dz`)).toString('latin1')
+  const found: { prompt: string; completion: string }[] = []
+  for (const entry of text.split(/\n(?=[A-Z][A-Z' -]+, (?:n|v|adj|adv|pp|p)[a-z.]*\.)/).slice(1)) {
+    const paragraph = (entry.split(/\n\s*\n/)[0] ?? '').replaceAll(/\s+/g, ' ').replaceAll('_', '').trim()
+    const parts = /^([A-Z][A-Z' -]+, [a-z.]+\.) (.+)$/.exec(paragraph)
+    if (!parts || SLURS.test(paragraph) || !/^[\x20-\x7e]*$/.test(paragraph)) continue
+    const [, prompt = '', prose = ''] = parts
+    let completion = ''
+    for (const sentence of prose.split(/(?<=[.!?]) (?=[A-Z"'])/)) {
+      const longer = completion ? `${completion} ${sentence}` : sentence
+      if (prompt.length + longer.length > bytesMax) break
+      completion = longer
+    }
+    if (completion.length >= 15) found.push({ prompt, completion })
+  }
+  return found
+}
