@@ -27,8 +27,9 @@ const folder = new URL('../models/byte-tiny/', import.meta.url)
 const documents = gunzipSync(readFileSync(new URL('corpus.txt.gz', folder))).toString('utf8').split('\n\f\n')
 const order = permutation(documents.length, seed, 'documents')
 const stream = Uint16Array.from([...order].flatMap((index) => [BOS, ...encodeText(documents[index] as string), EOS]))
+const learned = new Uint8Array(length + 1).fill(1, 1)
 const windows: Example[] = []
-for (let at = 0; at + length + 1 <= stream.length; at += length) windows.push({ tokens: stream.subarray(at, at + length + 1), firstTarget: 1 })
+for (let at = 0; at + length + 1 <= stream.length; at += length) windows.push({ tokens: stream.subarray(at, at + length + 1), learned })
 const heldOut = windows.slice(-256)
 const training = windows.slice(0, -256)
 

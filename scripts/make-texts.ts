@@ -13,7 +13,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { gunzipSync, gzipSync } from 'node:zlib'
 
 /** Entries with these words are left out: the texts are old, the examples need not be. */
-const SLURS = /\b(?:nigger|negro|squaw|jews?|jewish|savages?|aborigin\w*|ethiopian|chinaman|redskins?|retard\w*|fagg?\w*|dyke)\b/i
+const LEFT_OUT = /\b(?:nigger|negro|squaw|jews?|jewish|savages?|aborigin\w*|ethiopian|chinaman|redskins?|retard\w*|fagg?\w*|dyke)\b/i
 
 const dictionaries = '/usr/share/dictd'
 const atRoot = (path: string) => new URL(`../${path}`, import.meta.url)
@@ -39,7 +39,7 @@ function bibleChapters(): string[] {
 function jargonEntries(): string[] {
   const text = plainPunctuation(gunzipSync(readFileSync(`${dictionaries}/jargon.dict.dz`)).toString('utf8')).replaceAll(/[{}]/g, '')
   const entries = text.split(/\n(?=\S[^\n]*\n (?:\/|n\.|v\.|adj|adv|interj|prov|excl|suff|pref|abbrev|syn|\[))/).slice(1)
-  return entries.map(reflow).filter((entry) => entry.length > 80 && !SLURS.test(entry) && /^[\x20-\x7e\n]*$/.test(entry))
+  return entries.map(reflow).filter((entry) => entry.length > 80 && !LEFT_OUT.test(entry) && /^[\x20-\x7e\n]*$/.test(entry))
 }
 
 /** Joins the lines of each paragraph; drops indented blocks (listings, verse) and what is left of layout. */
@@ -61,7 +61,7 @@ function devilsDictionary(): { prompt: string; completion: string }[] {
   for (const entry of text.split(/\n(?=[A-Z][A-Z' -]+, (?:n|v|adj|adv|pp|p)[a-z.]*\.)/).slice(1)) {
     const paragraph = (entry.split(/\n\s*\n/)[0] ?? '').replaceAll(/\s+/g, ' ').replaceAll('_', '').trim()
     const parts = /^([A-Z][A-Z' -]+, [a-z.]+\.) (.+)$/.exec(paragraph)
-    if (!parts || SLURS.test(paragraph) || !/^[\x20-\x7e]*$/.test(paragraph)) continue
+    if (!parts || LEFT_OUT.test(paragraph) || !/^[\x20-\x7e]*$/.test(paragraph)) continue
     const [, prompt = '', prose = ''] = parts
     let completion = ''
     for (const sentence of prose.split(/(?<=[.!?]) (?=[A-Z"'])/)) {

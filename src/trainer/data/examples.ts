@@ -1,0 +1,86 @@
+import { permutation } from '../random.js'
+import { type Example, targetCount } from './batches.js'
+import type { TrainingRecord } from './records.js'
+import { BOS, EOS, encodeText } from './tokens.js'
+
+/** How records become rows. */
+export interface EncodingSettings {
+  /** Positions a row has at most; a row of n positions spells n + 1 tokens. */
+  maxSeqLength: number
+  /** Every token counts, and all records are packed into full rows: continued pretraining. */
+  packAll: boolean
+  /** Prompts and user messages count as well. */
+  trainOnPrompt: boolean
+  /** Whether records begin with BOS and end with EOS. */
+  addBos: boolean
+  addEos: boolean
+}
+
+/** Rows to train or evaluate on, and what did not fit. */
+export interface Encoded {
+  examples: Example[]
+  /** Records of which the end was cut off. */
+  truncated: number
+  /** Records left out, since nothing of what was to be learned fits. */
+  dropped: number
+}
+
+/** Sets records aside for validation: `fraction` of them, rounded, chosen by the seed. Both parts keep their order. */
+export function splitRecords<T>(records: readonly T[], fraction: number, seed: number): { training: T[]; validation: T[] } {
+  if (fraction <= 0) return { training: [...records], validation: [] }
+  const count = Math.min(records.length, Math.max(1, Math.round(records.length * fraction)))
+  const chosen = new Set(permutation(records.length, seed, 'validation split').subarray(0, count))
+  return {
+    training: records.filter((_, index) => !chosen.has(index)),
+    validation: records.filter((_, index) => chosen.has(index)),
+  }
+}
+
+/**
+ * Turns records into rows. Text is joined into one stream and cut into full rows, a row's last token being the next row's first; a
+ * record with a prompt has a row of its own, cut off at the end where it is too long.
+ */
+export function encodeRecords(records: readonly TrainingRecord[], settings: EncodingSettings): Encoded {
+  const encoded: Encoded = { examples: [], truncated: 0, dropped: 0 }
+  const stream: number[] = []
+  for (const record of records) {
+    const learnAll = settings.packAll || settings.trainOnPrompt
+    if (record.kind === 'text' || settings.packAll) {
+      const text = record.kind === 'text' ? record.text : record.parts.map((part) => part.text).join('')
+      for (const token of frame(encodeText(text), settings)) stream.push(token)
+      continue
+    }
+    const parts = record.parts.map((part) => ({ tokens: encodeText(part.text), learned: part.learned || learnAll ? 1 : 0 }))
+    const tokens = frame(parts.flatMap((part) => part.tokens), settings)
+    const learned = parts.flatMap((part) => part.tokens.map(() => part.learned))
+    if (settings.addBos) learned.unshift(0)
+    if (settings.addEos) learned.push(1)
+    learned[0] = 0
+    const length = settings.maxSeqLength + 1
+    if (tokens.length > length) encoded.truncated++
+    const example = { tokens: Uint16Array.from(tokens.slice(0, length)), learned: Uint8Array.from(learned.slice(0, length)) }
+    if (targetCount(example) > 0) encoded.examples.push(example)
+    else encoded.dropped++
+  }
+  encoded.examples.push(...packStream(stream, settings.maxSeqLength))
+  return encoded
+}
+
+/** Positions that rows of these examples need: the longest, rounded up to a multiple of 16 so that kernels stay regular. */
+export function rowLength(examples: readonly Example[], maxSeqLength: number): number {
+  const longest = examples.reduce((max, example) => Math.max(max, example.tokens.length - 1), 1)
+  return Math.min(maxSeqLength, Math.ceil(longest / 16) * 16)
+}
+
+function frame(tokens: number[], { addBos, addEos }: EncodingSettings): number[] {
+  return [...(addBos ? [BOS] : []), ...tokens, ...(addEos ? [EOS] : [])]
+}
+
+function packStream(stream: readonly number[], length: number): Example[] {
+  const rows: Example[] = []
+  for (let at = 0; at + 1 < stream.length; at += length) {
+    const tokens = Uint16Array.from(stream.slice(at, at + length + 1))
+    rows.push({ tokens, learned: new Uint8Array(tokens.length).fill(1, 1) })
+  }
+  return rows
+}
