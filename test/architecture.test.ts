@@ -1,0 +1,127 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const root = resolve(import.meta.dirname, '..')
+
+/**
+ * The walls: each room, and the rooms that its files may import besides their own. A file belongs to the first room that
+ * matches. The picture in the README is this table.
+ */
+const rooms: { room: string; match: RegExp; may: string[] }[] = [
+  { room: 'launcher', match: /^src\/launcher\//, may: [] },
+  { room: 'trainer', match: /^src\/trainer\//, may: [] },
+  { room: 'contract', match: /^src\/contract\//, may: ['generated'] },
+  { room: 'database', match: /^src\/database\//, may: [] },
+  { room: 'config', match: /^src\/config\.ts$/, may: ['contract'] },
+  {
+    room: 'cli',
+    match: /^src\/cli\//,
+    may: ['config', 'contract', 'database', 'api server', 'api auth', 'api cache', 'coordinator server'],
+  },
+
+  {
+    room: 'api server',
+    match: /^src\/api\/[^/]+\.ts$/,
+    may: ['config', 'contract', 'generated', 'graphql', 'rest', 'operations', 'api auth', 'api cache', 'live', 'coordinator client'],
+  },
+  { room: 'graphql', match: /^src\/api\/graphql\//, may: ['contract', 'generated', 'operations', 'api auth'] },
+  { room: 'rest', match: /^src\/api\/rest\//, may: ['contract', 'generated', 'operations', 'api auth'] },
+  {
+    room: 'operations',
+    match: /^src\/api\/operations\//,
+    may: ['contract', 'generated', 'api auth', 'api cache', 'live', 'coordinator client'],
+  },
+  { room: 'live', match: /^src\/api\/live\//, may: ['contract', 'generated', 'api cache', 'coordinator client'] },
+  { room: 'api auth', match: /^src\/api\/auth\//, may: ['contract', 'generated', 'api cache'] },
+  { room: 'api cache', match: /^src\/api\/cache\//, may: ['contract', 'generated'] },
+  { room: 'coordinator client', match: /^src\/api\/coordinator-client\//, may: ['contract', 'generated'] },
+
+  {
+    room: 'coordinator server',
+    match: /^src\/coordinator\/[^/]+\.ts$/,
+    may: ['config', 'contract', 'generated', 'services', 'jobs', 'engine interface', 'local engine', 'journal', 'data'],
+  },
+  {
+    room: 'services',
+    match: /^src\/coordinator\/services\//,
+    may: ['contract', 'generated', 'jobs', 'engine interface', 'journal', 'data'],
+  },
+  { room: 'jobs', match: /^src\/coordinator\/jobs\//, may: ['contract', 'generated', 'engine interface', 'journal', 'data'] },
+  { room: 'engine interface', match: /^src\/coordinator\/engines\/engine\.ts$/, may: ['contract'] },
+  { room: 'local engine', match: /^src\/coordinator\/engines\/local\//, may: ['contract', 'engine interface', 'journal'] },
+  { room: 'journal', match: /^src\/coordinator\/journal\//, may: ['contract', 'generated'] },
+  { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated'] },
+  { room: 'generated', match: /^src\/generated\//, may: ['generated'] },
+]
+
+/** Packages that only some rooms may know. */
+const packages: { name: RegExp; rooms: string[]; why: string }[] = [
+  { name: /^@jax-js\//, rooms: ['trainer'], why: 'only the trainer computes' },
+  {
+    name: /^(graphql|graphql-yoga|@pothos\/|@graphql-yoga\/)/,
+    rooms: ['graphql', 'api server', 'cli'],
+    why: 'only the GraphQL room speaks GraphQL',
+  },
+  { name: /^commander$/, rooms: ['cli'], why: 'only the command line parses arguments' },
+]
+
+const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  .map((name) => `src/${name}`)
+  .filter((name) => name.endsWith('.ts') && !name.startsWith('src/generated/'))
+
+const importsOf = (file: string): string[] => {
+  const text = readFileSync(join(root, file), 'utf8')
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '')
+}
+const roomOf = (file: string) => rooms.find(({ match }) => match.test(file))
+
+describe('The walls of the house', () => {
+  it('every source file is in a room', () => {
+    expect(sources.filter((file) => !roomOf(file))).toEqual([])
+  })
+
+  it('imports cross only the walls that the table opens', () => {
+    const crossings = sources.flatMap((file) => {
+      const from = roomOf(file)
+      return importsOf(file)
+        .filter((name) => name.startsWith('.'))
+        .map((name) => relative(root, resolve(root, dirname(file), name)).replace(/\.js$/, '.ts'))
+        .flatMap((target) => {
+          const to = roomOf(target)
+          if (!from || !to || from === to || from.may.includes(to.room)) return []
+          return [`${file} imports ${target}: ${from.room} may not see ${to.room}, only ${from.may.join(', ') || 'nothing of ours'}.`]
+        })
+    })
+    expect(crossings).toEqual([])
+  })
+
+  it('only the rooms that need them import certain packages', () => {
+    const crossings = sources.flatMap((file) =>
+      importsOf(file).flatMap((name) =>
+        packages
+          .filter((known) => known.name.test(name) && !known.rooms.includes(roomOf(file)?.room ?? ''))
+          .map(({ why }) => `${file} imports ${name}: ${why}.`),
+      ),
+    )
+    expect(crossings).toEqual([])
+  })
+
+  it('no room but graphql/builder.ts hands the Prisma datamodel to Pothos', () => {
+    const users = sources.filter((file) => importsOf(file).some((name) => name.endsWith('/generated/pothos.js')))
+    expect(users.filter((file) => file !== 'src/api/graphql/builder.ts')).toEqual([])
+  })
+
+  it('the environment is read in one place, and only main.ts ends the process', () => {
+    const offenders = sources.flatMap((file) => {
+      const text = readFileSync(join(root, file), 'utf8')
+      const ends = /process\.exit\(/.test(text) && !/^src\/(cli|launcher|trainer)\/main\.ts$/.test(file)
+      const reads = /process\.env\b/.test(text) && !/^src\/(cli|launcher|trainer|database)\//.test(file) && !/\/server\.ts$/.test(file)
+      return [
+        ...(ends ? [`${file} calls process.exit; only a main.ts may.`] : []),
+        ...(reads ? [`${file} reads process.env; only config.ts's callers may.`] : []),
+      ]
+    })
+    expect(offenders).toEqual([])
+  })
+})
