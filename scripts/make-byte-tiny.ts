@@ -7,7 +7,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { layRows, planBatches, type Example } from '../src/trainer/data/batches.js'
+import { type Example, layRows, planBatches } from '../src/trainer/data/batches.js'
 import { BOS, EOS, encodeText } from '../src/trainer/data/tokens.js'
 import { lossFunctions } from '../src/trainer/gradients.js'
 import { BYTE_TINY } from '../src/trainer/model/config.js'
@@ -24,7 +24,9 @@ const length = 128
 const batchSize = 16
 const folder = new URL('../models/byte-tiny/', import.meta.url)
 
-const documents = gunzipSync(readFileSync(new URL('corpus.txt.gz', folder))).toString('utf8').split('\n\f\n')
+const documents = gunzipSync(readFileSync(new URL('corpus.txt.gz', folder)))
+  .toString('utf8')
+  .split('\n\f\n')
 const order = permutation(documents.length, seed, 'documents')
 const stream = Uint16Array.from([...order].flatMap((index) => [BOS, ...encodeText(documents[index] as string), EOS]))
 const learned = new Uint8Array(length + 1).fill(1, 1)

@@ -50,7 +50,13 @@ function reflow(entry: string): string {
 }
 
 function plainPunctuation(text: string): string {
-  return text.replaceAll(/[“”]/g, '"').replaceAll(/[‘’]/g, "'").replaceAll('—', ' -- ').replaceAll('–', '-').replaceAll('…', '...').replaceAll('·', '.')
+  return text
+    .replaceAll(/[“”]/g, '"')
+    .replaceAll(/[‘’]/g, "'")
+    .replaceAll('—', ' -- ')
+    .replaceAll('–', '-')
+    .replaceAll('…', '...')
+    .replaceAll('·', '.')
 }
 
 /** Headword and part of speech as the prompt, the first paragraph of prose, or as many whole sentences of it as fit, as the completion. */

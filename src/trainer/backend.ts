@@ -2,7 +2,7 @@
 import type * as Jax from '@jax-js/jax'
 
 // The package asks for `navigator.gpu` while it loads; Node 20 has no navigator.
-Reflect.set(globalThis, "navigator", Reflect.get(globalThis, "navigator") ?? {})
+Reflect.set(globalThis, 'navigator', Reflect.get(globalThis, 'navigator') ?? {})
 const jax: typeof Jax = await import('@jax-js/jax')
 await jax.init('wasm')
 jax.defaultDevice('wasm')

@@ -21,9 +21,7 @@ export interface LossFunctions {
 export function lossFunctions(config: ModelConfig, frozen: Tensors | null, adapterScale: number, length: number): LossFunctions {
   const bias = attentionBias(config, length)
   const lossOf = (trained: Tensors, given: Given): Tensor => {
-    const weights = frozen
-      ? { base: given.frozen, adapters: trained, adapterScale }
-      : { base: trained, adapters: {}, adapterScale }
+    const weights = frozen ? { base: given.frozen, adapters: trained, adapterScale } : { base: trained, adapters: {}, adapterScale }
     return weightedLoss(config, weights, given.tokens, given.targets, given.targetWeights, given.bias)
   }
   const withGradients = jit((trained: Tensors, given: Given) => {

@@ -32,11 +32,13 @@ export interface Hyperparameters {
 type Name = keyof Hyperparameters
 type Rule = { text: string; value: unknown; fullValue?: unknown; lora?: true; read: (text: string) => unknown }
 
-const number = (min: number, max: number, open = false) => (text: string) => {
-  const value = Number(text)
-  const inside = open ? value > min && value <= max : value >= min && value <= max
-  return text.trim() !== '' && Number.isFinite(value) && inside ? value : undefined
-}
+const number =
+  (min: number, max: number, open = false) =>
+  (text: string) => {
+    const value = Number(text)
+    const inside = open ? value > min && value <= max : value >= min && value <= max
+    return text.trim() !== '' && Number.isFinite(value) && inside ? value : undefined
+  }
 const below1 = (text: string) => (Number(text) === 1 ? undefined : number(0, 1)(text))
 const integer = (min: number, max: number) => (text: string) => {
   const value = number(min, max)(text)
@@ -107,7 +109,8 @@ export function readHyperparameters(
   const known = knownHyperparameters(trainingType)
   for (const name of Object.keys(given)) {
     if (known.some((candidate) => candidate === name)) continue
-    const reason = name in RULES ? `acts only on training type LORA, not ${trainingType}` : 'is not a hyperparameter of the embedded trainer'
+    const reason =
+      name in RULES ? `acts only on training type LORA, not ${trainingType}` : 'is not a hyperparameter of the embedded trainer'
     problems.push({
       path: `training_config.hyperparameters.${name}`,
       message: `${name} ${reason}${didYouMean(name, known)}. Known: ${known.join(', ')}.`,
@@ -120,7 +123,11 @@ export function readHyperparameters(
     if (text === undefined || text === null || text === '' || !known.includes(name)) continue
     const value = rule.read(String(text))
     if (value !== undefined) values[name] = value
-    else problems.push({ path: `training_config.hyperparameters.${name}`, message: `${name} must be ${rule.text}, not ${JSON.stringify(text)}.` })
+    else
+      problems.push({
+        path: `training_config.hyperparameters.${name}`,
+        message: `${name} must be ${rule.text}, not ${JSON.stringify(text)}.`,
+      })
   }
   return { values: values as unknown as Hyperparameters, problems }
 }

@@ -22,7 +22,11 @@ export function writeSafetensors(tensors: TensorMap, metadata: Record<string, st
   const text = Buffer.from(json + ' '.repeat((8 - (Buffer.byteLength(json) % 8)) % 8))
   const length = Buffer.alloc(8)
   length.writeBigUInt64LE(BigInt(text.length))
-  return Buffer.concat([length, text, ...[...tensors.values()].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength))])
+  return Buffer.concat([
+    length,
+    text,
+    ...[...tensors.values()].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+  ])
 }
 
 /** Reads a safetensors file of F32 tensors. Throws an Error that says what is wrong with the bytes. */

@@ -41,8 +41,8 @@ export function layRows(examples: readonly Example[], count: number, length: num
 /** Which examples an optimizer step sees, as a function of the step alone: that is what makes a resumed run exact. */
 export interface BatchPlan {
   stepsPerEpoch: number
-  /** The micro-batches of step `step` (1 is the first), and the number of targets in all of them. */
-  stepRows(step: number): { batches: Rows[]; targets: number; examples: number }
+  /** The micro-batches of step `step` (1 is the first), and how many targets, tokens and examples all of them have. */
+  stepRows(step: number): { batches: Rows[]; targets: number; tokens: number; examples: number }
 }
 
 /**
@@ -68,7 +68,8 @@ export function planBatches(
       for (let at = 0; at < chosen.length; at += batchSize) {
         batches.push(layRows(chosen.slice(at, at + batchSize), batchSize, length, targets))
       }
-      return { batches, targets, examples: chosen.length }
+      const tokens = chosen.reduce((sum, example) => sum + example.tokens.length - 1, 0)
+      return { batches, targets, tokens, examples: chosen.length }
     },
   }
 }

@@ -51,7 +51,10 @@ export function encodeRecords(records: readonly TrainingRecord[], settings: Enco
       continue
     }
     const parts = record.parts.map((part) => ({ tokens: encodeText(part.text), learned: part.learned || learnAll ? 1 : 0 }))
-    const tokens = frame(parts.flatMap((part) => part.tokens), settings)
+    const tokens = frame(
+      parts.flatMap((part) => part.tokens),
+      settings,
+    )
     const learned = parts.flatMap((part) => part.tokens.map(() => part.learned))
     if (settings.addBos) learned.unshift(0)
     if (settings.addEos) learned.push(1)

@@ -2,7 +2,9 @@ import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 
 /** One piece of training data: text, some parts of which are to be learned and some only read. */
-export type TrainingRecord = { kind: 'text'; text: string } | { kind: 'completion'; parts: { text: string; learned: boolean }[]; prompt: string }
+export type TrainingRecord =
+  | { kind: 'text'; text: string }
+  | { kind: 'completion'; parts: { text: string; learned: boolean }[]; prompt: string }
 
 /** How a source's records are written. */
 export type DataFormat = 'txt' | 'jsonl'
@@ -18,6 +20,8 @@ export interface SourceRecords {
   records: TrainingRecord[]
   badLines: BadLine[]
   bytes: number
+  /** The whole file, as text. */
+  text: string
 }
 
 /** Names of fields that a source uses in place of `text`, `prompt`, `completion` and `messages`. */
@@ -48,7 +52,7 @@ export function readSource(path: string, format: DataFormat, mapping: FieldMappi
   if (size > FILE_BYTES_MAX) throw new Error(`${basename(path)} has ${size} bytes; the embedded trainer reads at most ${FILE_BYTES_MAX}`)
   const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
   if (text.includes('\u0000')) throw new Error(`${basename(path)} is not a text file: it has a NUL byte at ${text.indexOf('\u0000')}`)
-  return { bytes: size, ...(format === 'txt' ? readText(text) : readJsonLines(text, mapping)) }
+  return { bytes: size, text, ...(format === 'txt' ? readText(text) : readJsonLines(text, mapping)) }
 }
 
 /** Longer documents of plain text are cut at white space into documents of their own, so that a long file can be split and shuffled. */
@@ -57,8 +61,8 @@ export const DOCUMENT_CHARACTERS_MAX = 2000
 /** Documents of plain text are divided by blank lines. */
 export function readText(text: string): Pick<SourceRecords, 'records' | 'badLines'> {
   const documents = text.replaceAll('\r\n', '\n').split(/\n[ \t]*\n+/)
-  const pieces = documents.flatMap((document) => cutText(document.trim(), DOCUMENT_CHARACTERS_MAX)).filter((piece) => piece !== "")
-  const records = pieces.map((piece) => ({ kind: "text" as const, text: piece }))
+  const pieces = documents.flatMap((document) => cutText(document.trim(), DOCUMENT_CHARACTERS_MAX)).filter((piece) => piece !== '')
+  const records = pieces.map((piece) => ({ kind: 'text' as const, text: piece }))
   return { records, badLines: [] }
 }
 
@@ -106,10 +110,22 @@ function readRecord(line: string, mapping: FieldMapping): TrainingRecord | strin
     if (typeof completion !== 'string') return `${label('completion')} must be text where there is ${label('prompt')}`
     if (completion === '') return `${label('completion')} is empty`
     const lead = prompt === '' ? '' : `${prompt}\n`
-    return { kind: 'completion', prompt: lead, parts: [{ text: lead, learned: false }, { text: completion, learned: true }] }
+    return {
+      kind: 'completion',
+      prompt: lead,
+      parts: [
+        { text: lead, learned: false },
+        { text: completion, learned: true },
+      ],
+    }
   }
   const text = field('text')
-  if (text === undefined) return `${EXPECTED_RECORD}; found ${Object.keys(fields).map((name) => JSON.stringify(name)).join(', ') || 'no field'}`
+  if (text === undefined)
+    return `${EXPECTED_RECORD}; found ${
+      Object.keys(fields)
+        .map((name) => JSON.stringify(name))
+        .join(', ') || 'no field'
+    }`
   if (typeof text !== 'string') return `${label('text')} must be text`
   return text.trim() === '' ? `${label('text')} is empty` : { kind: 'text', text }
 }

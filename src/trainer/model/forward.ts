@@ -37,7 +37,11 @@ export function weightedLoss(
   const size = tokens.shape.reduce((product, length) => product * length, 1)
   const scores = logits(config, weights, tokens, bias)
   const picked = scores.ref.mul(nn.oneHot(targets.reshape([size]), config.vocab_size)).sum(-1)
-  return nn.logsumexp(scores, -1).sub(picked).mul(targetWeights.reshape([size])).sum()
+  return nn
+    .logsumexp(scores, -1)
+    .sub(picked)
+    .mul(targetWeights.reshape([size]))
+    .sum()
 }
 
 /** Scores of the next token, [rows × length, vocabulary]. Takes `tokens` and `bias`; uses each weight exactly once. */

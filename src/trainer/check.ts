@@ -1,0 +1,32 @@
+import { type LoadedData, loadData } from './data/load.js'
+import { readModelConfig } from './model/folder.js'
+import type { Problem } from './problems.js'
+import { validateJob } from './validate.js'
+
+/** What `--validate` prints. */
+export interface CheckResult {
+  problems: Problem[]
+  data: Omit<LoadedData['sources'][number], 'sha256'>[]
+}
+
+/** Checks a parsed `job.json`: the configuration, the base model's shape and every line of the data. Starts nothing, writes nothing. */
+export function checkJob(job: unknown): CheckResult {
+  const { plan, problems } = validateJob(job)
+  if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
+  const readable = plan.data.sources.map((source) => source.path.startsWith('/'))
+  // A source without a usable path already has its problem; reading the others would misnumber nothing, but say it twice.
+  const loaded = readable.every(Boolean) ? loadData(plan.data) : { problems: [], sources: [] }
+  problems.push(...loaded.problems)
+  return { problems, data: loaded.sources.map(({ sha256: _, ...counts }) => counts) }
+}
+
+/** What is wrong with a base model's folder, or with rows of `maxSeqLength` for that model (0: whatever it allows). */
+export function checkModel(folder: string, maxSeqLength: number): Problem[] {
+  try {
+    const longest = readModelConfig(folder).max_position_embeddings
+    if (maxSeqLength <= longest) return []
+    return [{ path: 'data_config.max_seq_length', message: `The model reads at most ${longest} tokens, not ${maxSeqLength}.` }]
+  } catch (error) {
+    return [{ path: 'training_config.base_model.model_id', message: `${(error as Error).message}.` }]
+  }
+}

@@ -1,0 +1,137 @@
+import { fingerprintOf, loadCheckpoint, type Snapshot } from './checkpoint.js'
+import { checkpointKeeper, type Position } from './checkpoints.js'
+import { type Example, planBatches } from './data/batches.js'
+import { prepareData } from './data/prepare.js'
+import { sampleTexts, scoreOf } from './evaluation.js'
+import { exportOutput } from './export.js'
+import type { Journal } from './journal.js'
+import type { Model } from './model/folder.js'
+import type { TrainingPlan } from './plan.js'
+import { TrainerFailure } from './problems.js'
+import { round, stepReporter } from './progress.js'
+import { learningRateAt } from './schedule.js'
+import { openSession } from './session.js'
+import { breathe, type Requests, Stopped } from './signals.js'
+
+/** What a run is given. */
+export interface RunInput {
+  /** The attempt's folder; nothing is written elsewhere. */
+  directory: string
+  plan: TrainingPlan
+  model: Model
+  journal: Journal
+  requests: Requests
+}
+
+/**
+ * Runs an attempt from its data to its output. Throws Stopped once a requested stop is done, TrainerFailure for what can be expected to
+ * go wrong. The phases of the journal follow the steps of this function.
+ */
+export async function train({ directory, plan, model, journal, requests }: RunInput): Promise<void> {
+  const { hyperparameters, data: dataPlan, output } = plan
+  const data = prepareData(plan, model.config.max_position_embeddings)
+  for (const remark of data.remarks) journal.log(`warning: ${remark}`)
+  const batches = planBatches(data.training, { ...dataPlan, length: data.rowLength })
+  const totalSteps = hyperparameters.max_steps || Math.max(1, Math.ceil(hyperparameters.num_train_epochs * batches.stepsPerEpoch))
+  const schedule = {
+    name: hyperparameters.lr_scheduler_type,
+    peak: hyperparameters.learning_rate,
+    warmupSteps: hyperparameters.warmup_steps || Math.ceil(hyperparameters.warmup_ratio * totalSteps),
+    totalSteps,
+  }
+  const hashes = data.sources.map((source) => source.sha256)
+  const fingerprint = fingerprintOf(plan, model, hashes, totalSteps)
+  const resumed: Snapshot | null = plan.resumeFrom ? loadCheckpoint(plan.resumeFrom, plan, fingerprint) : null
+  journal.log(
+    `${data.training.length} rows of ${data.rowLength} tokens to train on, ${data.validation.length} held out; ` +
+      `${totalSteps} steps, ${batches.stepsPerEpoch} an epoch`,
+  )
+
+  const session = openSession(plan, model, data.rowLength)
+  const keeper = checkpointKeeper(directory, { plan, model, session, journal, fingerprint })
+  const epochAt = (step: number) => round(step / batches.stepsPerEpoch, 4)
+  const evaluate = (examples: readonly Example[]) =>
+    session.evaluate(examples, async () => {
+      await breathe()
+      return !requests.stop
+    })
+  let at: Position = { step: 0, epoch: 0, tokensSeen: 0, metrics: {} }
+  const stopHere = (): never => {
+    if (requests.saveOnStop && at.step > (resumed?.state.step ?? 0)) keeper.save(at)
+    journal.log(`stopped on request after step ${at.step}`)
+    throw new Stopped()
+  }
+
+  // Measured before anything is restored: at this point the model computes what the base does.
+  const base = data.validation.length > 0 ? ((await evaluate(data.validation)) ?? stopHere()) : null
+  if (base && !Number.isFinite(base.loss)) {
+    throw new TrainerFailure('NAN_LOSS', 'The base model gives no finite loss on the validation split.', { first_bad_step: 0 })
+  }
+  if (base && !resumed) journal.metrics(0, 0, { eval_loss: base.loss })
+  if (base) journal.log(`base model: eval_loss ${base.loss.toFixed(4)} perplexity ${Math.exp(base.loss).toFixed(3)}`)
+  if (resumed) {
+    session.restore(resumed)
+    at = { step: resumed.state.step, epoch: resumed.state.epoch, tokensSeen: resumed.state.tokens_seen, metrics: resumed.state.metrics }
+    journal.log(`resumed from step ${at.step}`)
+  }
+
+  journal.event({ type: 'phase', phase: 'TRAINING' })
+  const report = stepReporter(journal, plan, { steps: totalSteps, epochs: epochAt(totalSteps) })
+  let tuned: Awaited<ReturnType<typeof evaluate>> = null
+  while (at.step < totalSteps) {
+    await breathe()
+    if (requests.stop) stopHere()
+    const step = at.step + 1
+    const started = performance.now()
+    const rows = batches.stepRows(step)
+    const learningRate = learningRateAt(step, schedule)
+    const { loss, gradNorm } = session.step(rows.batches, step, learningRate)
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) throw lossFailure(step, loss)
+    const seconds = (performance.now() - started) / 1000
+    at = { step, epoch: epochAt(step), tokensSeen: at.tokensSeen + rows.tokens, metrics: { loss } }
+    report({ ...at, loss, learningRate, gradNorm, tokens: rows.tokens, samples: rows.examples, seconds })
+    const evalDue = hyperparameters.eval_steps > 0 && step % hyperparameters.eval_steps === 0
+    if (evalDue && data.validation.length > 0) {
+      tuned = await evaluate(data.validation)
+      if (tuned) {
+        at.metrics.eval_loss = tuned.loss
+        journal.metrics(step, at.epoch, { eval_loss: tuned.loss })
+        journal.log(`step ${step}/${totalSteps} eval_loss ${tuned.loss.toFixed(4)}`)
+      }
+    } else tuned = null
+    if (requests.takeCheckpoint() || saveIsDue(output, step, batches.stepsPerEpoch, totalSteps)) keeper.save(at)
+  }
+
+  let evaluation: { base: ReturnType<typeof scoreOf>; tuned: ReturnType<typeof scoreOf> } | null = null
+  const trained = session.trained()
+  if (base) {
+    journal.event({ type: 'phase', phase: 'EVALUATING' })
+    // The last step's own evaluation, where eval_steps asked for one, is this one.
+    const last = tuned ?? (await evaluate(data.validation)) ?? stopHere()
+    if (!tuned) journal.metrics(totalSteps, at.epoch, { eval_loss: last.loss })
+    evaluation = { base: scoreOf(base.loss), tuned: scoreOf(last.loss) }
+    const samples = sampleTexts(plan, model, trained, data.heldOut)
+    journal.event({ type: 'evaluation', ...evaluation, tokens: last.tokens, samples })
+    journal.log(
+      `held-out perplexity: base ${evaluation.base.perplexity.toFixed(3)}, tuned ${evaluation.tuned.perplexity.toFixed(3)} ` +
+        `(${((evaluation.tuned.perplexity / evaluation.base.perplexity - 1) * 100).toFixed(1)} %)`,
+    )
+  }
+  await breathe()
+  if (requests.stop) stopHere()
+  journal.event({ type: 'phase', phase: 'EXPORTING' })
+  const summary = { steps: totalSteps, epochs: at.epoch, finalLoss: at.metrics.loss ?? Number.NaN, evaluation }
+  exportOutput(directory, { plan, model, trained, data, summary, journal })
+}
+
+function saveIsDue(output: TrainingPlan['output'], step: number, stepsPerEpoch: number, totalSteps: number): boolean {
+  if (output.saveStrategy === 'NONE') return false
+  return step === totalSteps || step % (output.saveStrategy === 'EPOCH' ? stepsPerEpoch : output.saveSteps) === 0
+}
+
+function lossFailure(step: number, loss: number): TrainerFailure {
+  return new TrainerFailure('NAN_LOSS', `The ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite at step ${step}.`, {
+    first_bad_step: step,
+    hint: 'Lower training_config.hyperparameters.learning_rate, or add warmup_steps.',
+  })
+}
