@@ -1,0 +1,57 @@
+import { plainText } from '../plain-text.js'
+import type { JobMessage } from './messages.js'
+
+/** A job in full, for people. */
+export function describeJob(job: JobMessage): string {
+  const { progress, training_config: training } = job
+  const rows: [string, string | undefined | null][] = [
+    ['Job', job.job_id],
+    ['Name', plainText(job.name)],
+    ['Status', `${job.status}${job.message ? ` (${plainText(job.message)})` : ''}`],
+    ['Training', [training?.training_type, training?.base_model?.model_id].filter(Boolean).join(' on ')],
+    [
+      'Labels',
+      Object.entries(job.labels ?? {})
+        .map(([key, value]) => plainText(`${key}=${value}`))
+        .join(' '),
+    ],
+    ['Queue position', job.queue_position ? String(job.queue_position) : undefined],
+    [
+      'Step',
+      Number(progress?.step) > 0
+        ? `${progress?.step}${Number(progress?.total_steps) > 0 ? ` of ${progress?.total_steps}` : ''}`
+        : undefined,
+    ],
+    ['Created', job.created_at],
+    ['Started', job.started_at],
+    ['Finished', job.finished_at],
+    ['Possible now', (job.available_actions ?? []).join(' ').toLowerCase()],
+  ]
+  return `${table(rows)}${describeOutcome(job)}`
+}
+
+/** What came of a job: its evaluation and output, or why it failed. Empty while there is nothing to tell. */
+export function describeOutcome({ failure, output, final_evaluation: evaluation }: JobMessage): string {
+  const rows: [string, string | undefined][] = []
+  if (evaluation?.base && evaluation.tuned) {
+    rows.push([
+      'Perplexity',
+      `${evaluation.base.perplexity.toFixed(3)} before, ${evaluation.tuned.perplexity.toFixed(3)} after training (held-out data)`,
+    ])
+    rows.push(['Loss', `${evaluation.base.loss.toFixed(4)} before, ${evaluation.tuned.loss.toFixed(4)} after training`])
+  }
+  if (output?.path) rows.push(['Output', `${output.path}${output.kind ? ` (${output.kind})` : ''}`])
+  if (failure) {
+    rows.push(['Failure', plainText(failure.message ?? '')])
+    for (const line of failure.evidence ?? []) rows.push(['', plainText(line)])
+    rows.push(['Hint', failure.hint && plainText(failure.hint)])
+  }
+  return table(rows)
+}
+
+function table(rows: [string, string | undefined | null][]): string {
+  return rows
+    .filter(([, value]) => value)
+    .map(([name, value]) => `${name.padEnd(15)} ${value}\n`)
+    .join('')
+}

@@ -1,0 +1,73 @@
+/** The parts of the REST answers that the commands show; the whole answers are in the protobuf files. */
+export interface JobMessage {
+  job_id: string
+  name: string
+  status: string
+  message?: string
+  created_at?: string | null
+  started_at?: string | null
+  finished_at?: string | null
+  queue_position?: number
+  labels?: Record<string, string>
+  training_config?: { training_type?: string; base_model?: { model_id?: string } | null } | null
+  progress?: ProgressMessage | null
+  failure?: { message?: string; hint?: string; evidence?: string[] } | null
+  output?: { kind?: string; path?: string } | null
+  final_evaluation?: FinalEvaluationMessage | null
+  available_actions?: string[]
+}
+
+/** 64-bit counts come as strings. */
+export interface ProgressMessage {
+  step?: string | number
+  total_steps?: string | number
+  epoch?: number
+  eta_seconds?: number | null
+}
+
+/** The model before and after training, on held-out records. */
+export interface FinalEvaluationMessage {
+  base?: ScoreMessage | null
+  tuned?: ScoreMessage | null
+}
+
+interface ScoreMessage {
+  loss: number
+  perplexity: number
+}
+
+/** One line of a job's output. */
+export interface LogMessage {
+  cursor: string
+  time: string
+  rank?: number
+  stream?: string
+  level: string
+  text: string
+}
+
+/** One line of a trainer's metrics. */
+export interface MetricMessage {
+  cursor: string
+  step: string | number
+  epoch?: number
+  time: string
+  values: Record<string, number>
+}
+
+/** A message of a stream: a batch of records, a gap, or the end. */
+export interface StreamMessage<T> {
+  cursor: string
+  batch?: { records: T[] } | null
+  gap?: { from: string; to: string; reason: string } | null
+  end?: { status?: string; reason?: string } | null
+}
+
+/** A change of a job. */
+export interface JobEventMessage {
+  cursor: string
+  type: string
+  to_status?: string
+  message?: string
+  job?: JobMessage | null
+}
