@@ -34,6 +34,8 @@ export interface EngineCapabilities {
 export interface AttemptName {
   jobId: string
   number: number
+  /** The attempt's folder, absolute: where an engine looks for what became of it. */
+  directory: string
 }
 
 /** Plain JSON, stored by the coordinator, read only by the engine that made it. */
@@ -49,17 +51,17 @@ export interface Placement {
   memoryBytes: number
 }
 
-/** Everything that an engine needs to start an attempt. */
+/** Everything that an engine needs to start an attempt. Its folder exists and holds `job.json`. */
 export interface AttemptOrder extends AttemptName {
   tenantId: string
   /** Fencing token; also in the attempt's files. */
   token: string
-  /** The attempt's folder, absolute. It exists and holds `job.json`. */
-  directory: string
   /** The trainer: program and arguments, never a shell line. */
   command: string[]
   /** The whole environment of the trainer but for what the launcher adds (SCAIMIND_JOB_DIR, RANK, WORLD_SIZE, MASTER_ADDR, …). */
   environment: Record<string, string>
+  /** Whether JSON objects of numbers that the trainer prints are its metrics: for CUSTOM, which writes no `metrics.jsonl` of its own. Default false. */
+  metricsFromOutput?: boolean
   placement: Placement[]
   stopGraceSeconds: number
 }
