@@ -1,0 +1,98 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { Failure } from '../../contract/failure.js'
+import { newId, type TenantId } from '../../contract/ids.js'
+import type { ApiKey } from '../../generated/prisma/api/client.js'
+import type { Database } from '../cache/database.js'
+import { type Permission, parseGrants, type Role } from './permissions.js'
+import { watchKeys } from './watch-keys.js'
+
+/** A key that works now. */
+export interface VerifiedKey {
+  keyId: string
+  keyName: string
+  tenantId: TenantId
+  userId: string
+  roles: readonly Role[]
+  permissions: ReadonlySet<Permission>
+  /** Aborted with a Failure when the key stops working. */
+  ended: AbortSignal
+}
+
+/** What a new key is for. */
+export interface NewApiKey {
+  tenantId: TenantId
+  userId: string
+  name: string
+  /** Role names and permission keys. */
+  grants: readonly string[]
+  expiresAt?: Date | null
+}
+
+/** A key as lists show it: never the key itself. */
+export type ApiKeyRow = Omit<ApiKey, 'hash'>
+
+/** The API keys. `sgk_` and 43 random characters, of which only a SHA-256 is stored. */
+export interface ApiKeyStore {
+  /** Makes a key; this is the only time that it is seen. Throws VALIDATION_ERROR for grants that are neither role nor permission. */
+  create(input: NewApiKey): Promise<ApiKeyRow & { key: string }>
+  /** Keys of a tenant, or of all, newest first. */
+  list(tenantId?: TenantId): Promise<ApiKeyRow[]>
+  /** Ends a key on every instance within a second. False where there is no such key that works. */
+  revoke(keyId: string): Promise<boolean>
+  /** Throws AUTH_TOKEN_INVALID for an unknown, revoked or expired key, DATABASE_UNAVAILABLE where that cannot be said now. */
+  verify(key: string): Promise<VerifiedKey>
+  /** Stops following changes. */
+  close(): void
+}
+
+const hashOf = (key: string) => createHash('sha256').update(key).digest('hex')
+const keyPattern = /^sgk_[A-Za-z0-9_-]{32,128}$/
+
+/** The store of API keys. Keys in use are looked at again every `pollMs`, all in one query; while the database is away a key goes on for `graceMs` after it was last seen to work. */
+export function apiKeyStore(database: Database, { pollMs = 500, graceMs = 60_000 } = {}): ApiKeyStore {
+  const watched = watchKeys(database, { pollMs, graceMs })
+
+  return {
+    async create({ tenantId, userId, name, grants, expiresAt = null }) {
+      const { unknown } = parseGrants(grants.join(' '))
+      if (unknown.length > 0 || grants.length === 0) {
+        throw new Failure('VALIDATION_ERROR', `grants: ${unknown.join(', ') || 'nothing'} is neither a role nor a permission.`)
+      }
+      const key = `sgk_${randomBytes(32).toString('base64url')}`
+      const row = await database.apiKey.create({
+        data: {
+          keyId: newId('key'),
+          tenantId,
+          userId,
+          name,
+          hash: hashOf(key),
+          prefix: key.slice(0, 10),
+          grants: grants.join(' '),
+          createdAt: new Date(),
+          expiresAt,
+        },
+        omit: { hash: true },
+      })
+      return { ...row, key }
+    },
+
+    list: (tenantId) =>
+      database.apiKey.findMany({
+        where: tenantId === undefined ? {} : { tenantId },
+        orderBy: [{ createdAt: 'desc' }, { keyId: 'desc' }],
+        omit: { hash: true },
+      }),
+
+    async revoke(keyId) {
+      const { count } = await database.apiKey.updateMany({ where: { keyId, revokedAt: null }, data: { revokedAt: new Date() } })
+      return count > 0
+    },
+
+    async verify(key) {
+      if (!keyPattern.test(key)) throw new Failure('AUTH_TOKEN_INVALID', 'This API key is not known; a key begins with sgk_.')
+      return watched.get(hashOf(key))
+    },
+
+    close: () => watched.close(),
+  }
+}

@@ -1,0 +1,48 @@
+import { PrismaMariaDb } from '@prisma/adapter-mariadb'
+import { Failure } from '../../contract/failure.js'
+import { Prisma, PrismaClient } from '../../generated/prisma/api/client.js'
+
+/** The API's database. Throws DATABASE_UNAVAILABLE, with a retry hint, where it cannot be reached. */
+export type Database = ReturnType<typeof openDatabase>
+
+/** Opens a pool of connections to the API's database; nothing is connected before the first query. */
+export function openDatabase(url: string, { connections = 10 } = {}) {
+  const at = new URL(url)
+  const adapter = new PrismaMariaDb({
+    host: at.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(at.port || 3306),
+    user: decodeURIComponent(at.username),
+    password: decodeURIComponent(at.password),
+    database: decodeURIComponent(at.pathname.slice(1)),
+    connectionLimit: connections,
+    connectTimeout: 2000,
+    acquireTimeout: 3000,
+    idleTimeout: 60,
+    minimumIdle: 1,
+  })
+  return new PrismaClient({ adapter, errorFormat: 'minimal' }).$extends({
+    query: {
+      async $allOperations({ args, query }) {
+        try {
+          return await query(args)
+        } catch (error) {
+          throw isDatabaseAway(error)
+            ? new Failure('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', { cause: error, retryAfterSeconds: 2 })
+            : error
+        }
+      },
+    },
+  })
+}
+
+// Prisma's codes of a server that cannot be reached, timed out or closed the connection, and of a pool that gave none.
+const awayCodes = new Set(['P1000', 'P1001', 'P1002', 'P1008', 'P1010', 'P1017', 'P2024', 'P2037'])
+// The same from the driver, where Prisma passes it through.
+const awayWords =
+  /pool timeout|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|socket has unexpectedly been closed|connection (?:is )?closed|DatabaseNotReachable/i
+
+function isDatabaseAway(error: unknown): boolean {
+  if (error instanceof Prisma.PrismaClientInitializationError) return true
+  if (error instanceof Prisma.PrismaClientKnownRequestError && awayCodes.has(error.code)) return true
+  return error instanceof Error && awayWords.test(`${error.message} ${error.cause instanceof Error ? error.cause.message : ''}`)
+}

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs'
+import { Client, connectivityState, credentials } from '@grpc/grpc-js'
+
+/** Where the coordinator is, and how this API proves itself to it. */
+export interface ChannelOptions {
+  host: string
+  port: number
+  /** The secret of this API at the coordinator. */
+  secret: string
+  /** PEM files; undefined: no TLS. */
+  tls?: { caFile?: string | undefined; certFile?: string | undefined; keyFile?: string | undefined } | undefined
+}
+
+/** The one channel to the coordinator. */
+export interface Channel {
+  client: Client
+  secret: string
+  /** Whether the coordinator is connected now. */
+  isReady(): boolean
+  /** Waits until connected; false when the connection failed, or after `withinMs`. Starts connecting where nothing was tried yet. */
+  becomesReady(withinMs: number): Promise<boolean>
+  close(): void
+}
+
+/** Opens the channel and begins to connect. It reconnects by itself, at most 2 s apart. */
+export function openChannel({ host, port, secret, tls }: ChannelOptions): Channel {
+  const read = (path: string | undefined) => (path ? readFileSync(path) : null)
+  const security = tls ? credentials.createSsl(read(tls.caFile), read(tls.keyFile), read(tls.certFile)) : credentials.createInsecure()
+  const client = new Client(`${host.includes(':') ? `[${host}]` : host}:${port}`, security, {
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.min_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 2000,
+    // A coordinator that vanished without closing its connection is noticed within 30 s.
+    'grpc.keepalive_time_ms': 20_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    'grpc.max_receive_message_length': 16 * 1024 * 1024,
+    // Its own connection, so that closing one channel in a process never waits for another's.
+    'grpc.use_local_subchannel_pool': 1,
+  })
+  const channel = client.getChannel()
+  channel.getConnectivityState(true)
+
+  function becomesReady(withinMs: number): Promise<boolean> {
+    const state = channel.getConnectivityState(true)
+    if (state === connectivityState.READY) return Promise.resolve(true)
+    if (state !== connectivityState.IDLE && state !== connectivityState.CONNECTING) return Promise.resolve(false)
+    const deadline = Date.now() + withinMs
+    return new Promise((resolve) => {
+      channel.watchConnectivityState(state, deadline, (error) => resolve(error ? false : becomesReady(deadline - Date.now())))
+    })
+  }
+
+  return {
+    client,
+    secret,
+    isReady: () => channel.getConnectivityState(false) === connectivityState.READY,
+    becomesReady,
+    close: () => client.close(),
+  }
+}

@@ -1,0 +1,196 @@
+import type { Failure } from '../../contract/failure.js'
+import type { FrameworkType, JobStatus, jobOrderFields, LogLevel, TrainingType } from '../../contract/statuses.js'
+import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
+import type { GetJobMetricsResponse__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsResponse.js'
+import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
+import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
+import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
+import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
+import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
+import type { ReadJobLogsResponse__Output } from '../../generated/proto/scaimind/v1/ReadJobLogsResponse.js'
+import type { Caller } from '../auth/viewer.js'
+
+/** A job and how fresh this copy of it is. */
+export interface JobView {
+  /** The proto message, as the coordinator sent it. */
+  job: Job__Output
+  /** When this copy was written. */
+  syncedAt: Date
+  /** True where the coordinator is not connected now, so that the job may have changed since. */
+  stale: boolean
+}
+
+/** CACHED: the copy that job events keep fresh. COORDINATOR: asked now, the copy where it cannot be reached. */
+export type Consistency = 'CACHED' | 'COORDINATOR'
+
+/** Which jobs of the tenant are meant; what is unset does not filter. Evaluations only where a label asks for them. */
+export interface JobFilter {
+  statuses?: readonly JobStatus[] | undefined
+  trainingTypes?: readonly TrainingType[] | undefined
+  frameworks?: readonly FrameworkType[] | undefined
+  baseModel?: string | undefined
+  /** All must be equal. */
+  labels?: Readonly<Record<string, string>> | undefined
+  /** Part of the name, in any case. */
+  nameContains?: string | undefined
+  createdAfter?: Date | undefined
+  createdBefore?: Date | undefined
+}
+
+/** The order of a list; the job id breaks ties. */
+export interface JobOrder {
+  field: (typeof jobOrderFields)[number]
+  descending: boolean
+}
+
+/** A page of a Relay connection. */
+export interface PageArguments {
+  first?: number | null | undefined
+  after?: string | null | undefined
+  last?: number | null | undefined
+  before?: string | null | undefined
+}
+
+/** A page of jobs in the asked order. */
+export interface JobPage {
+  edges: { cursor: string; node: JobView }[]
+  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null }
+}
+
+/** What REST lists by. */
+export interface CoordinatorListing {
+  statuses?: readonly JobStatus[] | undefined
+  trainingTypes?: readonly TrainingType[] | undefined
+  labels?: Readonly<Record<string, string>> | undefined
+  /** 1 to 100, default 20. */
+  pageSize?: number | undefined
+  pageToken?: string | undefined
+  /** `created_at`, `-priority`, …; default `-created_at`. */
+  orderBy?: string | undefined
+}
+
+/** A page as the coordinator lists it, or from the cache where it cannot be reached. */
+export interface CoordinatorPage {
+  jobs: Job__Output[]
+  /** Empty on the last page. */
+  nextPageToken: string
+  totalCount: number
+  stale: boolean
+  /** Of the oldest copy on the page; null where the coordinator answered. */
+  syncedAt: Date | null
+}
+
+/** The answer to a submission: the job, or in a dry run the plan. */
+export interface Submitted {
+  view: JobView | null
+  plan: JobPlan__Output | null
+  message: string
+  /** Null where unknown. */
+  estimatedWaitSeconds: number | null
+}
+
+/** One message of a live stream of records. */
+export type LiveMessage<Record> =
+  | {
+      type: 'batch'
+      /** Of the last record; a stream opened after it goes on with the next. */
+      cursor: string
+      records: Record[]
+      /** Records left out because of `maxPerSecond`. */
+      thinned: number
+    }
+  | { type: 'gap'; cursor: string; from: string; to: string; reason: string }
+  | { type: 'end'; cursor: string; status: JobStatus; reason: string }
+
+/** A live stream. It ends by itself, by `return()`, or by throwing a Failure; `return()` never waits for the next message. */
+export type Live<Message> = AsyncIterableIterator<Message, undefined, undefined> & { return(): Promise<IteratorResult<Message, undefined>> }
+
+/** A change of a job. */
+export interface JobUpdate {
+  /** An event stream of the tenant opened after it goes on with the next change. */
+  cursor: string
+  /** Carries the job as this change left it; none where it was deleted. */
+  event: JobEvent__Output
+}
+
+/** The use cases of jobs. All throw AUTHZ_PERMISSION_DENIED; those that name a job throw JOB_NOT_FOUND, also for another tenant's. */
+export interface JobOperations {
+  /** Submits a job, or only validates and plans it. `spec` is the submission in snake_case (proto `JobSpec`), checked here. */
+  submit(caller: Caller, input: { spec: unknown; idempotencyKey?: string | null; dryRun?: boolean | null }): Promise<Submitted>
+  get(caller: Caller, jobId: string, options?: { consistency?: Consistency | null }): Promise<JobView>
+  /** The jobs that exist, in the order of the ids; null for the others. */
+  getMany(caller: Caller, jobIds: readonly string[]): Promise<(JobView | null)[]>
+  /** A page from the cache. */
+  list(caller: Caller, input: { filter?: JobFilter | null; orderBy?: JobOrder | null; page?: PageArguments }): Promise<JobPage>
+  count(caller: Caller, filter?: JobFilter | null): Promise<number>
+  /** A page from the coordinator that refreshes the cache; from the cache where the coordinator cannot be reached. */
+  listFromCoordinator(caller: Caller, listing: CoordinatorListing): Promise<CoordinatorPage>
+  /** Ends a job that is not terminal. */
+  cancel(caller: Caller, jobId: string, options?: { reason?: string | null; saveCheckpoint?: boolean | null }): Promise<JobView>
+  /** Stops a running job at a checkpoint and gives its resources back. */
+  pause(caller: Caller, jobId: string, options?: { saveCheckpoint?: boolean | null }): Promise<JobView>
+  /** Puts a paused job back into the queue. */
+  resume(caller: Caller, jobId: string, options?: { checkpointId?: string | null }): Promise<JobView>
+  /** Starts a new attempt of a failed, cancelled or preempted job. */
+  retry(caller: Caller, jobId: string, options?: { fromCheckpoint?: string | null; idempotencyKey?: string | null }): Promise<JobView>
+  /** Changes priority or labels. */
+  update(
+    caller: Caller,
+    jobId: string,
+    changes: { priority?: number | null; labels?: Readonly<Record<string, string>> | null },
+  ): Promise<JobView>
+  /** Complete checkpoints, newest first. */
+  checkpoints(caller: Caller, jobId: string): Promise<Checkpoint__Output[]>
+  /** History as series, and the newest value of each metric. */
+  metrics(
+    caller: Caller,
+    jobId: string,
+    options?: { names?: readonly string[] | null; sinceStep?: number | string | null; maxPoints?: number | null },
+  ): Promise<GetJobMetricsResponse__Output>
+  /** A page of log lines, at most 1,000. */
+  logs(
+    caller: Caller,
+    jobId: string,
+    options?: {
+      after?: string | null
+      level?: LogLevel | null
+      rank?: number | null
+      limit?: number | null
+      /** The last lines instead of the first. */
+      fromEnd?: boolean | null
+    },
+  ): Promise<ReadJobLogsResponse__Output>
+  /** The job's changes up to now, oldest first; the newest 1,000. */
+  events(caller: Caller, jobId: string): Promise<JobEvent__Output[]>
+  /** Metric records as they are written, from `after` or from the first; ends with `end`. */
+  followMetrics(
+    caller: Caller,
+    jobId: string,
+    options?: { names?: readonly string[] | null; after?: string | null; maxPerSecond?: number | null },
+  ): Promise<Live<LiveMessage<MetricRecord__Output>>>
+  /** Log lines as they are written, from `after`, from the last `tail` lines, or from the first; ends with `end`. */
+  followLogs(
+    caller: Caller,
+    jobId: string,
+    options?: {
+      level?: LogLevel | null
+      rank?: number | null
+      after?: string | null
+      /** 0 to 1,000; ignored with `after`. */
+      tail?: number | null
+      /** False: end with what is there now. Default true. */
+      follow?: boolean | null
+    },
+  ): Promise<Live<LiveMessage<LogRecord__Output>>>
+  /** Changes of one job from `after`, from its first (`fromStart`), or from now; ends after it turned terminal where `untilTerminal`. */
+  followJob(
+    caller: Caller,
+    jobId: string,
+    options?: { after?: string | null; fromStart?: boolean; untilTerminal?: boolean },
+  ): Promise<Live<JobUpdate>>
+  /** Changes of the tenant's jobs that match, from `after` or from now. */
+  followJobs(caller: Caller, options?: { filter?: JobFilter | null; after?: string | null }): Promise<Live<JobUpdate>>
+}
+
+/** Tells a fault of the connection from a refusal. */
+export const isUnreachable = (failure: Failure): boolean => failure.code === 'COORDINATOR_UNAVAILABLE' || failure.code === 'BACKEND_TIMEOUT'
