@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { hashOf, isFresh, writeStamp } from './stamp.mjs'
 import { root, runQuietly, step } from './steps.mjs'
@@ -19,7 +19,11 @@ async function generatePrisma(database) {
   if (isFresh(stamp, hash, outputs)) return
   await step(`Generating the Prisma client (${database})`, async () => {
     // Generating needs no schema engine, but would download one: any program in its place keeps it from trying.
-    const env = { PRISMA_SCHEMA_ENGINE_BINARY: '/bin/true', PRISMA_HIDE_UPDATE_MESSAGE: '1', CHECKPOINT_DISABLE: '1' }
+    const env = {
+      PRISMA_SCHEMA_ENGINE_BINARY: existsSync('/bin/true') ? '/bin/true' : '/usr/bin/true',
+      PRISMA_HIDE_UPDATE_MESSAGE: '1',
+      CHECKPOINT_DISABLE: '1',
+    }
     await runQuietly(process.execPath, [join(root, 'node_modules/prisma/build/index.js'), 'generate', '--config', config], { env })
     writeStamp(stamp, hash)
   })

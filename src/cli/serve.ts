@@ -42,7 +42,8 @@ export async function serve({ name, portSetting, port }: ServeOptions, start: ()
 /** Resolves when this process is asked to end. */
 export function untilAskedToStop(): Promise<void> {
   return new Promise((done) => {
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(name, () => done())
+    // The handlers stay: a signal that comes twice, as from a terminal and from npm, must not cut the stopping short.
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => done())
     if (process.channel) process.once('disconnect', () => done())
   })
 }

@@ -63,9 +63,20 @@ export async function startPrivateServer(dataDir: string): Promise<PrivateServer
   return serve(started, running, false)
 }
 
+/** Where the private server of a data folder listens, or listened last. Undefined where there never was one. */
+export function privateServerUrl(dataDir: string): string | undefined {
+  const path = resolve(dataDir, 'mariadb', 'server.json')
+  const record = existsSync(path) ? readRecord(path) : undefined
+  return record === undefined || record.port === 0 ? undefined : urlOf(record)
+}
+
+function urlOf({ password, port }: Record): string {
+  return `mysql://${user}:${password}@127.0.0.1:${port}`
+}
+
 function serve(record: Record, running: RunningServer, adopted: boolean): PrivateServer {
   return {
-    url: `mysql://${user}:${record.password}@127.0.0.1:${record.port}`,
+    url: urlOf(record),
     port: record.port,
     pid: running.pid,
     adopted,

@@ -40,6 +40,8 @@ export interface StackOptions {
   /** The API's port; 0 for any free one. */
   port: number
   env: Record<string, string | undefined>
+  /** Folders that jobs may name files under, besides the data folder's own and the current one. */
+  dataRoots?: string[]
   /** Told what a person may want to know: crashes and restarts. */
   onNotice: (message: string) => void
 }
@@ -70,7 +72,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const apiKey = await ensureOwnerKey(databaseUrls(databaseEnv).api ?? '', credentials.api_key)
     writeCredentials(dataDir, { ...credentials, api_key: apiKey })
 
-    const env = childEnvironment(databaseEnv, dataDir, credentials.api_secret)
+    const env = childEnvironment(databaseEnv, dataDir, credentials.api_secret, options.dataRoots)
     const child = (name: 'coordinator' | 'api', portVariable: string, port: number, more: Record<string, string> = {}) =>
       new SupervisedChild({
         name,
@@ -147,13 +149,19 @@ async function provideDatabase(
 }
 
 /** The settings of the children: what the owner has set, and what follows from all of it running here, for one owner. */
-function childEnvironment(env: Record<string, string | undefined>, dataDir: string, secret: string): Record<string, string | undefined> {
+function childEnvironment(
+  env: Record<string, string | undefined>,
+  dataDir: string,
+  secret: string,
+  dataRoots: string[] = [],
+): Record<string, string | undefined> {
+  const roots = [join(dataDir, 'tenants/{tenant}/files'), process.cwd(), ...dataRoots]
   return {
     // The owner of this machine is the only user: their own code may run, and files below the folder they are in may be named.
     SCAIMIND_ALLOW_CUSTOM_CODE: 'true',
     SCAIMIND_ALLOW_TRUST_REMOTE_CODE: 'true',
-    SCAIMIND_DATA_ROOTS: `${join(dataDir, 'tenants/{tenant}/files')}:${process.cwd()}`,
     ...env,
+    SCAIMIND_DATA_ROOTS: env.SCAIMIND_DATA_ROOTS || roots.join(':'),
     SCAIMIND_DATA_DIR: dataDir,
     SCAIMIND_API_SECRET: secret,
     SCAIMIND_HOST: host,
