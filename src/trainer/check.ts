@@ -13,9 +13,9 @@ export interface CheckResult {
 export function checkJob(job: unknown): CheckResult {
   const { plan, problems } = validateJob(job)
   if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
-  const readable = plan.data.sources.map((source) => source.path.startsWith('/'))
-  // A source without a usable path already has its problem; reading the others would misnumber nothing, but say it twice.
-  const loaded = readable.every(Boolean) ? loadData(plan.data) : { problems: [], sources: [] }
+  // A source that has a problem already is not read: its path or format is only a guess.
+  const sourcesAreNamed = !problems.some((problem) => problem.path.startsWith('data_config.sources'))
+  const loaded = sourcesAreNamed ? loadData(plan.data) : { problems: [], sources: [] }
   problems.push(...loaded.problems)
   return { problems, data: loaded.sources.map(({ sha256: _, ...counts }) => counts) }
 }

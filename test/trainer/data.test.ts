@@ -1,0 +1,156 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { planBatches, targetCount } from '../../src/trainer/data/batches.js'
+import { type EncodingSettings, encodeRecords, splitRecords } from '../../src/trainer/data/examples.js'
+import { loadData } from '../../src/trainer/data/load.js'
+import { readJsonLines, readText } from '../../src/trainer/data/records.js'
+import { BOS, decodeTokens, EOS } from '../../src/trainer/data/tokens.js'
+import type { DataPlan } from '../../src/trainer/plan.js'
+import { temporaryFolder } from './support.js'
+
+const settings: EncodingSettings = { maxSeqLength: 64, packAll: false, trainOnPrompt: false, addBos: true, addEos: true }
+
+function learnedText(records: string, changes: Partial<EncodingSettings> = {}): string[] {
+  const { examples } = encodeRecords(readJsonLines(records).records, { ...settings, ...changes })
+  return examples.map(({ tokens, learned }) => decodeTokens([...tokens].filter((_, index) => learned[index])))
+}
+
+function planFor(name: string, text: string): DataPlan {
+  const path = join(temporaryFolder(), name)
+  writeFileSync(path, text)
+  return {
+    sources: [{ path, format: name.endsWith('.txt') ? 'txt' : 'jsonl' }],
+    fieldMapping: {},
+    addBos: true,
+    addEos: true,
+    maxSeqLength: 64,
+    batchSize: 4,
+    accumulation: 1,
+    validationSplit: 0,
+    seed: 42,
+  }
+}
+
+describe('records', () => {
+  it('plain text is divided into documents by blank lines', () => {
+    expect(readText('one\nstill one\n\n\ntwo\r\n\r\nthree\n').records).toEqual([
+      { kind: 'text', text: 'one\nstill one' },
+      { kind: 'text', text: 'two' },
+      { kind: 'text', text: 'three' },
+    ])
+  })
+
+  it('a long text without blank lines is cut at white space and nothing of it is lost', () => {
+    const text = Array.from({ length: 1500 }, (_, n) => `word${n}`).join(' ')
+    const pieces = readText(text).records.map((record) => (record.kind === 'text' ? record.text : ''))
+    expect(pieces.length).toBeGreaterThan(3)
+    expect(pieces.join(' ')).toBe(text)
+  })
+
+  it('the loss of a prompt and its completion is on the completion and its end', () => {
+    expect(learnedText('{"prompt":"Q","completion":"An answer"}')).toEqual(['An answer'])
+    const [example] = encodeRecords(readJsonLines('{"prompt":"Q","completion":"A"}').records, settings).examples
+    expect([...(example?.tokens ?? [])]).toEqual([BOS, 81, 10, 65, EOS])
+    expect([...(example?.learned ?? [])]).toEqual([0, 0, 0, 1, 1])
+  })
+
+  it('train_on_prompt puts the loss on prompts as well', () => {
+    expect(learnedText('{"prompt":"Q","completion":"A"}', { trainOnPrompt: true })).toEqual(['Q\nA'])
+  })
+
+  it('the loss of a chat is on what the assistant says', () => {
+    const chat = {
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: 'Hello' },
+        { role: 'user', content: 'Bye' },
+        { role: 'assistant', content: 'So long' },
+      ],
+    }
+    expect(learnedText(JSON.stringify(chat))).toEqual(['Hello\nSo long'])
+  })
+
+  it('continued pretraining packs every kind of record into full rows and learns all of it', () => {
+    const { examples } = encodeRecords(readJsonLines('{"prompt":"Q","completion":"A"}\n{"text":"Text"}').records, {
+      ...settings,
+      packAll: true,
+    })
+    expect(examples).toHaveLength(1)
+    expect(decodeTokens([...(examples[0]?.tokens ?? [])])).toBe('Q\nAText')
+    expect(targetCount(examples[0] as (typeof examples)[0])).toBe(10)
+  })
+
+  it('a record that is too long is cut, and one whose prompt fills the row is left out', () => {
+    const long = `{"prompt":"Q","completion":"${'a'.repeat(100)}"}`
+    const hopeless = `{"prompt":"${'q'.repeat(100)}","completion":"A"}`
+    const { examples, truncated, dropped } = encodeRecords(readJsonLines(`${long}\n${hopeless}`).records, settings)
+    expect({ rows: examples.length, truncated, dropped }).toEqual({ rows: 1, truncated: 2, dropped: 1 })
+    expect(examples[0]?.tokens).toHaveLength(65)
+  })
+
+  it.each([
+    ['{"prompt": "Q"', /data.jsonl:2: not JSON/],
+    ['["Q", "A"]', /data.jsonl:2: expected a JSON object/],
+    ['{"question": "Q"}', /data.jsonl:2: .*found "question"/],
+    ['{"prompt": "Q"}', /data.jsonl:2: "completion" must be text/],
+    ['{"prompt": "Q", "completion": 4}', /data.jsonl:2: "completion" must be text/],
+    ['{"text": " "}', /data.jsonl:2: "text" is empty/],
+    ['{"messages": [{"role": "robot", "content": "x"}]}', /data.jsonl:2: "messages"\[0\] must have a "role"/],
+    ['{"messages": [{"role": "user", "content": "x"}]}', /data.jsonl:2: "messages" has no assistant message/],
+  ])('a line that cannot be used is named by file and number: %s', (line, expected) => {
+    const { problems } = loadData(planFor('data.jsonl', `{"text":"fine"}\n${line}\n`))
+    expect(problems).toHaveLength(1)
+    expect(problems[0]?.path).toBe('data_config.sources[0].path')
+    expect(problems[0]?.message).toMatch(expected)
+  })
+
+  it('a file that holds no record, or is not there, or is no text, is refused by name', () => {
+    expect(loadData(planFor('empty.jsonl', '\n\n')).problems[0]?.message).toMatch(
+      /^empty.jsonl:1: holds no usable record: expected a JSON object/,
+    )
+    expect(loadData(planFor('empty.txt', '\n')).problems[0]?.message).toMatch(/^empty.txt:1: holds no usable record/)
+    expect(loadData(planFor('binary.txt', 'a\u0000b')).problems[0]?.message).toMatch(/NUL byte at 1/)
+    const missing = { ...planFor('x.txt', 'x'), sources: [{ path: '/nowhere/at-all.txt', format: 'txt' as const }] }
+    expect(loadData(missing).problems[0]?.message).toBe('There is no file at-all.txt.')
+  })
+
+  it('a field mapping reads prompts and completions from fields of other names', () => {
+    const { records } = readJsonLines('{"question":"Q","answer":"A"}', { prompt: 'question', completion: 'answer' })
+    expect(records[0]).toMatchObject({ kind: 'completion', prompt: 'Q\n' })
+  })
+})
+
+describe('splitting and batching', () => {
+  const numbers = Array.from({ length: 50 }, (_, n) => n)
+
+  it('the validation split is the same for the same seed and another for another', () => {
+    const first = splitRecords(numbers, 0.1, 42)
+    expect(first.validation).toHaveLength(5)
+    expect(splitRecords(numbers, 0.1, 42)).toEqual(first)
+    expect(splitRecords(numbers, 0.1, 43).validation).not.toEqual(first.validation)
+    expect([...first.training, ...first.validation].sort((a, b) => a - b)).toEqual(numbers)
+  })
+
+  const examples = numbers.map((n) => ({ tokens: Uint16Array.of(BOS, n, EOS), learned: Uint8Array.of(0, 1, 1) }))
+  const firstTokens = (step: number, batchSize: number, accumulation: number) => {
+    const plan = planBatches(examples, { batchSize, accumulation, length: 2, seed: 1 })
+    return plan.stepRows(step).batches.flatMap(({ tokens }) => [...tokens].filter((_, index) => index % 2 === 1))
+  }
+
+  it('an epoch shows every row once, and the next in another order', () => {
+    const epoch = (first: number) => [1, 2, 3, 4, 5].flatMap((step) => firstTokens(first + step, 10, 1))
+    expect(epoch(0).sort((a, b) => a - b)).toEqual(numbers)
+    expect(epoch(0)).not.toEqual(epoch(5))
+  })
+
+  it('what a step sees depends on the step alone', () => {
+    const plan = planBatches(examples, { batchSize: 10, accumulation: 1, length: 2, seed: 1 })
+    for (const step of [1, 2, 3, 4, 5, 6]) plan.stepRows(step)
+    expect(plan.stepRows(3)).toEqual(planBatches(examples, { batchSize: 10, accumulation: 1, length: 2, seed: 1 }).stepRows(3))
+  })
+
+  it('accumulation shows the same rows as a batch that is as many times larger', () => {
+    expect(firstTokens(2, 2, 5)).toEqual(firstTokens(2, 10, 1))
+  })
+})
