@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** What a launcher is told, by `launch.json` in the attempt's folder. */
+export interface LaunchOrder {
+  job_id: string
+  attempt: number
+  /** Whoever claimed the folder under another token is obeyed, and this launcher stops. */
+  token: string
+  /** Program and arguments. */
+  command: string[]
+  /** The trainer's whole environment, but for what the launcher adds. */
+  environment: Record<string, string>
+  rank: number
+  world_size: number
+  stop_grace_seconds: number
+  /** Whether JSON objects of numbers on standard output are metrics. */
+  metrics_from_output?: boolean
+  /** Where rank 0 is met; default: this machine, any free port. */
+  master_addr?: string
+  master_port?: number
+}
+
+/** Reads the order. Throws where a field is missing or of another type. */
+export function readOrder(directory: string): LaunchOrder {
+  const order = JSON.parse(readFileSync(join(directory, 'launch.json'), 'utf8')) as LaunchOrder
+  const types = {
+    job_id: 'string',
+    attempt: 'number',
+    token: 'string',
+    environment: 'object',
+    rank: 'number',
+    world_size: 'number',
+  } as const
+  for (const [name, type] of Object.entries(types)) {
+    if (typeof order[name as keyof LaunchOrder] !== type) throw new Error(`launch.json: ${name} must be of type ${type}`)
+  }
+  if (!Array.isArray(order.command) || order.command.length === 0) throw new Error('launch.json: command must name a program')
+  if (!(order.stop_grace_seconds >= 0)) throw new Error('launch.json: stop_grace_seconds must be a number of seconds')
+  return order
+}
