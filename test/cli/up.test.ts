@@ -76,13 +76,25 @@ describe.sequential('scaimind up', () => {
     }
   })
 
+  it('so is the private database, with everything in it', async () => {
+    const { address } = current()
+    process.kill(address.pids.database, 'SIGKILL')
+    await untilGone(address.pids.database)
+    for (;;) {
+      const { code, stdout } = await scaimind(['keys', 'list'], { env: { SCAIMIND_DATA_DIR: dataDir } }).finished
+      if (code === 0) {
+        expect(stdout).toContain(address.api_key.slice(0, 10))
+        break
+      }
+    }
+  })
+
   it('after kill -9 of all of it, the next start has the same key and ends in order', async () => {
     const before = current()
     before.up.child.kill('SIGKILL')
     await before.up.finished
     const again = await start()
     expect(again.address).toMatchObject({ api_key: before.address.api_key, api_secret: before.address.api_secret })
-    expect(again.address.pids.database).toBe(before.address.pids.database)
     again.up.child.kill('SIGTERM')
     expect((await again.up.finished).code).toBe(0)
     for (const pid of Object.values(again.address.pids)) expect(identify(pid)).toBeUndefined()

@@ -3,11 +3,11 @@ import { join, resolve } from 'node:path'
 import { databaseUrls } from '../../config.js'
 import { checkDatabase } from '../../database/connect.js'
 import { isFree } from '../../database/free-port.js'
-import { type PrivateServer, startPrivateServer } from '../../database/private-server.js'
 import { CommandFailed } from '../failure.js'
 import { migrateBoth } from '../migrate.js'
 import { SupervisedChild } from './child.js'
 import { readOrCreateCredentials, writeCredentials } from './credentials.js'
+import { type SupervisedDatabase, superviseDatabase } from './database.js'
 import { lockDataDir } from './lock.js'
 import { LogFile } from './log-file.js'
 import { ensureOwnerKey } from './owner-key.js'
@@ -128,7 +128,7 @@ function makeFolder(dataDir: string): void {
 async function provideDatabase(
   dataDir: string,
   { env, onNotice }: StackOptions,
-): Promise<{ database?: PrivateServer; env: Record<string, string | undefined> }> {
+): Promise<{ database?: SupervisedDatabase; env: Record<string, string | undefined> }> {
   if (env.DATABASE_URL) {
     // The server first: the database on it may still have to be made.
     const server = new URL(databaseUrls(env).api ?? env.DATABASE_URL)
@@ -136,16 +136,8 @@ async function provideDatabase(
     await checkDatabase(server.href, 'DATABASE_URL')
     return { env }
   }
-  const database = await startPrivateServer(dataDir)
-  let isStopping = false
-  void database.ended.then(() => {
-    if (!isStopping) onNotice('The private database ended. Stop with Ctrl-C and start again; nothing that was stored is lost.')
-  })
-  const stop = () => {
-    isStopping = true
-    return database.stop()
-  }
-  return { database: { ...database, stop }, env: { ...env, DATABASE_URL: database.url, COORDINATOR_DATABASE_URL: undefined } }
+  const database = await superviseDatabase(dataDir, onNotice)
+  return { database, env: { ...env, DATABASE_URL: database.url, COORDINATOR_DATABASE_URL: undefined } }
 }
 
 /** The settings of the children: what the owner has set, and what follows from all of it running here, for one owner. */
