@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { AttemptOrder } from '../engine.js'
+import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder, writeOrder } from './folder.js'
+import { isRunning } from './processes.js'
+
+/** How launchers are started. */
+export interface LaunchSettings {
+  nodeBinary: string
+  launcherPath: string
+}
+
+/** Longest wait for a launcher to claim its folder; on a machine that is very busy a start takes seconds. */
+const claimMs = 60_000
+
+/**
+ * Starts the attempt's launcher and waits until it has its trainer. The order is on disk before anything starts. Where another launcher has
+ * the folder, that one is answered and nothing is started.
+ */
+export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: LaunchSettings): Promise<LauncherRecord> {
+  const { directory } = order
+  await unsealFolder(directory)
+  await writeOrder(directory, toLaunchOrder(order))
+  const log = openSync(join(directory, 'launcher.log'), 'a', 0o600)
+  const launcher = spawn(nodeBinary, [launcherPath, directory], {
+    cwd: directory,
+    // A session of its own: it outlives the coordinator, and a Ctrl-C in the coordinator's terminal does not reach it.
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin' },
+  })
+  closeSync(log)
+  launcher.unref()
+  const settled = new AbortController()
+  try {
+    const record = await Promise.race([untilClaimed(directory, settled.signal), failedStart(launcher, directory)])
+    return await untilTrainer(directory, record)
+  } finally {
+    settled.abort()
+  }
+}
+
+/** Waits for the moment between a claim and its trainer to pass. Answers the record without a trainer where its launcher died in that moment. */
+export async function untilTrainer(directory: string, record: LauncherRecord): Promise<LauncherRecord> {
+  for (let current = record; ; await delay(10)) {
+    if (current.trainer || (await readExit(directory))) return current
+    const running = isRunning({ pid: current.pid, startTime: current.start_time, bootId: current.boot_id })
+    const next = await readLauncher(directory)
+    if (next && next !== 'sealed') current = next
+    if (!running) return current
+  }
+}
+
+async function untilClaimed(directory: string, settled: AbortSignal): Promise<LauncherRecord> {
+  for (const end = Date.now() + claimMs; Date.now() < end; await delay(10)) {
+    const record = await readLauncher(directory)
+    if (record && record !== 'sealed') return record
+    settled.throwIfAborted()
+  }
+  await sealFolder(directory)
+  const record = await readLauncher(directory)
+  if (record && record !== 'sealed') return record
+  throw new Error(`The launcher in ${directory} did not start within ${claimMs / 1000} s.`)
+}
+
+async function failedStart(launcher: ChildProcess, directory: string): Promise<LauncherRecord> {
+  // Rejects with the reason where the program cannot be started at all.
+  await once(launcher, 'exit')
+  const record = await readLauncher(directory)
+  if (record && record !== 'sealed') return record
+  const log = await readFile(join(directory, 'launcher.log'), 'utf8')
+  throw new Error(`The launcher in ${directory} ended before it began: ${log.trim().slice(-500)}`)
+}
+
+function toLaunchOrder({
+  jobId,
+  number,
+  token,
+  command,
+  environment,
+  metricsFromOutput,
+  placement,
+  stopGraceSeconds,
+}: AttemptOrder): object {
+  const [place, ...others] = placement
+  if (!place || others.length > 0) throw new Error(`This engine has one node; ${jobId} was placed on ${placement.length}.`)
+  const { gpuIndexes, cpus } = place
+  return {
+    job_id: jobId,
+    attempt: number,
+    token,
+    command,
+    environment: {
+      // More threads than slots make each of them slower.
+      OMP_NUM_THREADS: String(Math.max(1, cpus)),
+      ...environment,
+      // nvidia-smi counts by bus; CUDA by speed, unless told.
+      ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
+      CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
+    },
+    rank: 0,
+    world_size: 1,
+    stop_grace_seconds: stopGraceSeconds,
+    metrics_from_output: metricsFromOutput ?? false,
+  }
+}
