@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { answers, root, runQuietly, SetupError, step } from './steps.mjs'
@@ -16,15 +17,15 @@ export async function provideMariadb() {
 }
 
 async function installMariadb() {
-  const byApt = `apt-get install --no-install-recommends -y ${packages.join(' ')}`
   if (process.platform === 'darwin' && answers('brew')) {
     await step('Installing MariaDB (brew install mariadb)', () => runQuietly('brew', ['install', 'mariadb']).then(() => undefined))
   } else if (process.platform === 'linux' && answers('apt-get')) {
-    if (process.getuid?.() !== 0) throw missing(`sudo ${byApt}`)
-    await step(`Installing MariaDB (${packages.join(', ')})`, async () => {
+    if (process.getuid?.() !== 0) throw missing(`sudo apt-get install --no-install-recommends ${aptPackages().join(' ')}`)
+    await step('Installing MariaDB (apt-get)', async () => {
       const env = { DEBIAN_FRONTEND: 'noninteractive' }
-      await runQuietly('apt-get', ['update', '-q'], { env })
-      await runQuietly('apt-get', ['install', '--no-install-recommends', '-y', '-q', ...packages], { env })
+      // One source of packages that is broken must not stop the others: the installation says what is really missing.
+      await runQuietly('apt-get', ['update', '-q'], { env }).catch(() => undefined)
+      await runQuietly('apt-get', ['install', '--no-install-recommends', '-y', '-q', ...aptPackages()], { env })
     })
   } else if (process.platform === 'darwin') {
     throw missing('brew install mariadb')
@@ -33,6 +34,15 @@ async function installMariadb() {
       'There is no MariaDB on this machine. Install the package that holds mariadbd, or set DATABASE_URL=mysql://user:password@host:3306.',
     )
   }
+}
+
+/** Before Debian 12 and Ubuntu 24.04 the names of these packages end in the version. */
+function aptPackages() {
+  return packages.map((name) => {
+    const found = spawnSync('apt-cache', ['search', '--names-only', `^${name}(-[0-9.]+)?$`], { encoding: 'utf8' }).stdout ?? ''
+    const names = found.split('\n').map((line) => line.split(' ')[0])
+    return names.includes(name) ? name : (names.filter(Boolean).sort().at(-1) ?? name)
+  })
 }
 
 function missing(command) {

@@ -35,8 +35,7 @@ export function runQuietly(command, args, { env = {}, cwd = root } = {}) {
     child.on('error', (error) => reject(new SetupError(`${command} could not be started: ${error.message}`)))
     child.on('close', (code, signal) => {
       if (code === 0) resolve(output)
-      else
-        reject(new SetupError(`\`${[command, ...args].join(' ')}\` failed (${signal ?? `exit code ${code}`}):\n${lastLines(output, 60)}`))
+      else reject(new SetupError(`\`${[command, ...args].join(' ')}\` failed (${signal ?? `exit code ${code}`}):\n${shortened(output)}`))
     })
   })
 }
@@ -57,6 +56,8 @@ export async function main(work) {
   }
 }
 
-function lastLines(text, count) {
-  return text.trimEnd().split('\n').slice(-count).join('\n')
+/** npm and the compiler say first what is wrong, others last. */
+function shortened(text, count = 25) {
+  const lines = text.trimEnd().split('\n')
+  return (lines.length <= 2 * count ? lines : [...lines.slice(0, count), '…', ...lines.slice(-count)]).join('\n')
 }
