@@ -26,17 +26,40 @@ export function openDatabase(url: string, { connections = 10 } = {}) {
         try {
           return await query(args)
         } catch (error) {
-          throw isDatabaseAway(error)
-            ? new Failure('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', { cause: error, retryAfterSeconds: 2 })
-            : error
+          throw asFailure(error)
         }
       },
     },
   })
 }
 
+/** What a transaction's function works on. */
+export type Transaction = Parameters<Parameters<Database['$transaction']>[0]>[0]
+
+/** Runs a transaction, again where another one stood in its way. */
+export async function transaction<Result>(database: Database, work: (tx: Transaction) => Promise<Result>): Promise<Result> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      // Read committed takes no gap locks, so that instances that write different jobs do not wait for each other.
+      return await database.$transaction(work, { isolationLevel: 'ReadCommitted', maxWait: 5000, timeout: 20_000 })
+    } catch (error) {
+      if (attempt >= 5 || !isConflict(error)) throw asFailure(error)
+      await new Promise((done) => setTimeout(done, 10 * attempt * Math.random()))
+    }
+  }
+}
+
+const isConflict = (error: unknown) =>
+  error instanceof Error &&
+  (('code' in error && error.code === 'P2034') || /deadlock|Record has changed since last read/i.test(error.message))
+
+const asFailure = (error: unknown): unknown =>
+  isDatabaseAway(error)
+    ? new Failure('DATABASE_UNAVAILABLE', 'The database cannot be reached now.', { cause: error, retryAfterSeconds: 2 })
+    : error
+
 // Prisma's codes of a server that cannot be reached, timed out or closed the connection, and of a pool that gave none.
-const awayCodes = new Set(['P1000', 'P1001', 'P1002', 'P1008', 'P1010', 'P1017', 'P2024', 'P2037'])
+const awayCodes = new Set(['P1000', 'P1001', 'P1002', 'P1008', 'P1010', 'P1017', 'P2024', 'P2028', 'P2037'])
 // The same from the driver, where Prisma passes it through.
 const awayWords =
   /pool timeout|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|socket has unexpectedly been closed|connection (?:is )?closed|DatabaseNotReachable/i

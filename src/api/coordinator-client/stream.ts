@@ -16,8 +16,8 @@ export interface StreamOptions<M extends StreamMethod> {
   request: RequestOf<M> & { after?: string }
   context: CallContext
   signal: AbortSignal
-  /** Whether nothing follows this message. A stream that ends without one is opened again. */
-  isLast(message: ResponseOf<M>): boolean
+  /** Whether nothing follows this message; without it nothing follows where the coordinator ends the stream. A stream that ends before is opened again. */
+  isLast?(message: ResponseOf<M>): boolean
   /** Told when a stream is open and when it was lost. */
   onConnected?(connected: boolean): void
 }
@@ -46,8 +46,9 @@ export function createOpenStream(channel: Channel, { log }: { log: Logger }): Op
           failed = 0
           after = (message as { cursor?: string }).cursor || after
           yield message
-          if (options.isLast(message)) return
+          if (options.isLast?.(message)) return
         }
+        if (!options.isLast) return
       } catch (error) {
         if (signal.aborted) return
         const failure: Failure = logged(error, { method, context, log })

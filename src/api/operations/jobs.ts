@@ -1,3 +1,96 @@
-import type { JobOperations } from './job-types.js'
-export type JobParts = object
-export declare function jobOperations(parts: JobParts): JobOperations
+import type { Logger } from 'pino'
+import { z } from 'zod'
+import { parseJobId } from '../../contract/ids.js'
+import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
+import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
+import { requirePermission } from '../auth/permissions.js'
+import type { Caller } from '../auth/viewer.js'
+import type { JobCache } from '../cache/jobs.js'
+import type { CoordinatorClient } from '../coordinator-client/index.js'
+import type { Method, RequestOf } from '../coordinator-client/methods.js'
+import type { Hub } from '../live/hub.js'
+import type { JobEvents } from '../live/job-events.js'
+import { jobHistory } from './job-history.js'
+import { jobReads } from './job-reads.js'
+import { idempotencyKeySchema, labelsSchema, parseJobSpec, prioritySchema } from './job-spec.js'
+import { jobStreams } from './job-streams.js'
+import type { JobOperations, JobView } from './job-types.js'
+import { parseInput } from './parse.js'
+
+/** What the use cases of jobs work on. */
+export interface JobParts {
+  cache: JobCache
+  coordinator: CoordinatorClient
+  metricsHub: Hub<MetricRecord__Output>
+  logsHub: Hub<LogRecord__Output>
+  events: JobEvents
+  /** Whether the cache holds what the coordinator has now. */
+  isFresh(): boolean
+  log: Logger
+}
+
+type JobWrite = 'CancelJob' | 'PauseJob' | 'ResumeJob' | 'RetryJob' | 'UpdateJob'
+
+const submission = z.object({ idempotency_key: idempotencyKeySchema.optional(), dry_run: z.boolean().optional() })
+const changes = z.object({ priority: prioritySchema.optional(), labels: labelsSchema.optional() })
+
+/** The use cases of jobs. Each write asks the coordinator, and puts the job it answers into the cache before it answers itself. */
+export function jobOperations(parts: JobParts): JobOperations {
+  const { cache, coordinator, log } = parts
+  const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
+
+  /** So that callers read their own writes from every instance. */
+  async function keep(job: JobView['job'], { requestId }: Caller): Promise<JobView> {
+    // Without the database the write has still happened, and job events will bring it: to answer an error would ask for it twice.
+    await cache
+      .write([job])
+      .catch((error: unknown) => log.warn({ err: error, request_id: requestId }, 'a written job is not in the cache yet'))
+    return { job, syncedAt: new Date(), stale: false }
+  }
+
+  async function write<M extends JobWrite>(
+    caller: Caller,
+    method: M,
+    request: RequestOf<M & Method> & { job_id?: string },
+  ): Promise<JobView> {
+    requirePermission(caller.viewer, 'scaimind:manage')
+    parseJobId(request.job_id ?? '')
+    return keep(await coordinator.call(method as JobWrite, request, contextOf(caller)), caller)
+  }
+
+  return {
+    ...jobReads(parts),
+    ...jobHistory(parts),
+    ...jobStreams(parts),
+
+    async submit(caller, { spec, idempotencyKey, dryRun }) {
+      requirePermission(caller.viewer, 'scaimind:manage')
+      const options = parseInput(submission, { idempotency_key: idempotencyKey, dry_run: dryRun })
+      const request = { ...options, spec: parseJobSpec(spec) }
+      const { job, plan, message, estimated_wait_seconds } = await coordinator.call('SubmitJob', request, contextOf(caller))
+      return { view: job && (await keep(job, caller)), plan, message, estimatedWaitSeconds: estimated_wait_seconds ?? null }
+    },
+
+    cancel: (caller, jobId, { reason, saveCheckpoint } = {}) =>
+      write(caller, 'CancelJob', { job_id: jobId, reason: reason ?? '', save_checkpoint: saveCheckpoint ?? false }),
+
+    pause: (caller, jobId, { saveCheckpoint } = {}) =>
+      write(caller, 'PauseJob', { job_id: jobId, save_checkpoint: saveCheckpoint ?? true }),
+
+    resume: (caller, jobId, { checkpointId } = {}) => write(caller, 'ResumeJob', { job_id: jobId, checkpoint_id: checkpointId ?? '' }),
+
+    retry(caller, jobId, { fromCheckpoint, idempotencyKey } = {}) {
+      const { idempotency_key = '' } = parseInput(submission, { idempotency_key: idempotencyKey })
+      return write(caller, 'RetryJob', { job_id: jobId, from_checkpoint: fromCheckpoint ?? '', idempotency_key })
+    },
+
+    update(caller, jobId, change) {
+      const { priority, labels } = parseInput(changes, change)
+      return write(caller, 'UpdateJob', {
+        job_id: jobId,
+        ...(priority === undefined ? {} : { priority }),
+        ...(labels === undefined ? {} : { labels: { labels } }),
+      })
+    },
+  }
+}

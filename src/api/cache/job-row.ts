@@ -1,0 +1,33 @@
+import { fromTimestamp } from '../../contract/proto.js'
+import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
+
+/** A job as a row of the cache: its document, and what lists filter and order by. */
+export function toRow(job: Job__Output, syncedAt: Date) {
+  return {
+    jobId: job.job_id,
+    tenantId: job.tenant_id,
+    revision: BigInt(job.revision),
+    userId: job.user_id,
+    name: job.name.slice(0, 255),
+    status: job.status as string,
+    trainingType: (job.training_config?.training_type ?? '') as string,
+    framework: (job.training_config?.framework?.type ?? 'HF_TRAINER') as string,
+    baseModel: (job.training_config?.base_model?.model_id ?? '').slice(0, 500),
+    queue: (job.scheduling_config?.queue ?? '').slice(0, 64),
+    priority: job.training_config?.priority ?? 5,
+    contentHash: job.content_hash,
+    isEvaluation: isEvaluation(job.labels),
+    createdAt: fromTimestamp(job.created_at) ?? syncedAt,
+    startedAt: fromTimestamp(job.started_at),
+    finishedAt: fromTimestamp(job.finished_at),
+    syncedAt,
+    document: JSON.stringify(job),
+  }
+}
+
+/** The labels of a job as rows; what is longer than the columns is cut, for the document has it whole. */
+export const labelRows = (job: Job__Output) =>
+  Object.entries(job.labels).map(([key, value]) => ({ jobId: job.job_id, key: key.slice(0, 128), value: value.slice(0, 255) }))
+
+/** Evaluations are jobs with this label; job lists leave them out unless it is asked for. */
+export const isEvaluation = (labels: Readonly<Record<string, string>> | undefined): boolean => labels?.type === 'evaluation'

@@ -1,0 +1,60 @@
+/** A stream that a reader can leave at any time: `return()` never waits for the next message. */
+export type Live<Message> = AsyncIterableIterator<Message, undefined, undefined> & {
+  return(): Promise<IteratorResult<Message, undefined>>
+}
+
+/**
+ * Makes a stream of a generator that ends when its signal is aborted. The stream ends with what `ended` is aborted with (a key that was revoked),
+ * and quietly when `closing` is (the process stops).
+ */
+export function liveStream<Message>(
+  read: (signal: AbortSignal) => AsyncGenerator<Message, void, undefined>,
+  { ended, closing }: { ended: AbortSignal; closing: AbortSignal },
+): Live<Message> {
+  const stop = new AbortController()
+  const generator = read(stop.signal)
+  let done = false
+  const halt = () => stop.abort()
+  ended.addEventListener('abort', halt)
+  closing.addEventListener('abort', halt)
+  if (ended.aborted || closing.aborted) halt()
+
+  const finish = () => {
+    done = true
+    halt()
+    ended.removeEventListener('abort', halt)
+    closing.removeEventListener('abort', halt)
+    return { done: true as const, value: undefined }
+  }
+
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    async next() {
+      if (done) return finish()
+      try {
+        const result = await generator.next()
+        if (!result.done) return { done: false, value: result.value }
+      } catch (error) {
+        const told = done
+        finish()
+        if (!told) throw error
+      }
+      const told = done
+      finish()
+      if (!told && ended.aborted) throw ended.reason
+      return { done: true, value: undefined }
+    },
+    async return() {
+      const result = finish()
+      // A generator that never ran must be told; one that waits ends by its signal.
+      void generator.return(undefined).catch(() => {})
+      return result
+    },
+    async throw(error) {
+      finish()
+      throw error
+    },
+  }
+}

@@ -1,0 +1,161 @@
+import { z } from 'zod'
+import { Failure, InvalidInput } from '../../contract/failure.js'
+import { parseJobId } from '../../contract/ids.js'
+import { type JobStatus, jobOrderFields, type TrainingType } from '../../contract/statuses.js'
+import { requirePermission } from '../auth/permissions.js'
+import type { Caller } from '../auth/viewer.js'
+import { formatPlace, parsePlace } from '../cache/job-query.js'
+import type { CoordinatorListing, JobOperations, JobOrder, JobView } from './job-types.js'
+import { isUnreachable } from './job-types.js'
+import type { JobParts } from './jobs.js'
+import { parseInput } from './parse.js'
+
+const pageSizeMax = 100
+const pageSizeDefault = 20
+const newestFirst: JobOrder = { field: 'created_at', descending: true }
+
+type Reads = Pick<JobOperations, 'get' | 'getMany' | 'list' | 'count' | 'listFromCoordinator'>
+
+/** Reading jobs: from the cache, which job events keep fresh, or from the coordinator. */
+export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads {
+  const view = (cached: { job: JobView['job']; syncedAt: Date }): JobView => ({ ...cached, stale: !isFresh() })
+  const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
+
+  /** After the answer: a refresh that fails costs nothing, for job events bring the same. */
+  function refreshLater(jobs: JobView['job'][]): void {
+    cache.write(jobs).catch((error: unknown) => log.debug({ err: error }, 'could not refresh the cache'))
+  }
+
+  const reads: Reads = {
+    async get(caller, id, { consistency } = {}) {
+      requirePermission(caller.viewer, 'scaimind:view')
+      const jobId = parseJobId(id)
+      const { tenantId } = caller.viewer
+      const cached = consistency === 'COORDINATOR' ? null : await cache.get(tenantId, jobId)
+      if (cached) return view(cached)
+      try {
+        const job = await coordinator.call('GetJob', { job_id: jobId }, contextOf(caller))
+        refreshLater([job])
+        return { job, syncedAt: new Date(), stale: false }
+      } catch (failure) {
+        if (!(failure instanceof Failure) || !isUnreachable(failure)) throw failure
+        const copy = await cache.get(tenantId, jobId)
+        if (!copy) throw failure
+        return { ...copy, stale: true }
+      }
+    },
+
+    async getMany(caller, jobIds) {
+      requirePermission(caller.viewer, 'scaimind:view')
+      const found = new Map(
+        (await cache.getMany(caller.viewer.tenantId, [...new Set(jobIds)])).map((cached) => [cached.job.job_id, cached]),
+      )
+      return jobIds.map((jobId) => {
+        const cached = found.get(jobId)
+        return cached ? view(cached) : null
+      })
+    },
+
+    async list(caller, { filter, orderBy, page = {} }) {
+      requirePermission(caller.viewer, 'scaimind:view')
+      const order = orderBy ?? newestFirst
+      const { size, backward, after, before } = readPage(page)
+      const place = backward ? before : after
+      // Backwards is the opposite order, turned round again.
+      const reading = { ...order, descending: order.descending !== backward }
+      const start = place ? parsePlace(place, order, backward ? 'before' : 'after') : undefined
+      const rows = await cache.list(caller.viewer.tenantId, filter ?? {}, reading, size + 1, start)
+      const hasMore = rows.length > size
+      const shown = rows.slice(0, size)
+      if (backward) shown.reverse()
+      const edges = shown.map((row) => ({ cursor: formatPlace(order, row.place), node: view({ job: row.job, syncedAt: row.syncedAt }) }))
+      return {
+        edges,
+        pageInfo: {
+          hasNextPage: backward ? Boolean(before) : hasMore,
+          hasPreviousPage: backward ? hasMore : Boolean(after),
+          startCursor: edges[0]?.cursor ?? null,
+          endCursor: edges.at(-1)?.cursor ?? null,
+        },
+      }
+    },
+
+    async count(caller, filter) {
+      requirePermission(caller.viewer, 'scaimind:view')
+      return cache.count(caller.viewer.tenantId, filter ?? {})
+    },
+
+    async listFromCoordinator(caller, listing) {
+      requirePermission(caller.viewer, 'scaimind:view')
+      const { statuses = [], trainingTypes = [], labels = {}, pageSize = pageSizeDefault, pageToken = '', orderBy = '' } = listing
+      if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > pageSizeMax) throw outOfRange('page_size')
+      // A token that the cache gave while the coordinator was away goes on in the cache.
+      if (pageToken.startsWith(cacheToken)) return listFromCache(caller, { ...listing, pageSize })
+      const request = {
+        statuses: [...statuses],
+        training_types: [...trainingTypes],
+        labels: { ...labels },
+        page_size: pageSize,
+        page_token: pageToken,
+        order_by: orderBy,
+      }
+      try {
+        const page = await coordinator.call('ListJobs', request, contextOf(caller))
+        refreshLater(page.jobs)
+        const { jobs, next_page_token: nextPageToken, total_count: total } = page
+        return { jobs, nextPageToken, totalCount: Number(total), stale: false, syncedAt: null }
+      } catch (failure) {
+        if (!(failure instanceof Failure) || !isUnreachable(failure)) throw failure
+        // A token of the coordinator says nothing to the cache.
+        if (pageToken) throw failure
+        return listFromCache(caller, { ...listing, pageSize })
+      }
+    },
+  }
+
+  async function listFromCache(caller: Caller, { statuses, trainingTypes, labels, pageSize, pageToken, orderBy }: CoordinatorListing) {
+    const filter = { statuses: statuses as JobStatus[], trainingTypes: trainingTypes as TrainingType[], labels }
+    const after = pageToken?.slice(cacheToken.length) || null
+    const page = await reads.list(caller, { filter, orderBy: parseOrder(orderBy), page: { first: pageSize, after } })
+    const views = page.edges.map(({ node }) => node)
+    const oldest = views.reduce<Date | null>((at, { syncedAt }) => (at && at < syncedAt ? at : syncedAt), null)
+    return {
+      jobs: views.map(({ job }) => job),
+      nextPageToken: page.pageInfo.hasNextPage ? `${cacheToken}${page.pageInfo.endCursor}` : '',
+      totalCount: await reads.count(caller, filter),
+      stale: true,
+      syncedAt: oldest,
+    }
+  }
+
+  return reads
+}
+
+const cacheToken = 'cache.'
+const outOfRange = (path: string) => new InvalidInput([{ path, message: `This is a whole number from 1 to ${pageSizeMax}.` }])
+
+/** Reads `-created_at`. */
+function parseOrder(text: string | undefined): JobOrder {
+  const field = parseInput(z.enum(jobOrderFields), text?.replace(/^-/, '') || newestFirst.field)
+  return { field, descending: text ? text.startsWith('-') : true }
+}
+
+function readPage({
+  first,
+  after,
+  last,
+  before,
+}: {
+  first?: number | null
+  after?: string | null
+  last?: number | null
+  before?: string | null
+}) {
+  if (first != null && last != null) throw new InvalidInput([{ path: 'last', message: 'Give first or last, not both.' }])
+  if (after && (last != null || before)) throw new InvalidInput([{ path: 'after', message: 'after goes with first, before with last.' }])
+  if (before && first != null) throw new InvalidInput([{ path: 'before', message: 'before goes with last, after with first.' }])
+  const backward = last != null || Boolean(before)
+  const size = (backward ? last : first) ?? pageSizeDefault
+  if (size < 1 || size > pageSizeMax) throw outOfRange(backward ? 'last' : 'first')
+  return { size, backward, after, before }
+}
