@@ -22,7 +22,7 @@ export function lossFunctions(config: ModelConfig, frozen: Tensors | null, adapt
   const bias = attentionBias(config, length)
   const lossOf = (trained: Tensors, given: Given): Tensor => {
     const weights = frozen ? { base: given.frozen, adapters: trained, adapterScale } : { base: trained, adapters: {}, adapterScale }
-    return weightedLoss(config, weights, given.tokens, given.targets, given.targetWeights, given.bias)
+    return weightedLoss(config, weights, given.tokens, given.targets, given.targetWeights, given.segments, given.bias)
   }
   const withGradients = jit((trained: Tensors, given: Given) => {
     const [loss, gradients] = valueAndGrad(lossOf)(trained, given)
@@ -32,11 +32,12 @@ export function lossFunctions(config: ModelConfig, frozen: Tensors | null, adapt
   const add = jit((first: Tensors, second: Tensors) =>
     Object.fromEntries(Object.entries(first).map(([name, tensor]) => [name, tensor.add(second[name] as Tensor)])),
   )
-  const give = ({ count, length: rowLength, tokens, targets, targetWeights }: Rows): Given => ({
+  const give = ({ count, length: rowLength, tokens, targets, targetWeights, segments }: Rows): Given => ({
     frozen: tree.ref(frozen ?? {}),
     tokens: np.array(tokens).reshape([count, rowLength]),
     targets: np.array(targets).reshape([count, rowLength]),
     targetWeights: np.array(targetWeights).reshape([count, rowLength]),
+    segments: np.array(segments).reshape([count, rowLength]),
     bias: bias.ref,
   })
   return {
@@ -53,4 +54,4 @@ export function lossFunctions(config: ModelConfig, frozen: Tensors | null, adapt
   }
 }
 
-type Given = { frozen: Tensors; tokens: Tensor; targets: Tensor; targetWeights: Tensor; bias: Tensor }
+type Given = { frozen: Tensors; tokens: Tensor; targets: Tensor; targetWeights: Tensor; segments: Tensor; bias: Tensor }

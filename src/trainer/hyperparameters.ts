@@ -27,6 +27,7 @@ export interface Hyperparameters {
   lora_alpha: number
   lora_target_modules: LinearModule[]
   train_on_prompt: boolean
+  packing: boolean
 }
 
 type Name = keyof Hyperparameters
@@ -39,6 +40,7 @@ const number =
     const inside = open ? value > min && value <= max : value >= min && value <= max
     return text.trim() !== '' && Number.isFinite(value) && inside ? value : undefined
   }
+const boolean = (text: string) => ({ true: true, false: false })[text.trim().toLowerCase()]
 const below1 = (text: string) => (Number(text) === 1 ? undefined : number(0, 1)(text))
 const integer = (min: number, max: number) => (text: string) => {
   const value = number(min, max)(text)
@@ -65,6 +67,7 @@ const allModules = Object.keys(LINEAR_MODULES) as LinearModule[]
  * | lora_r, lora_alpha | 8, 16 |
  * | lora_target_modules | all linear layers, also spelled all-linear |
  * | train_on_prompt | false: the loss is on completions and assistant messages only |
+ * | packing | true: records share rows of max_seq_length where they fit, each read as if it were alone; a batch counts rows |
  */
 const RULES: Record<Name, Rule> = {
   learning_rate: { text: 'a number above 0 and at most 10', value: 2e-3, fullValue: 5e-4, read: number(0, 10, true) },
@@ -92,7 +95,8 @@ const RULES: Record<Name, Rule> = {
     lora: true,
     read: (text) => readModules(text),
   },
-  train_on_prompt: { text: 'true or false', value: false, read: (text) => ({ true: true, false: false })[text.trim().toLowerCase()] },
+  train_on_prompt: { text: 'true or false', value: false, read: boolean },
+  packing: { text: 'true or false', value: true, read: boolean },
 }
 
 /** The names that `readHyperparameters` knows for a training type, in the order of the table. */

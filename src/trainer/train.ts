@@ -89,7 +89,7 @@ export async function train({ directory, plan, model, journal, requests }: RunIn
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) throw lossFailure(step, loss)
     const seconds = (performance.now() - started) / 1000
     at = { step, epoch: epochAt(step), tokensSeen: at.tokensSeen + rows.tokens, metrics: { loss } }
-    report({ ...at, loss, learningRate, gradNorm, tokens: rows.tokens, samples: rows.examples, seconds })
+    report({ ...at, loss, learningRate, gradNorm, tokens: rows.tokens, samples: rows.records, seconds })
     const evalDue = hyperparameters.eval_steps > 0 && step % hyperparameters.eval_steps === 0
     if (evalDue && data.validation.length > 0) {
       tuned = await evaluate(data.validation)

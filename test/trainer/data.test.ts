@@ -9,7 +9,7 @@ import { BOS, decodeTokens, EOS } from '../../src/trainer/data/tokens.js'
 import type { DataPlan } from '../../src/trainer/plan.js'
 import { temporaryFolder } from './support.js'
 
-const settings: EncodingSettings = { maxSeqLength: 64, packAll: false, trainOnPrompt: false, addBos: true, addEos: true }
+const settings: EncodingSettings = { maxSeqLength: 64, packAll: false, packing: false, trainOnPrompt: false, addBos: true, addEos: true }
 
 function learnedText(records: string, changes: Partial<EncodingSettings> = {}): string[] {
   const { examples } = encodeRecords(readJsonLines(records).records, { ...settings, ...changes })
@@ -87,6 +87,21 @@ describe('records', () => {
     const { examples, truncated, dropped } = encodeRecords(readJsonLines(`${long}\n${hopeless}`).records, settings)
     expect({ rows: examples.length, truncated, dropped }).toEqual({ rows: 1, truncated: 2, dropped: 1 })
     expect(examples[0]?.tokens).toHaveLength(65)
+  })
+
+  it('packing puts every record into a row, whole and once, and fills rows better than one record a row', () => {
+    const lines = Array.from({ length: 60 }, (_, n) => JSON.stringify({ prompt: `${n}`, completion: 'z'.repeat(1 + ((n * 7) % 50)) }))
+    const { records } = readJsonLines(lines.join('\n'))
+    const spelled = (packing: boolean) =>
+      encodeRecords(records, { ...settings, packing }).examples.flatMap(({ tokens, segments }) => {
+        expect(tokens.length).toBeLessThanOrEqual(65)
+        const texts: string[] = []
+        for (const [at, token] of tokens.entries())
+          texts[segments?.[at] ?? 0] = (texts[segments?.[at] ?? 0] ?? '') + String.fromCharCode(token)
+        return texts
+      })
+    expect(spelled(true).sort()).toEqual(spelled(false).sort())
+    expect(encodeRecords(records, { ...settings, packing: true }).examples.length).toBeLessThan(35)
   })
 
   it.each([

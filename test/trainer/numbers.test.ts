@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { Tensors } from '../../src/trainer/backend.js'
 import { numpy as np, tree } from '../../src/trainer/backend.js'
-import { layRows } from '../../src/trainer/data/batches.js'
+import { layRows, targetCount } from '../../src/trainer/data/batches.js'
+import { encodeRecords } from '../../src/trainer/data/examples.js'
+import { readJsonLines } from '../../src/trainer/data/records.js'
 import { BOS, EOS, encodeText } from '../../src/trainer/data/tokens.js'
 import { lossFunctions } from '../../src/trainer/gradients.js'
 import { fromPeftNames, initialAdapters, mergeAdapters, toPeftNames } from '../../src/trainer/model/adapters.js'
@@ -37,7 +39,15 @@ function trainedAdapters(): TensorMap {
 
 function scoresOf(base: TensorMap, adapters: Tensors): number[] {
   const ids = np.array(Int32Array.from(tokens)).reshape([1, tokens.length])
-  return [...logits(MINUTE, { base: toTensors(base), adapters, adapterScale: 2 }, ids, attentionBias(MINUTE, tokens.length)).dataSync()]
+  return [
+    ...logits(
+      MINUTE,
+      { base: toTensors(base), adapters, adapterScale: 2 },
+      ids,
+      np.zeros([1, tokens.length], { dtype: np.int32 }),
+      attentionBias(MINUTE, tokens.length),
+    ).dataSync(),
+  ]
 }
 
 function furthest(a: readonly number[], b: readonly number[]): number {
@@ -57,7 +67,9 @@ describe('the model', () => {
     const read = (list: number[]) => {
       const ids = np.array(Int32Array.from(list)).reshape([1, list.length])
       const given = { base: toTensors(weights), adapters: {}, adapterScale: 1 }
-      return [...logits(MINUTE, given, ids, attentionBias(MINUTE, list.length)).dataSync()].slice(0, MINUTE.vocab_size)
+      return [
+        ...logits(MINUTE, given, ids, np.zeros([1, list.length], { dtype: np.int32 }), attentionBias(MINUTE, list.length)).dataSync(),
+      ].slice(0, MINUTE.vocab_size)
     }
     expect(furthest(read([first as number, ...rest]), read([first as number, ...rest.map(() => 120)]))).toBeLessThan(1e-6)
   })
@@ -96,6 +108,20 @@ describe('the loss', () => {
     }
     expect(lossAt(16)).toBeCloseTo(expected / (example.tokens.length - 1), 4)
     expect(lossAt(32)).toBeCloseTo(lossAt(16), 5)
+  })
+
+  it('of a record is the same alone and in a row that it shares with others', () => {
+    const records = readJsonLines(
+      '{"prompt":"a","completion":"some text"}\n{"prompt":"b","completion":"other words"}\n{"prompt":"c","completion":"x"}',
+    ).records
+    const lossOf = (packing: boolean) => {
+      const settings = { maxSeqLength: 48, packAll: false, packing, trainOnPrompt: false, addBos: true, addEos: true }
+      const { examples } = encodeRecords(records, settings)
+      const targets = examples.reduce((sum, example) => sum + targetCount(example), 0)
+      return { rows: examples.length, loss: lossFunctions(MINUTE, null, 1, 48).loss(toTensors(weights), layRows(examples, 3, 48, targets)) }
+    }
+    expect(lossOf(true)).toEqual({ rows: 1, loss: expect.closeTo(lossOf(false).loss, 5) })
+    expect(lossOf(false).rows).toBe(3)
   })
 
   it('has gradients that agree with its differences', () => {

@@ -9,6 +9,8 @@ export interface EncodingSettings {
   maxSeqLength: number
   /** Every token counts, and all records are packed into full rows: continued pretraining. */
   packAll: boolean
+  /** Records share rows where they fit together. */
+  packing: boolean
   /** Prompts and user messages count as well. */
   trainOnPrompt: boolean
   /** Whether records begin with BOS and end with EOS. */
@@ -38,7 +40,7 @@ export function splitRecords<T>(records: readonly T[], fraction: number, seed: n
 
 /**
  * Turns records into rows. Text is joined into one stream and cut into full rows, a row's last token being the next row's first; a
- * record with a prompt has a row of its own, cut off at the end where it is too long.
+ * record with a prompt is cut off at the end where it is longer than a row, then shares its row with others that fit, unseen by them.
  */
 export function encodeRecords(records: readonly TrainingRecord[], settings: EncodingSettings): Encoded {
   const encoded: Encoded = { examples: [], truncated: 0, dropped: 0 }
@@ -65,6 +67,7 @@ export function encodeRecords(records: readonly TrainingRecord[], settings: Enco
     if (targetCount(example) > 0) encoded.examples.push(example)
     else encoded.dropped++
   }
+  if (settings.packing) encoded.examples = packRecords(encoded.examples, settings.maxSeqLength)
   encoded.examples.push(...packStream(stream, settings.maxSeqLength))
   return encoded
 }
@@ -86,4 +89,27 @@ function packStream(stream: readonly number[], length: number): Example[] {
     rows.push({ tokens, learned: new Uint8Array(tokens.length).fill(1, 1) })
   }
   return rows
+}
+
+/** Puts records into as few rows as best-fit-decreasing finds: the longest first, each into the fullest row that has room. */
+function packRecords(records: readonly Example[], length: number): Example[] {
+  const rowsByRoom: Example[][][] = Array.from({ length: length + 2 }, () => [])
+  const order = [...records].sort((a, b) => b.tokens.length - a.tokens.length)
+  for (const record of order) {
+    let room = record.tokens.length
+    while (room <= length && rowsByRoom[room]?.length === 0) room++
+    const row = rowsByRoom[room]?.pop() ?? []
+    row.push(record)
+    const left = (row.length === 1 ? length + 1 : room) - record.tokens.length
+    rowsByRoom[left]?.push(row)
+  }
+  return rowsByRoom.flat().map(joinRecords)
+}
+
+function joinRecords(records: readonly Example[]): Example {
+  return {
+    tokens: Uint16Array.from(records.flatMap((record) => [...record.tokens])),
+    learned: Uint8Array.from(records.flatMap((record) => [...record.learned])),
+    segments: Uint16Array.from(records.flatMap((record, index) => Array.from(record.tokens, () => index))),
+  }
 }

@@ -28,6 +28,7 @@ export function prepareData(plan: TrainingPlan, contextLength: number): Prepared
   const settings: EncodingSettings = {
     maxSeqLength,
     packAll: trainingType === 'CONTINUED_PRETRAIN',
+    packing: hyperparameters.packing,
     trainOnPrompt: hyperparameters.train_on_prompt,
     addBos: data.addBos,
     addEos: data.addEos,

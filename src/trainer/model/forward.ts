@@ -9,6 +9,9 @@ export interface ForwardWeights {
   adapterScale: number
 }
 
+/** Added to the score of what a token must not see: its share is 0 exactly. */
+const NEVER_SEEN = -1e9
+
 /** Causal mask and ALiBi distance penalty in one array [1, heads, length, length], to be added to attention scores. */
 export function attentionBias(config: ModelConfig, length: number): Tensor {
   const heads = config.num_attention_heads
@@ -16,7 +19,7 @@ export function attentionBias(config: ModelConfig, length: number): Tensor {
   for (let head = 0, at = 0; head < heads; head++) {
     const slope = alibiSlope(head, heads)
     for (let query = 0; query < length; query++) {
-      for (let key = 0; key < length; key++) bias[at++] = key > query ? -1e9 : (key - query) * slope
+      for (let key = 0; key < length; key++) bias[at++] = key > query ? NEVER_SEEN : (key - query) * slope
     }
   }
   return np.array(bias).reshape([1, heads, length, length])
@@ -24,7 +27,7 @@ export function attentionBias(config: ModelConfig, length: number): Tensor {
 
 /**
  * The weighted sum of cross-entropies, in nats: `tokens` and `targets` are int32 [rows, length], `targetWeights` float32 of the
- * same shape (0 leaves a target out). Takes `tokens`, `targets`, `targetWeights` and `bias`; uses each weight exactly once.
+ * same shape (0 leaves a target out). Takes `tokens`, `targets`, `targetWeights`, `segments` and `bias`; uses each weight exactly once.
  */
 export function weightedLoss(
   config: ModelConfig,
@@ -32,10 +35,11 @@ export function weightedLoss(
   tokens: Tensor,
   targets: Tensor,
   targetWeights: Tensor,
+  segments: Tensor,
   bias: Tensor,
 ): Tensor {
   const size = tokens.shape.reduce((product, length) => product * length, 1)
-  const scores = logits(config, weights, tokens, bias)
+  const scores = logits(config, weights, tokens, segments, bias)
   const picked = scores.ref.mul(nn.oneHot(targets.reshape([size]), config.vocab_size)).sum(-1)
   return nn
     .logsumexp(scores, -1)
@@ -44,8 +48,17 @@ export function weightedLoss(
     .sum()
 }
 
-/** Scores of the next token, [rows × length, vocabulary]. Takes `tokens` and `bias`; uses each weight exactly once. */
-export function logits(config: ModelConfig, { base, adapters, adapterScale }: ForwardWeights, tokens: Tensor, bias: Tensor): Tensor {
+/**
+ * Scores of the next token, [rows × length, vocabulary]. `segments`, int32 [rows, length], says which tokens may see each other: those
+ * of the same number. Takes `tokens`, `segments` and `bias`; uses each weight exactly once.
+ */
+export function logits(
+  config: ModelConfig,
+  { base, adapters, adapterScale }: ForwardWeights,
+  tokens: Tensor,
+  segments: Tensor,
+  bias: Tensor,
+): Tensor {
   const [rows, length] = tokens.shape as [number, number]
   const { hidden_size: hidden, num_attention_heads: heads } = config
   const headSize = hidden / heads
@@ -69,6 +82,8 @@ export function logits(config: ModelConfig, { base, adapters, adapterScale }: Fo
   const splitHeads = (x: Tensor): Tensor => np.transpose(x.reshape([rows, length, heads, headSize]), [0, 2, 1, 3])
 
   const embedding = weight('model.embed_tokens.weight')
+  const sameRecord = np.equal(segments.ref.reshape([rows, 1, length, 1]), segments.reshape([rows, 1, 1, length]))
+  const visible = np.where(sameRecord, bias, NEVER_SEEN)
   let x: Tensor = embedding.ref.slice(tokens.reshape([rows * length]))
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const block = `model.layers.${layer}`
@@ -77,11 +92,11 @@ export function logits(config: ModelConfig, { base, adapters, adapterScale }: Fo
     const key = splitHeads(linear(h.ref, block, 'k_proj'))
     const value = splitHeads(linear(h, block, 'v_proj'))
     const scores = np.matmul(query, np.transpose(key, [0, 1, 3, 2])).mul(headSize ** -0.5)
-    const mixed = np.matmul(nn.softmax(scores.add(bias.ref), -1), value)
+    const mixed = np.matmul(nn.softmax(scores.add(visible.ref), -1), value)
     x = x.add(linear(np.transpose(mixed, [0, 2, 1, 3]).reshape([rows * length, hidden]), block, 'o_proj'))
     const inner = nn.relu(linear(norm(x.ref, `${block}.post_attention_layernorm.weight`), block, 'up_proj'))
     x = x.add(linear(np.square(inner), block, 'down_proj'))
   }
-  bias.dispose()
+  visible.dispose()
   return np.matmul(norm(x, 'model.norm.weight'), np.transpose(embedding))
 }
