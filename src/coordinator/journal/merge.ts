@@ -1,3 +1,12 @@
+import { existsSync } from 'node:fs'
+import { appendFile, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { newBell, ringOnChange } from './bell.js'
+import { seekLine } from './line-index.js'
+import { type LinePlace, readLines, startOfFile } from './lines.js'
+import { logsPath } from './paths.js'
+import { parseLog } from './records.js'
+
 /** Which logs are merged. */
 export interface MergeRanksOptions {
   /** The attempt's folder. */
@@ -9,10 +18,74 @@ export interface MergeRanksOptions {
   signal: AbortSignal
 }
 
+const windowBytes = 64 * 1024
+const pollMs = 200
+const endFile = (directory: string) => join(directory, 'logs.merged.end')
+
+/** Whether all that the ranks wrote is in the merged log. */
+export function isMerged(directory: string): boolean {
+  return existsSync(endFile(directory))
+}
+
 /**
  * Merges the logs of several ranks into one sequence, `logs.merged.jsonl`, as they are written; goes on where an earlier life stopped.
  * One at a time an attempt, and none for an attempt of one rank. Ends when the attempt is closed and all is merged, or the signal aborts.
  */
-export async function mergeRanks(_options: MergeRanksOptions): Promise<void> {
-  throw new Error('not built yet')
+export async function mergeRanks({ directory, ranks, closed, signal }: MergeRanksOptions): Promise<void> {
+  if (isMerged(directory)) return
+  const merged = logsPath(directory, ranks)
+  const paths = Array.from({ length: ranks }, (_, rank) => join(directory, `logs.${rank}.jsonl`))
+  const counts = await countMerged(merged, ranks)
+  const places = await Promise.all(paths.map((path, rank) => seekLine(path, counts[rank] ?? 0)))
+  const bell = newBell()
+  const changes = paths.map((path) => ringOnChange(path, bell))
+  signal.addEventListener('abort', bell.ring, { once: true })
+  try {
+    while (!signal.aborted) {
+      const isClosed = closed()
+      const reads = await Promise.all(paths.map((path, rank) => readLines(path, places[rank] ?? startOfFile, windowBytes)))
+      const lines = reads.flatMap((read, rank) => toMerged(read?.lines ?? [], rank, places[rank]?.line ?? 0))
+      lines.sort((a, b) => a.time - b.time)
+      if (lines.length > 0) await appendFile(merged, lines.map(({ text }) => `${text}\n`).join(''))
+      for (const [rank, read] of reads.entries()) if (read) places[rank] = read.next
+      if (reads.some((read) => read && !read.atEnd)) continue
+      if (isClosed) return await writeFile(endFile(directory), '')
+      for (const change of changes) change.arm()
+      await bell.heard(pollMs)
+    }
+  } finally {
+    signal.removeEventListener('abort', bell.ring)
+    for (const change of changes) change.close()
+  }
+}
+
+/** How many lines of each rank are merged already. A line that was being merged when an earlier life ended is taken back: no reader has seen it. */
+async function countMerged(path: string, ranks: number): Promise<number[]> {
+  const counts = Array.from({ length: ranks }, () => 0)
+  let place: LinePlace = startOfFile
+  for (;;) {
+    const read = await readLines(path, place, 16 * windowBytes)
+    if (!read) return counts
+    for (const line of read.lines) {
+      const { rank } = JSON.parse(line ?? '{}') as { rank?: number }
+      if (rank !== undefined) counts[rank] = (counts[rank] ?? 0) + 1
+    }
+    place = read.next
+    if (!read.atEnd) continue
+    if (read.restBytes > 0) await truncate(path, place.offset)
+    return counts
+  }
+}
+
+/** Lines with the times to order them by. Those of one rank never go back, whatever its clock did: their order is what is counted by. */
+function toMerged(lines: (string | null)[], rank: number, firstSeq: number): { time: number; text: string }[] {
+  let time = 0
+  return lines.map((line, index) => {
+    const seq = firstSeq + index
+    const entry = line === null ? null : parseLog(line, { attempt: 0, sequence: seq })
+    // A line that is no record keeps its place.
+    if (!line || !entry) return { time, text: JSON.stringify({ rank, seq, unreadable: true }) }
+    time = Math.max(time, entry.time.getTime())
+    return { time, text: entry.rank === rank ? line : JSON.stringify({ ...JSON.parse(line), rank }) }
+  })
 }

@@ -1,6 +1,6 @@
 import { formatCursor } from '../../contract/cursor.js'
 import { toTimestamp } from '../../contract/proto.js'
-import type { logLevels } from '../../contract/statuses.js'
+import { logLevels } from '../../contract/statuses.js'
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 
@@ -40,4 +40,41 @@ export function toMetricRecord(jobId: string, { attempt, sequence, step, epoch, 
 export function toLogRecord(jobId: string, { attempt, sequence, time, ...rest }: LogEntry): LogRecord__Output {
   const cursor = formatCursor({ kind: 'logs', topic: jobId, attempt, sequence })
   return { cursor, attempt, time: toTimestamp(time), ...rest }
+}
+
+/** Reads a line of `metrics.jsonl`; null where it is none. Values that are no number are left out. */
+export function parseMetric(line: string, place: JournalPlace): MetricEntry | null {
+  const record = parseObject(line) ?? parseObject(withoutNaN(line))
+  const { step, epoch, time, values } = record ?? {}
+  const date = parseTime(time)
+  if (!Number.isSafeInteger(step) || Number(step) < 0 || !date || typeof values !== 'object' || values === null) return null
+  const numbers: Record<string, number> = {}
+  for (const [name, value] of Object.entries(values)) if (typeof value === 'number' && Number.isFinite(value)) numbers[name] = value
+  return { ...place, step: Number(step), epoch: typeof epoch === 'number' ? epoch : 0, time: date, values: numbers }
+}
+
+/** Reads a line of a log journal; null where it is none. */
+export function parseLog(line: string, place: JournalPlace): LogEntry | null {
+  const { time, rank, stream, level, text } = parseObject(line) ?? {}
+  const date = parseTime(time)
+  if (!date || typeof text !== 'string') return null
+  const known = logLevels.find((name) => name === level) ?? 'INFO'
+  return { ...place, time: date, rank: Number(rank) || 0, stream: String(stream ?? 'stdout'), level: known, text }
+}
+
+// Python's json writes NaN and Infinity, which JSON does not have.
+const withoutNaN = (line: string) => line.replace(/([:,[]\s*)-?(?:NaN|Infinity)\b/g, '$1null')
+
+function parseObject(line: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(line)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null
+  } catch {
+    return null
+  }
+}
+
+function parseTime(value: unknown): Date | null {
+  const date = typeof value === 'string' ? new Date(value) : null
+  return date && !Number.isNaN(date.getTime()) ? date : null
 }

@@ -1,4 +1,8 @@
 import { z } from 'zod'
+import { newBell, ringOnChange, ringOnEach } from './bell.js'
+import { seekLine } from './line-index.js'
+import { readLines } from './lines.js'
+import { eventsPath } from './paths.js'
 
 const count = z.number().int().min(0)
 const score = z.object({ loss: z.number(), perplexity: z.number() })
@@ -78,6 +82,38 @@ export interface FollowTrainerEventsOptions {
 }
 
 /** The events of one attempt as its trainer writes them, each with its line number. Lines that are no known event are skipped. Ends when the attempt is closed and read to its end, or the signal aborts. */
-export async function* followTrainerEvents(_options: FollowTrainerEventsOptions): AsyncGenerator<{ line: number; event: TrainerEvent }> {
-  throw new Error('not built yet')
+export async function* followTrainerEvents(options: FollowTrainerEventsOptions): AsyncGenerator<{ line: number; event: TrainerEvent }> {
+  const { directory, fromLine, closed, changed, signal } = options
+  const path = eventsPath(directory)
+  const bell = newBell()
+  const ended = new AbortController()
+  ringOnEach(changed ?? untilAborted, bell, AbortSignal.any([signal, ended.signal]))
+  const changes = ringOnChange(path, bell)
+  try {
+    let place = await seekLine(path, fromLine)
+    while (!signal.aborted) {
+      const isClosed = closed()
+      const read = await readLines(path, place, windowBytes)
+      for (const [index, text] of (read?.lines ?? []).entries()) {
+        const line = place.line + index
+        const event = text !== null && line >= fromLine ? parseTrainerEvent(text) : null
+        if (event) yield { line, event }
+      }
+      place = read?.next ?? place
+      if (read && !read.atEnd) continue
+      if (isClosed) return
+      changes.arm()
+      await bell.heard(pollMs)
+    }
+  } finally {
+    changes.close()
+    ended.abort()
+  }
 }
+
+const windowBytes = 64 * 1024
+/** Notifications can be missed. */
+const pollMs = 200
+
+const untilAborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
