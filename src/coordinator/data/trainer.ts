@@ -1,4 +1,10 @@
+import { execFile } from 'node:child_process'
+import { access, constants, readFile, stat } from 'node:fs/promises'
+import { extname, isAbsolute, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
 import type { FieldProblem } from '../../contract/failure.js'
+import { trainerSearchPath } from './environment.js'
 
 /** What decides which trainer runs a job. Paths have been resolved by `resolveAllowedPath`. */
 export interface TrainerChoice {
@@ -12,7 +18,7 @@ export interface TrainerChoice {
 
 /** The settings that a trainer's command depends on. */
 export interface TrainerSettings {
-  /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. */
+  /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. An absolute path, or a name that is looked for in the trainer's own PATH. */
   python: string
   /** The Node program. Default: the one that runs this process. */
   nodeBinary?: string
@@ -29,10 +35,21 @@ export interface Trainer {
 
 /** The trainer of a job, or what is wrong with the fields that name it. */
 export async function findTrainer(
-  _choice: TrainerChoice,
-  _settings: TrainerSettings,
+  { modelId, frameworkType, customScriptPath }: TrainerChoice,
+  settings: TrainerSettings,
 ): Promise<{ trainer: Trainer; problems: [] } | { trainer: null; problems: FieldProblem[] }> {
-  throw new Error('not built yet')
+  if (frameworkType === 'CUSTOM') return customTrainer(customScriptPath, settings)
+  const problems: FieldProblem[] = []
+  if (!['', 'FRAMEWORK_TYPE_UNSPECIFIED', 'HF_TRAINER'].includes(frameworkType)) {
+    const message = `This coordinator has no trainer for ${frameworkType}; leave the type empty, or give CUSTOM and a script.`
+    problems.push({ path: 'training_config.framework.type', message })
+  }
+  if (!(await isEmbeddedModel(modelId))) {
+    const message = `This coordinator has no trainer for ${JSON.stringify(modelId)}; it trains scaimind/byte-tiny and models saved by such jobs.`
+    problems.push({ path: 'training_config.base_model.model_id', message })
+  }
+  if (problems.length > 0) return { trainer: null, problems }
+  return { trainer: { kind: 'embedded', command: embeddedCommand(settings) }, problems: [] }
 }
 
 /** A source of data, as counted by the trainer. */
@@ -53,8 +70,80 @@ export interface TrainerCheck {
 
 /** Asks the embedded trainer whether it would run a `job.json`: configuration, model and every line of the data. Starts no training. Throws where the trainer does not answer within `timeoutMs` (default 10,000). */
 export async function validateWithTrainer(
-  _job: unknown,
-  _settings: TrainerSettings & { timeoutMs?: number; signal?: AbortSignal },
+  job: unknown,
+  { timeoutMs = 10_000, signal, ...settings }: TrainerSettings & { timeoutMs?: number; signal?: AbortSignal },
 ): Promise<TrainerCheck> {
-  throw new Error('not built yet')
+  const [program = '', ...words] = embeddedCommand(settings)
+  const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 4 * 2 ** 20, ...(signal && { signal }) } as const
+  const answer = await new Promise<string>((done, failed) => {
+    const child = execFile(program, [...words, '--validate'], { ...limits, env: { TZ: 'UTC' } }, (error, stdout, stderr) => {
+      if (!error) return done(stdout)
+      const reason = error.killed ? `did not answer within ${timeoutMs} ms` : `failed: ${stderr.trim().slice(-500) || error.message}`
+      failed(new Error(`The trainer's check of the job ${reason}.`, { cause: error }))
+    })
+    // It may end before it has read all; its answer tells.
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(JSON.stringify(job))
+  })
+  const { problems, data, total_steps: totalSteps = null } = checkShape.parse(JSON.parse(answer))
+  return { problems, data, totalSteps }
 }
+
+const checkShape = z.object({
+  problems: z.array(z.object({ path: z.string(), message: z.string() })),
+  data: z.array(z.object({ source: z.number(), records: z.number(), bytes: z.number(), tokens: z.number() })),
+  total_steps: z.number().nullish(),
+})
+
+// Three folders up from here is the package, in `src` and in `dist`.
+const builtTrainer = fileURLToPath(new URL('../../../dist/trainer/main.js', import.meta.url))
+
+function embeddedCommand({ nodeBinary = process.execPath, embeddedPath = builtTrainer }: TrainerSettings): string[] {
+  return [nodeBinary, embeddedPath]
+}
+
+/** Whether the model is for the embedded trainer to judge: shipped, or a folder that is not clearly another's. */
+async function isEmbeddedModel(modelId: string): Promise<boolean> {
+  if (!isAbsolute(modelId)) return /^scaimind\/[A-Za-z0-9._-]+$/.test(modelId)
+  try {
+    const config = JSON.parse(await readFile(join(modelId, 'config.json'), 'utf8')) as { model_type?: unknown }
+    return config.model_type === 'scaimind_byte'
+  } catch {
+    return true
+  }
+}
+
+async function customTrainer(script: string, { python, nodeBinary = process.execPath }: TrainerSettings) {
+  const refuse = (message: string) => ({ trainer: null, problems: [{ path: 'training_config.framework.custom_script_path', message }] })
+  const run = (...command: string[]) => ({ trainer: { kind: 'custom' as const, command }, problems: [] as [] })
+  if (script === '') return refuse('A CUSTOM job needs a script.')
+  if (!(await isFile(script))) return refuse(`${script} is not a file.`)
+  const ending = extname(script)
+  if (['.js', '.mjs', '.cjs'].includes(ending)) return run(nodeBinary, script)
+  if (ending === '.py') {
+    const interpreter = await findProgram(python)
+    return interpreter
+      ? run(interpreter, script)
+      : refuse(`There is no ${python} for scripts that end in .py; the operator sets it by SCAIMIND_PYTHON.`)
+  }
+  if (await isExecutable(script)) return run(script)
+  return refuse(`${script} ends neither in .py nor in .js or .mjs, and is not executable.`)
+}
+
+async function findProgram(name: string): Promise<string | null> {
+  const places = isAbsolute(name) ? [name] : trainerSearchPath.map((folder) => join(folder, name))
+  for (const place of places) if ((await isFile(place)) && (await isExecutable(place))) return place
+  return null
+}
+
+const isFile = (path: string) =>
+  stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+
+const isExecutable = (path: string) =>
+  access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
