@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+
+const launcher = resolve(import.meta.dirname, '../../dist/launcher/main.js')
+
+/** An attempt's folder with an order to run a Node script. */
+function orderOf(script: string, more: object = {}): string {
+  const folder = mkdtempSync(join(tmpdir(), 'scaimind-launcher-'))
+  const order = { job_id: 'job', attempt: 1, token: 't', environment: {}, rank: 0, world_size: 1, stop_grace_seconds: 30 }
+  writeFileSync(
+    join(folder, 'launch.json'),
+    JSON.stringify({ ...order, command: [process.execPath, '--input-type=module', '-e', script], ...more }),
+  )
+  return folder
+}
+const start = (folder: string) => spawn(process.execPath, [launcher, folder], { stdio: ['ignore', 'ignore', 'pipe'] })
+const exited = async (folder: string) => {
+  const [code] = await once(start(folder), 'exit')
+  return code
+}
+const read = (folder: string, name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'))
+const logs = (folder: string) =>
+  readFileSync(join(folder, 'logs.0.jsonl'), 'utf8')
+    .split('\n')
+    .flatMap((line) => (line === '' ? [] : [JSON.parse(line)]))
+
+describe('A launcher', () => {
+  it('has its folder to itself: of several that start at once, one runs the trainer', async () => {
+    const folder = orderOf(`import { appendFileSync } from 'node:fs'; appendFileSync('starts', 'x')`)
+    expect(await Promise.all([exited(folder), exited(folder), exited(folder)])).toEqual([0, 0, 0])
+    expect(await exited(folder)).toBe(0)
+    expect(readFileSync(join(folder, 'starts'), 'utf8')).toBe('x')
+    expect(readdirSync(folder).sort()).toEqual(['exit.json', 'launch.json', 'launcher.json', 'logs.0.jsonl', 'starts'])
+  })
+
+  it('writes what the trainer prints, with stream and level, and metrics where it is asked for them', async () => {
+    const folder = orderOf(`console.log('{"loss": 2}'); console.error('warning: hot'); process.stdout.write('last')`, {
+      metrics_from_output: true,
+    })
+    await exited(folder)
+    const said = logs(folder).map(({ stream, level, text, rank }) => `${rank} ${stream} ${level} ${text}`)
+    expect(said.sort()).toEqual(['0 stderr WARN warning: hot', '0 stdout INFO last', '0 stdout INFO {"loss": 2}'])
+    expect(read(folder, 'metrics.jsonl')).toMatchObject({ step: 1, values: { loss: 2 } })
+    expect(read(folder, 'exit.json')).toMatchObject({ code: 0, signal: null })
+  })
+
+  it('does not wait for ever for a process that left the group and holds the output', async () => {
+    const folder = orderOf(`import { spawn } from 'node:child_process'
+      import { writeFileSync } from 'node:fs'
+      const child = spawn('sleep', ['600'], { stdio: 'inherit', detached: true })
+      writeFileSync('escaped', String(child.pid))
+      console.log('said')
+      process.exit(7)`)
+    await exited(folder)
+    expect(read(folder, 'exit.json')).toMatchObject({ code: 7 })
+    expect(logs(folder).map(({ text }) => text)).toEqual(['said'])
+    process.kill(Number(readFileSync(join(folder, 'escaped'), 'utf8')))
+  })
+
+  it('tells of a trainer that cannot be started, in its log and as exit 127', async () => {
+    const folder = orderOf('', { environment: { HUGE: 'x'.repeat(300_000) } })
+    await exited(folder)
+    expect(read(folder, 'exit.json')).toMatchObject({ code: 127 })
+    expect(logs(folder)).toMatchObject([{ level: 'ERROR', text: expect.stringContaining('cannot be started') }])
+  })
+
+  it('refuses an order that it cannot read, and writes nothing', async () => {
+    const folder = orderOf('', { command: [] })
+    const process = start(folder)
+    const [said] = await once(process.stderr, 'data')
+    expect(String(said)).toContain('launch.json: command must name a program')
+    expect(existsSync(join(folder, 'launcher.json'))).toBe(false)
+  })
+})
