@@ -1,0 +1,59 @@
+import SchemaBuilder from '@pothos/core'
+import ComplexityPlugin from '@pothos/plugin-complexity'
+import ErrorsPlugin from '@pothos/plugin-errors'
+import RelayPlugin from '@pothos/plugin-relay'
+import type { Context } from './context.js'
+
+/** The types that every noun is declared with. */
+export interface SchemaTypes {
+  Context: Context
+  Scalars: {
+    ID: { Input: string; Output: string }
+    BigInt: { Input: string; Output: string }
+    DateTime: { Input: Date; Output: Date }
+    JSON: { Input: unknown; Output: unknown }
+  }
+  DefaultFieldNullability: false
+  DefaultNodeNullability: false
+  DefaultEdgesNullability: { list: false; items: false }
+}
+
+/** The builder of the schema. Each noun adds its types and fields to it; `schema.ts` builds the whole. */
+export const builder = new SchemaBuilder<SchemaTypes>({
+  plugins: [ErrorsPlugin, RelayPlugin, ComplexityPlugin],
+  // The generated Prisma types bring the Prisma plugin's options into the builder's; the plugin itself is not used.
+  ...({} as { prisma: never }),
+  defaultFieldNullability: false,
+  errors: { defaultTypes: [] },
+  complexity: { defaultComplexity: 1, defaultListMultiplier: 10, limit: (context) => ({ complexity: context.limits.complexity }) },
+  relay: {
+    cursorType: 'String',
+    nodeTypeOptions: { description: 'A thing with an id of its own that `node` finds it by.' },
+    nodeQueryOptions: {
+      description: 'The thing with this global id, or null.',
+      args: { id: { description: 'A global id, as the `id` field of every Node gives it.' } },
+    },
+    nodesQueryOptions: {
+      description: 'The things with these global ids, in their order; null for each that does not exist.',
+      args: { ids: { description: 'Global ids.' } },
+    },
+    pageInfoTypeOptions: { description: 'Where a page stands in its list.' },
+    hasNextPageFieldOptions: { description: 'Whether more follows this page.' },
+    hasPreviousPageFieldOptions: { description: 'Whether there is more before this page.' },
+    startCursorFieldOptions: { description: 'Cursor of the first edge.' },
+    endCursorFieldOptions: { description: 'Cursor of the last edge; `after` takes it for the next page.' },
+    edgesFieldOptions: { description: 'The items of the page with their cursors.' },
+    nodeFieldOptions: { description: 'The item.' },
+    cursorFieldOptions: { description: 'The place of the item in the list.' },
+    nodesOnConnection: { description: 'The items of the page without their cursors.' },
+    firstArgOptions: { description: 'At most so many from the start, 1 to 100; default 20.' },
+    afterArgOptions: { description: 'Begin after this cursor.' },
+    lastArgOptions: { description: 'At most so many from the end, 1 to 100.' },
+    beforeArgOptions: { description: 'End before this cursor.' },
+    idFieldOptions: { description: 'The global id.' },
+  },
+})
+
+builder.queryType({ description: 'What can be read. Everything is scoped to the tenant of the API key.' })
+builder.mutationType({ description: 'What can be changed. Every answer is a union of the success and of the typed errors.' })
+builder.subscriptionType({ description: 'What can be followed live, over graphql-ws or SSE. Every message has a cursor to go on after.' })

@@ -1,0 +1,118 @@
+import { resolveArrayConnection } from '@pothos/plugin-relay'
+import type { Cluster__Output } from '../../generated/proto/scaimind/v1/Cluster.js'
+import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
+import type { QueueDepth__Output } from '../../generated/proto/scaimind/v1/QueueDepth.js'
+import type { QueueEntry__Output } from '../../generated/proto/scaimind/v1/QueueEntry.js'
+import type { Snapshot } from '../operations/cluster-types.js'
+import { builder } from './builder.js'
+import { ClusterNodeRef } from './cluster-node.js'
+import { JobRef } from './job.js'
+import { orNull, timeOf } from './scalars.js'
+
+const syncedAtDescription = 'When the coordinator said this.'
+const staleDescription = 'True where the coordinator cannot be reached and this is its last answer.'
+
+const ClusterRef = builder.objectRef<Snapshot<Cluster__Output>>('Cluster').implement({
+  description: 'What there is to train on.',
+  fields: (t) => ({
+    nodesTotal: t.int({ description: 'Machines.', resolve: ({ value }) => value.nodes_total }),
+    nodesOnline: t.int({ description: 'Machines that take work.', resolve: ({ value }) => value.nodes_online }),
+    nodesDraining: t.int({ description: 'Machines that take no new work.', resolve: ({ value }) => value.nodes_draining }),
+    nodesOffline: t.int({ description: 'Machines that are not there.', resolve: ({ value }) => value.nodes_offline }),
+    gpusTotal: t.int({ description: 'GPUs.', resolve: ({ value }) => value.gpus_total }),
+    gpusAllocated: t.int({ description: 'GPUs that jobs hold.', resolve: ({ value }) => value.gpus_allocated }),
+    gpusFree: t.int({ description: 'GPUs that a job could have now.', resolve: ({ value }) => value.gpus_free }),
+    cpusTotal: t.int({ description: 'CPU cores.', resolve: ({ value }) => value.cpus_total }),
+    cpusAllocated: t.int({ description: 'CPU cores that jobs hold.', resolve: ({ value }) => value.cpus_allocated }),
+    jobsRunning: t.int({ description: 'The tenant’s jobs that hold resources.', resolve: ({ value }) => value.jobs_running }),
+    jobsQueued: t.int({ description: 'The tenant’s jobs that wait.', resolve: ({ value }) => value.jobs_queued }),
+    engine: t.string({ description: '`local` or `slurm`.', resolve: ({ value }) => value.engine }),
+    engineVersion: t.string({ nullable: true, description: 'Its version.', resolve: ({ value }) => orNull(value.engine_version) }),
+    gpuTypes: t.stringList({ description: 'Types of GPU in the inventory.', resolve: ({ value }) => value.gpu_types }),
+    syncedAt: t.field({ type: 'DateTime', description: syncedAtDescription, resolve: ({ syncedAt }) => syncedAt }),
+    stale: t.boolean({ description: staleDescription, resolve: ({ stale }) => stale }),
+  }),
+})
+
+const QueueDepthRef = builder.objectRef<QueueDepth__Output>('QueueDepth').implement({
+  description: 'How many jobs wait in one queue with one priority.',
+  fields: (t) => ({
+    queue: t.exposeString('queue', { description: 'The queue.' }),
+    priority: t.exposeInt('priority', { description: 'The priority.' }),
+    jobs: t.exposeInt('jobs', { description: 'Jobs that wait.' }),
+  }),
+})
+
+const QueueEntryRef = builder.objectRef<QueueEntry__Output>('QueueEntry').implement({
+  description: 'A job that waits. Of other tenants’ jobs only the place is shown.',
+  fields: (t) => ({
+    jobId: t.id({ nullable: true, description: 'The job, where it is the tenant’s.', resolve: (e) => orNull(e.job_id) }),
+    job: t.field({
+      type: JobRef,
+      nullable: true,
+      description: 'The job, where it is the tenant’s.',
+      resolve: (e, _args, { loaders }) => (e.job_id ? loaders.job.load(e.job_id) : null),
+    }),
+    name: t.string({ nullable: true, description: 'Its name, where it is the tenant’s.', resolve: (e) => orNull(e.name) }),
+    queue: t.exposeString('queue', { description: 'The queue that it waits in.' }),
+    priority: t.exposeInt('priority', { description: 'Its priority.' }),
+    position: t.exposeInt('position', { description: 'From 1, over all tenants.' }),
+    gpuCount: t.exposeInt('gpu_count', { description: 'GPUs that it needs.' }),
+    waitingFor: t.string({ nullable: true, description: 'What it waits for, as one sentence.', resolve: (e) => orNull(e.waiting_for) }),
+    queuedAt: t.field({ type: 'DateTime', nullable: true, description: 'Since when.', resolve: (e) => timeOf(e.queued_at) }),
+    estimatedStart: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it may start, where known.',
+      resolve: (e) => timeOf(e.estimated_start),
+    }),
+  }),
+})
+
+const QueueRef = builder.objectRef<Snapshot<Queue__Output>>('Queue').implement({
+  description: 'What waits.',
+  fields: (t) => ({
+    depth: t.int({ description: 'Jobs that wait, over all tenants.', resolve: ({ value }) => value.depth }),
+    depths: t.field({ type: [QueueDepthRef], description: 'The same by queue and priority.', resolve: ({ value }) => value.depths }),
+    entries: t.field({ type: [QueueEntryRef], description: 'In the order that they would start.', resolve: ({ value }) => value.entries }),
+    syncedAt: t.field({ type: 'DateTime', description: syncedAtDescription, resolve: ({ syncedAt }) => syncedAt }),
+    stale: t.boolean({ description: staleDescription, resolve: ({ stale }) => stale }),
+  }),
+})
+
+builder.queryFields((t) => ({
+  cluster: t.field({
+    type: ClusterRef,
+    complexity: 10,
+    description: 'Totals over all machines.',
+    resolve: (_root, _args, { operations, caller }) => operations.cluster.cluster(caller),
+  }),
+  clusterNodes: t.connection(
+    {
+      type: ClusterNodeRef,
+      description: 'The machines of the cluster.',
+      complexity: ({ first, last }) => ({ field: 10, multiplier: first ?? last ?? 20 }),
+      resolve: async (_root, args, { loaders }) => {
+        const { value, syncedAt, stale } = await loaders.nodes()
+        return { ...resolveArrayConnection({ args }, value), totalCount: value.length, syncedAt, stale }
+      },
+    },
+    {
+      name: 'ClusterNodeConnection',
+      description: 'A page of machines.',
+      fields: (connection) => ({
+        totalCount: connection.int({ description: 'Machines in all.', resolve: ({ totalCount }) => totalCount }),
+        syncedAt: connection.field({ type: 'DateTime', description: syncedAtDescription, resolve: ({ syncedAt }) => syncedAt }),
+        stale: connection.boolean({ description: staleDescription, resolve: ({ stale }) => stale }),
+      }),
+    },
+    { name: 'ClusterNodeEdge', description: 'A machine and its place in the list.' },
+  ),
+  queue: t.field({
+    type: QueueRef,
+    complexity: 10,
+    description: 'What waits, in the order it would start.',
+    args: { queue: t.arg.string({ description: 'Only this queue; default all.' }) },
+    resolve: (_root, { queue }, { operations, caller }) => operations.cluster.queue(caller, queue ?? null),
+  }),
+}))

@@ -1,0 +1,127 @@
+import { type ExecutionResult, GraphQLError } from 'graphql'
+import type { Logger } from 'pino'
+import { camelPath } from '../../contract/casing.js'
+import { codes } from '../../contract/codes.js'
+import { Failure, type FieldProblem, InvalidInput, JobStateConflict, QuotaExceeded } from '../../contract/failure.js'
+import { jobStatuses } from '../../contract/statuses.js'
+import { builder } from './builder.js'
+import { ErrorCodeEnum, JobStatusEnum, known } from './enums.js'
+
+/** Paths as this door spells them. */
+const camelFields = (fields: FieldProblem[]): FieldProblem[] => fields.map(({ path, message }) => ({ path: camelPath(path), message }))
+
+// The message of an InvalidInput is made of its fields, whose paths are camelCase here.
+const messageOf = (failure: Failure): string =>
+  failure.fields.reduce((message, { path }) => message.replaceAll(`${path}: `, `${camelPath(path)}: `), failure.message)
+
+const ErrorInterface = builder.interfaceRef<Failure>('Error').implement({
+  description: 'Why something was not done.',
+  fields: (t) => ({
+    code: t.field({ type: ErrorCodeEnum, description: 'What went wrong, for programs.', resolve: ({ code }) => code }),
+    message: t.string({ description: 'What went wrong, for people.', resolve: messageOf }),
+  }),
+})
+
+const FieldProblemRef = builder.objectRef<FieldProblem>('FieldProblem').implement({
+  description: 'A field that is wrong.',
+  fields: (t) => ({
+    path: t.exposeString('path', { description: 'The field: `trainingConfig.priority`, `dataConfig.sources[0].path`.' }),
+    message: t.exposeString('message', { description: 'What would be right.' }),
+  }),
+})
+
+builder.objectType(InvalidInput, {
+  name: 'InvalidInput',
+  description: 'Fields of the input are wrong.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    fields: t.field({ type: [FieldProblemRef], description: 'Every field that is wrong.', resolve: ({ fields }) => camelFields(fields) }),
+  }),
+})
+
+builder.objectType(JobStateConflict, {
+  name: 'JobStateConflict',
+  description: 'The action is not possible from the state that the job is in.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    state: t.field({
+      type: JobStatusEnum,
+      nullable: true,
+      description: 'The state that the job is in.',
+      resolve: ({ state }) => known(jobStatuses, state),
+    }),
+    allowedFrom: t.field({
+      type: [JobStatusEnum],
+      description: 'The states that the action is possible from.',
+      resolve: ({ allowedFrom }) => jobStatuses.filter((status) => allowedFrom.includes(status)),
+    }),
+  }),
+})
+
+builder.objectType(QuotaExceeded, {
+  name: 'QuotaExceeded',
+  description: 'A limit of the tenant is reached.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    limit: t.exposeInt('limit', { description: 'The limit.' }),
+    retryAfterSeconds: t.int({ nullable: true, description: 'When to try again.', resolve: retryAfter }),
+  }),
+})
+
+builder.objectType(Failure, {
+  name: 'RequestFailed',
+  description: 'Any other reason; `code` says which.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    retryAfterSeconds: t.int({ nullable: true, description: 'When to try again, where that may help.', resolve: retryAfter }),
+  }),
+})
+
+function retryAfter({ retryAfterSeconds }: Failure): number | null {
+  return retryAfterSeconds === undefined ? null : Math.ceil(retryAfterSeconds)
+}
+
+/** The errors of a mutation, and the name of its union: `SubmitJobResult`. Subclasses come first, for the plugin asks `instanceof` in order. */
+export const mutationErrors = (mutation: string) => ({
+  types: [InvalidInput, JobStateConflict, QuotaExceeded, Failure],
+  directResult: true as const,
+  union: {
+    name: `${mutation}Result`,
+    description: `What ${mutation[0]?.toLowerCase()}${mutation.slice(1)} answers: the success, or why not.`,
+  },
+})
+
+/** An error of a whole operation or of a field, as callers see it. What is neither a Failure nor a fault of the query is a bug: logged and hidden. */
+export function presentError(error: GraphQLError, { requestId, log }: { requestId: string; log: Logger }): GraphQLError {
+  const cause = rootOf(error)
+  const { nodes, source, positions, path } = error
+  const present = (message: string, extensions: Record<string, unknown>) =>
+    new GraphQLError(message, { nodes, source, positions, path, extensions: { ...extensions, requestId } })
+  if (cause instanceof Failure) {
+    const { code, fields, retryAfterSeconds } = cause
+    return present(messageOf(cause), {
+      code,
+      ...(fields.length > 0 ? { fields: camelFields(fields) } : {}),
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+      ...(code.startsWith('AUTH_') ? { http: { status: codes[code].http } } : {}),
+    })
+  }
+  // graphql-js and Yoga say themselves what is wrong with a query.
+  if (cause instanceof GraphQLError) return present(error.message, { code: codeOfHttp(error), ...error.extensions })
+  log.error({ err: cause, request_id: requestId, path: path?.join('.') }, 'a resolver failed')
+  return present('A fault of ours; the log has its detail under the request id.', { code: 'INTERNAL_ERROR' })
+}
+
+/** The same for all errors of a result. */
+export function presentResult<Result extends ExecutionResult>(result: Result, context: { requestId: string; log: Logger }): Result {
+  return result.errors ? { ...result, errors: result.errors.map((error) => presentError(error, context)) } : result
+}
+
+function rootOf(error: unknown): unknown {
+  return error instanceof GraphQLError && error.originalError ? rootOf(error.originalError) : error
+}
+
+function codeOfHttp({ extensions }: GraphQLError): string {
+  const { status } = (extensions.http ?? {}) as { status?: number }
+  return Object.entries(codes).find(([, { http }]) => http === status && http !== 400)?.[0] ?? 'VALIDATION_ERROR'
+}

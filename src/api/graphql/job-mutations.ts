@@ -1,0 +1,137 @@
+import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
+import type { JobView, Submitted } from '../operations/job-types.js'
+import { builder } from './builder.js'
+import { mutationErrors } from './failure.js'
+import { jobIdOf } from './ids.js'
+import { JobRef } from './job.js'
+import { SubmitJobInput, toSpec } from './job-inputs.js'
+import { KeyValueInput, toRecord } from './key-values.js'
+
+const JobPlanRef = builder.objectRef<JobPlan__Output>('JobPlan').implement({
+  description: 'What a job would take.',
+  fields: (t) => ({
+    records: t.field({ type: 'BigInt', description: 'Usable records over all sources.', resolve: (p) => p.records }),
+    tokens: t.field({ type: 'BigInt', description: 'Their tokens.', resolve: (p) => p.tokens }),
+    totalSteps: t.int({ description: 'Optimizer steps.', resolve: (p) => Number(p.total_steps) }),
+    nodes: t.exposeStringList('nodes', { description: 'Ids of the machines that it could be placed on.' }),
+    startsNow: t.exposeBoolean('starts_now', { description: 'Whether it would start at once.' }),
+    jobsAhead: t.exposeInt('jobs_ahead', { description: 'Jobs ahead of it in the queue.' }),
+  }),
+})
+
+const SubmitJobSuccess = builder.objectRef<Submitted>('SubmitJobSuccess').implement({
+  description: 'The job was accepted, or in a dry run could be.',
+  fields: (t) => ({
+    job: t.field({ type: JobRef, nullable: true, description: 'The job; null in a dry run.', resolve: ({ view }) => view }),
+    plan: t.field({ type: JobPlanRef, nullable: true, description: 'What it would take; only in a dry run.', resolve: ({ plan }) => plan }),
+    message: t.exposeString('message', { description: 'One sentence on it.' }),
+    estimatedWaitSeconds: t.exposeFloat('estimatedWaitSeconds', { nullable: true, description: 'Seconds until it starts, where known.' }),
+  }),
+})
+
+const successOf = (name: string) =>
+  builder.objectRef<JobView>(`${name}Success`).implement({
+    description: 'It was done.',
+    fields: (t) => ({ job: t.field({ type: JobRef, description: 'The job as it is now.', resolve: (view) => view }) }),
+  })
+
+const jobIdArgument = { required: true, description: 'The job, by its own id or its global one.' } as const
+
+builder.mutationField('submitJob', (t) =>
+  t.field({
+    type: SubmitJobSuccess,
+    errors: mutationErrors('SubmitJob'),
+    complexity: 10,
+    description: 'Submits a training job. Needs scaimind:manage.',
+    args: {
+      input: t.arg({ type: SubmitJobInput, required: true, description: 'The job.' }),
+      dryRun: t.arg.boolean({ defaultValue: false, description: 'Only check it and plan; nothing is stored.' }),
+      idempotencyKey: t.arg.string({
+        description: '1 to 255 printable ASCII characters, kept 7 days: a repeat with the same input answers the first job.',
+      }),
+    },
+    resolve: (_root, { input, dryRun, idempotencyKey }, { operations, caller }) =>
+      operations.jobs.submit(caller, { spec: toSpec(input), dryRun: dryRun ?? null, idempotencyKey: idempotencyKey ?? null }),
+  }),
+)
+
+builder.mutationField('cancelJob', (t) =>
+  t.field({
+    type: successOf('CancelJob'),
+    errors: mutationErrors('CancelJob'),
+    complexity: 10,
+    description: 'Ends a job that is not terminal. Repeating it answers the same job. Needs scaimind:manage.',
+    args: {
+      jobId: t.arg.id(jobIdArgument),
+      reason: t.arg.string({ description: 'Shown in the job’s message.' }),
+      saveCheckpoint: t.arg.boolean({ defaultValue: false, description: 'Save a checkpoint before it ends.' }),
+    },
+    resolve: (_root, { jobId, reason, saveCheckpoint }, { operations, caller }) =>
+      operations.jobs.cancel(caller, jobIdOf(jobId), { reason: reason ?? null, saveCheckpoint: saveCheckpoint ?? null }),
+  }),
+)
+
+builder.mutationField('pauseJob', (t) =>
+  t.field({
+    type: successOf('PauseJob'),
+    errors: mutationErrors('PauseJob'),
+    complexity: 10,
+    description: 'Stops a running job at a checkpoint and gives its resources back. Needs scaimind:manage.',
+    args: {
+      jobId: t.arg.id(jobIdArgument),
+      saveCheckpoint: t.arg.boolean({ defaultValue: true, description: 'Save a checkpoint; without it, the newest one is gone on from.' }),
+    },
+    resolve: (_root, { jobId, saveCheckpoint }, { operations, caller }) =>
+      operations.jobs.pause(caller, jobIdOf(jobId), { saveCheckpoint: saveCheckpoint ?? null }),
+  }),
+)
+
+builder.mutationField('resumeJob', (t) =>
+  t.field({
+    type: successOf('ResumeJob'),
+    errors: mutationErrors('ResumeJob'),
+    complexity: 10,
+    description: 'Puts a paused job back into the queue. Needs scaimind:manage.',
+    args: {
+      jobId: t.arg.id(jobIdArgument),
+      checkpointId: t.arg.id({ description: 'Where to go on from; default the newest complete checkpoint.' }),
+    },
+    resolve: (_root, { jobId, checkpointId }, { operations, caller }) =>
+      operations.jobs.resume(caller, jobIdOf(jobId), { checkpointId: checkpointId ?? null }),
+  }),
+)
+
+builder.mutationField('retryJob', (t) =>
+  t.field({
+    type: successOf('RetryJob'),
+    errors: mutationErrors('RetryJob'),
+    complexity: 10,
+    description: 'Starts a new attempt of a failed, cancelled or preempted job. Needs scaimind:manage.',
+    args: {
+      jobId: t.arg.id(jobIdArgument),
+      fromCheckpoint: t.arg.id({ description: 'Where to begin; default the newest complete checkpoint, else the start.' }),
+      idempotencyKey: t.arg.string({ description: '1 to 255 printable ASCII characters, kept 7 days.' }),
+    },
+    resolve: (_root, { jobId, fromCheckpoint, idempotencyKey }, { operations, caller }) =>
+      operations.jobs.retry(caller, jobIdOf(jobId), { fromCheckpoint: fromCheckpoint ?? null, idempotencyKey: idempotencyKey ?? null }),
+  }),
+)
+
+builder.mutationField('updateJob', (t) =>
+  t.field({
+    type: successOf('UpdateJob'),
+    errors: mutationErrors('UpdateJob'),
+    complexity: 10,
+    description: 'Changes the priority of a job that is not terminal, or the labels of any. Needs scaimind:manage.',
+    args: {
+      jobId: t.arg.id(jobIdArgument),
+      priority: t.arg.int({ description: '0 to 10; default: as it is.' }),
+      labels: t.arg({ type: [KeyValueInput], description: 'Replaces all labels; default: as they are.' }),
+    },
+    resolve: (_root, { jobId, priority, labels }, { operations, caller }) =>
+      operations.jobs.update(caller, jobIdOf(jobId), {
+        priority: priority ?? null,
+        labels: labels ? toRecord(labels, 'labels') : null,
+      }),
+  }),
+)

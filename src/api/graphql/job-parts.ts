@@ -1,0 +1,114 @@
+import { attemptCauses, failureClasses } from '../../contract/statuses.js'
+import type { Attempt__Output } from '../../generated/proto/scaimind/v1/Attempt.js'
+import type { EvaluationScore__Output } from '../../generated/proto/scaimind/v1/EvaluationScore.js'
+import type { FinalEvaluation__Output } from '../../generated/proto/scaimind/v1/FinalEvaluation.js'
+import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
+import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
+import type { Progress__Output } from '../../generated/proto/scaimind/v1/Progress.js'
+import type { TextSample__Output } from '../../generated/proto/scaimind/v1/TextSample.js'
+import { builder } from './builder.js'
+import { AttemptCauseEnum, FailureClassEnum, known } from './enums.js'
+import { finite, orNull, timeOf } from './scalars.js'
+
+/** How far a job is. */
+export const ProgressRef = builder.objectRef<Progress__Output>('Progress').implement({
+  description: 'How far training is.',
+  fields: (t) => ({
+    step: t.int({ description: 'Optimizer steps done.', resolve: (p) => Number(p.step) }),
+    totalSteps: t.int({ nullable: true, description: 'Steps in all, where known.', resolve: (p) => orNull(Number(p.total_steps)) }),
+    epoch: t.float({ description: 'Passes over the data done.', resolve: (p) => p.epoch }),
+    totalEpochs: t.float({ nullable: true, description: 'Passes in all, where known.', resolve: (p) => orNull(p.total_epochs) }),
+    etaSeconds: t.float({ nullable: true, description: 'Seconds left by the trainer’s estimate.', resolve: (p) => finite(p.eta_seconds) }),
+    tokensSeen: t.field({ type: 'BigInt', description: 'Tokens trained on.', resolve: (p) => p.tokens_seen }),
+  }),
+})
+
+/** Why a job failed. */
+export const JobFailureRef = builder.objectRef<JobFailure__Output>('JobFailure').implement({
+  description: 'Why a job failed.',
+  fields: (t) => ({
+    class: t.field({
+      type: FailureClassEnum,
+      description: 'What kind of failure.',
+      resolve: (f) => known(failureClasses, f.class) ?? 'UNKNOWN',
+    }),
+    message: t.exposeString('message', { description: 'What happened.' }),
+    hint: t.string({ nullable: true, description: 'What would help.', resolve: (f) => orNull(f.hint) }),
+    rank: t.int({ nullable: true, description: 'The process that failed first.', resolve: (f) => f.rank }),
+    node: t.string({ nullable: true, description: 'The machine that it was on.', resolve: (f) => orNull(f.node) }),
+    exitCode: t.int({ nullable: true, description: 'Exit code of the process.', resolve: (f) => f.exit_code }),
+    firstBadStep: t.int({
+      nullable: true,
+      description: 'The step that it went wrong at.',
+      resolve: (f) => (f.first_bad_step === undefined ? null : Number(f.first_bad_step)),
+    }),
+    evidence: t.exposeStringList('evidence', { description: 'The last log lines.' }),
+  }),
+})
+
+/** One launch of a job's trainer. */
+export const AttemptRef = builder.objectRef<Attempt__Output>('Attempt').implement({
+  description: 'One launch of a job’s trainer.',
+  fields: (t) => ({
+    number: t.exposeInt('number', { description: 'From 1.' }),
+    cause: t.field({
+      type: AttemptCauseEnum,
+      nullable: true,
+      description: 'Why it was started.',
+      resolve: (a) => known(attemptCauses, a.cause),
+    }),
+    nodes: t.exposeStringList('nodes', { description: 'Ids of the machines that it ran on.' }),
+    startedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it started.', resolve: (a) => timeOf(a.started_at) }),
+    finishedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it ended.', resolve: (a) => timeOf(a.finished_at) }),
+    exitCode: t.int({ nullable: true, description: 'Exit code of the trainer.', resolve: (a) => a.exit_code }),
+    signal: t.string({ nullable: true, description: 'Signal that ended it.', resolve: (a) => orNull(a.signal) }),
+    fromCheckpoint: t.string({
+      nullable: true,
+      description: 'The checkpoint that it started from.',
+      resolve: (a) => orNull(a.from_checkpoint),
+    }),
+  }),
+})
+
+/** What a job left behind. */
+export const ModelArtefactRef = builder.objectRef<ModelArtefact__Output>('ModelArtefact').implement({
+  description: 'What a job left behind.',
+  fields: (t) => ({
+    kind: t.exposeString('kind', { description: '`adapter` or `model`.' }),
+    path: t.exposeString('path', { description: 'Absolute path of the folder.' }),
+    files: t.exposeStringList('files', { description: 'Names of its files.' }),
+    bytes: t.field({ type: 'BigInt', description: 'Bytes in all.', resolve: (o) => o.bytes }),
+  }),
+})
+
+const EvaluationScoreRef = builder.objectRef<EvaluationScore__Output>('EvaluationScore').implement({
+  description: 'How well a model continues the held-out records.',
+  fields: (t) => ({
+    loss: t.float({ nullable: true, description: 'Nats a token; null where it is no number.', resolve: (s) => finite(s.loss) }),
+    perplexity: t.float({
+      nullable: true,
+      description: 'Its exponential; null where it is no number.',
+      resolve: (s) => finite(s.perplexity),
+    }),
+  }),
+})
+
+const TextSampleRef = builder.objectRef<TextSample__Output>('TextSample').implement({
+  description: 'One prompt continued by the base and by the tuned model, with the same seed.',
+  fields: (t) => ({
+    prompt: t.exposeString('prompt', { description: 'The beginning.' }),
+    base: t.exposeString('base', { description: 'How the base model goes on.' }),
+    tuned: t.exposeString('tuned', { description: 'How the tuned model goes on.' }),
+  }),
+})
+
+/** The model before and after training. */
+export const FinalEvaluationRef = builder.objectRef<FinalEvaluation__Output>('FinalEvaluation').implement({
+  description: 'The final pass over the validation split: the model before and after training.',
+  fields: (t) => ({
+    base: t.field({ type: EvaluationScoreRef, nullable: true, description: 'The base model.', resolve: (e) => e.base }),
+    tuned: t.field({ type: EvaluationScoreRef, nullable: true, description: 'The tuned model.', resolve: (e) => e.tuned }),
+    tokens: t.field({ type: 'BigInt', description: 'Tokens that were scored.', resolve: (e) => e.tokens }),
+    samples: t.field({ type: [TextSampleRef], complexity: 1, description: 'Text of both.', resolve: (e) => e.samples }),
+  }),
+})

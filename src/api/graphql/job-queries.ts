@@ -1,0 +1,86 @@
+import type { JobFilter } from '../operations/job-types.js'
+import { builder } from './builder.js'
+import { ConsistencyEnum, FrameworkTypeEnum, JobOrderFieldEnum, JobStatusEnum, OrderDirectionEnum, TrainingTypeEnum } from './enums.js'
+import { jobIdOf } from './ids.js'
+import { JobRef } from './job.js'
+import { KeyValueInput, toRecord } from './key-values.js'
+
+/** Which jobs are meant. */
+export const JobFilterInput = builder.inputType('JobFilter', {
+  description: 'Which jobs are meant; what is not given does not filter, what is given must all hold.',
+  fields: (t) => ({
+    status: t.field({ type: [JobStatusEnum], description: 'In one of these states.' }),
+    trainingType: t.field({ type: [TrainingTypeEnum], description: 'Trained in one of these ways.' }),
+    framework: t.field({ type: [FrameworkTypeEnum], description: 'With one of these frameworks.' }),
+    baseModel: t.string({ description: 'With exactly this model id.' }),
+    labels: t.field({ type: [KeyValueInput], description: 'With all of these labels. Evaluations only with type=evaluation.' }),
+    nameContains: t.string({ description: 'With this text in the name, in any case.' }),
+    createdAfter: t.field({ type: 'DateTime', description: 'Submitted after this time.' }),
+    createdBefore: t.field({ type: 'DateTime', description: 'Submitted before this time.' }),
+  }),
+})
+
+const JobOrderInput = builder.inputType('JobOrder', {
+  description: 'The order of a list; the job id breaks ties.',
+  fields: (t) => ({
+    field: t.field({ type: JobOrderFieldEnum, required: true, description: 'What jobs are ordered by.' }),
+    direction: t.field({ type: OrderDirectionEnum, defaultValue: 'DESC', description: 'Which end comes first.' }),
+  }),
+})
+
+/** The filter as the use cases take it. */
+export function toJobFilter(filter: typeof JobFilterInput.$inferInput | null | undefined): JobFilter {
+  const { status, trainingType, framework, baseModel, labels, nameContains, createdAfter, createdBefore } = filter ?? {}
+  return {
+    statuses: status ?? undefined,
+    trainingTypes: trainingType ?? undefined,
+    frameworks: framework ?? undefined,
+    baseModel: baseModel ?? undefined,
+    labels: labels ? toRecord(labels, 'filter.labels') : undefined,
+    nameContains: nameContains ?? undefined,
+    createdAfter: createdAfter ?? undefined,
+    createdBefore: createdBefore ?? undefined,
+  }
+}
+
+builder.queryFields((t) => ({
+  job: t.field({
+    type: JobRef,
+    nullable: true,
+    description: 'One job. An error with JOB_NOT_FOUND where there is none in the tenant.',
+    args: {
+      jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
+      consistency: t.arg({ type: ConsistencyEnum, defaultValue: 'CACHED', description: 'Where it is read.' }),
+    },
+    resolve: (_root, { jobId, consistency }, { operations, caller }) =>
+      operations.jobs.get(caller, jobIdOf(jobId), { consistency: consistency ?? null }),
+  }),
+  jobs: t.connection(
+    {
+      type: JobRef,
+      description: 'The tenant’s jobs, newest first where no order is given. Pages stay in step while jobs are added.',
+      args: {
+        filter: t.arg({ type: JobFilterInput, description: 'Which jobs.' }),
+        orderBy: t.arg({ type: JobOrderInput, description: 'Their order; default newest first.' }),
+      },
+      complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 20) }),
+      resolve: async (_root, { filter, orderBy, ...page }, { operations, caller }) => {
+        const wanted = toJobFilter(filter)
+        const order = orderBy ? { field: orderBy.field, descending: orderBy.direction !== 'ASC' } : null
+        return { ...(await operations.jobs.list(caller, { filter: wanted, orderBy: order, page })), filter: wanted }
+      },
+    },
+    {
+      name: 'JobConnection',
+      description: 'A page of jobs.',
+      fields: (connection) => ({
+        totalCount: connection.int({
+          description: 'Jobs that match, on all pages. Counted only where it is asked for.',
+          complexity: 20,
+          resolve: ({ filter }, _args, { operations, caller }) => operations.jobs.count(caller, filter),
+        }),
+      }),
+    },
+    { name: 'JobEdge', description: 'A job and its place in the list.' },
+  ),
+}))

@@ -1,0 +1,177 @@
+import { resolveArrayConnection } from '@pothos/plugin-relay'
+import type { JobStatus } from '../../contract/statuses.js'
+import { jobActions } from '../../contract/statuses.js'
+import type { JobView } from '../operations/job-types.js'
+import { builder } from './builder.js'
+import { ClusterNodeRef } from './cluster-node.js'
+import { JobActionEnum, JobStatusEnum, known } from './enums.js'
+import {
+  asJson,
+  DataConfigRef,
+  entries,
+  OutputConfigRef,
+  ResourceConfigRef,
+  SchedulingConfigRef,
+  TrainingConfigRef,
+} from './job-configs.js'
+import { CheckpointRef, JobEventRef, MetricRef, MetricSeriesRef } from './job-history.js'
+import { logConnection } from './job-logs.js'
+import { AttemptRef, FinalEvaluationRef, JobFailureRef, ModelArtefactRef, ProgressRef } from './job-parts.js'
+import { latestOf } from './metrics.js'
+import { orNull, timeOf } from './scalars.js'
+
+/** A training job. */
+export const JobRef = builder.objectRef<JobView>('Job')
+
+builder.node(JobRef, {
+  description: 'A training job: what was submitted, where it stands, and what it left behind.',
+  id: { resolve: ({ job }) => job.job_id, description: 'The global id.' },
+  loadManyWithoutCache: (ids, { operations, caller }) => operations.jobs.getMany(caller, ids),
+  fields: (t) => ({
+    jobId: t.id({ description: 'The id that other doors know the job by.', resolve: ({ job }) => job.job_id }),
+    name: t.string({ description: 'Its name.', resolve: ({ job }) => job.name }),
+    status: t.field({ type: JobStatusEnum, description: 'Where it stands.', resolve: ({ job }) => job.status as JobStatus }),
+    message: t.string({
+      nullable: true,
+      description: 'One sentence on the present state: what it waits for, who cancelled it and why.',
+      resolve: ({ job }) => orNull(job.message),
+    }),
+    userId: t.string({ description: 'Who submitted it.', resolve: ({ job }) => job.user_id }),
+    revision: t.field({ type: 'BigInt', description: 'Raised by every change.', resolve: ({ job }) => job.revision }),
+    trainingConfig: t.field({
+      type: TrainingConfigRef,
+      nullable: true,
+      description: 'What is trained and how.',
+      resolve: ({ job }) => job.training_config,
+    }),
+    dataConfig: t.field({ type: DataConfigRef, nullable: true, description: 'The data.', resolve: ({ job }) => job.data_config }),
+    resourceConfig: t.field({
+      type: ResourceConfigRef,
+      nullable: true,
+      description: 'What it needs to run.',
+      resolve: ({ job }) => job.resource_config,
+    }),
+    outputConfig: t.field({
+      type: OutputConfigRef,
+      nullable: true,
+      description: 'What is saved, and where.',
+      resolve: ({ job }) => job.output_config,
+    }),
+    schedulingConfig: t.field({
+      type: SchedulingConfigRef,
+      nullable: true,
+      description: 'When it may run.',
+      resolve: ({ job }) => job.scheduling_config,
+    }),
+    labels: entries(t, 'Its labels.', ({ job }) => job.labels),
+    labelsJson: asJson(t, 'Its labels.', ({ job }) => job.labels),
+    contentHash: t.string({
+      nullable: true,
+      description: 'Equal for equal work: data, base model, config and trainer version. Null until it is known.',
+      resolve: ({ job }) => orNull(job.content_hash),
+    }),
+    progress: t.field({ type: ProgressRef, nullable: true, description: 'How far training is.', resolve: ({ job }) => job.progress }),
+    queuePosition: t.int({ nullable: true, description: 'From 1 while it is QUEUED.', resolve: ({ job }) => orNull(job.queue_position) }),
+    latestMetrics: t.field({
+      type: [MetricRef],
+      nullable: true,
+      complexity: 20,
+      description: 'The newest value of each metric, asked of the coordinator: null with an error where it is away.',
+      resolve: async ({ job }, _args, { loaders }) => latestOf(await loaders.latestMetrics.load(job.job_id)),
+    }),
+    metrics: t.field({
+      type: [MetricSeriesRef],
+      nullable: true,
+      description: 'History as series, asked of the coordinator: null with an error where it is away. Peaks survive the thinning.',
+      args: {
+        names: t.arg.stringList({ description: 'Which metrics, at most 20; default all, up to 20.' }),
+        sinceStep: t.arg.int({ description: 'Only points of later steps.' }),
+        maxPoints: t.arg.int({ defaultValue: 500, description: 'Most points of a series, 2 to 2,000.' }),
+      },
+      complexity: ({ maxPoints }) => ({ field: 20, multiplier: 1 + Math.ceil(Math.max(0, maxPoints ?? 500) / 500) }),
+      resolve: async ({ job }, { names, sinceStep, maxPoints }, { operations, caller }) =>
+        (
+          await operations.jobs.metrics(caller, job.job_id, {
+            names: names ?? null,
+            sinceStep: sinceStep ?? null,
+            maxPoints: maxPoints ?? null,
+          })
+        ).series,
+    }),
+    logs: logConnection(t),
+    events: t.field({
+      type: [JobEventRef],
+      nullable: true,
+      complexity: { field: 50, multiplier: 1 },
+      description: 'Its changes, oldest first, the newest 1,000; asked of the coordinator: null with an error where it is away.',
+      resolve: ({ job }, _args, { operations, caller }) => operations.jobs.events(caller, job.job_id),
+    }),
+    checkpoints: t.connection(
+      {
+        type: CheckpointRef,
+        nullable: true,
+        description: 'Complete checkpoints, newest first; asked of the coordinator: null with an error where it is away.',
+        complexity: { field: 20, multiplier: 1 },
+        resolve: async ({ job }, args, { loaders }) => resolveArrayConnection({ args }, await loaders.checkpoints.load(job.job_id)),
+      },
+      { name: 'CheckpointConnection', description: 'A page of checkpoints.' },
+      { name: 'CheckpointEdge', description: 'A checkpoint and its place in the list.' },
+    ),
+    nodes: t.field({
+      type: [ClusterNodeRef],
+      nullable: true,
+      complexity: { field: 10, multiplier: 1 },
+      description: 'The machines that the current attempt is on.',
+      resolve: async ({ job }, _args, { loaders }) =>
+        job.nodes.length === 0 ? [] : (await loaders.nodes()).value.filter(({ node_id }) => job.nodes.includes(node_id)),
+    }),
+    attempts: t.field({
+      type: [AttemptRef],
+      complexity: 1,
+      description: 'Every launch of its trainer.',
+      resolve: ({ job }) => job.attempts,
+    }),
+    gpuSeconds: t.float({ description: 'GPU seconds used so far, over all attempts.', resolve: ({ job }) => job.gpu_seconds }),
+    output: t.field({ type: ModelArtefactRef, nullable: true, description: 'What it left behind.', resolve: ({ job }) => job.output }),
+    failure: t.field({ type: JobFailureRef, nullable: true, description: 'Why it failed.', resolve: ({ job }) => job.failure }),
+    finalEvaluation: t.field({
+      type: FinalEvaluationRef,
+      nullable: true,
+      description: 'The model before and after training, on the held-out records.',
+      resolve: ({ job }) => job.final_evaluation,
+    }),
+    availableActions: t.field({
+      type: [JobActionEnum],
+      description: 'What may be asked of it in its present state.',
+      resolve: ({ job }) => job.available_actions.flatMap((action) => known(jobActions, action) ?? []),
+    }),
+    unreachable: t.boolean({
+      description: 'True while the engine cannot be asked about the running attempt.',
+      resolve: ({ job }) => job.unreachable,
+    }),
+    createdAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was submitted.',
+      resolve: ({ job }) => timeOf(job.created_at),
+    }),
+    startedAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When its first attempt started.',
+      resolve: ({ job }) => timeOf(job.started_at),
+    }),
+    finishedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it ended.', resolve: ({ job }) => timeOf(job.finished_at) }),
+    updatedAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it last changed.',
+      resolve: ({ job }) => timeOf(job.updated_at),
+    }),
+    syncedAt: t.field({ type: 'DateTime', description: 'When this copy of it was written.', resolve: ({ syncedAt }) => syncedAt }),
+    stale: t.boolean({
+      description: 'True where the coordinator is not connected now, so that it may have changed since `syncedAt`.',
+      resolve: ({ stale }) => stale,
+    }),
+  }),
+})

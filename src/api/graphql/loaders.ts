@@ -1,0 +1,33 @@
+import DataLoader from 'dataloader'
+import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
+import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
+import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
+import type { Caller } from '../auth/viewer.js'
+import type { Snapshot } from '../operations/cluster-types.js'
+import type { Operations } from '../operations/index.js'
+import type { JobView } from '../operations/job-types.js'
+
+/** What one operation loads at most once, and together. A subscription has new ones for each message. */
+export interface Loaders {
+  job: DataLoader<string, JobView | null>
+  latestMetrics: DataLoader<string, MetricRecord__Output | null>
+  checkpoints: DataLoader<string, Checkpoint__Output[]>
+  nodes(): Promise<Snapshot<ClusterNode__Output[]>>
+}
+
+export function createLoaders(operations: Operations, caller: () => Caller): Loaders {
+  let nodes: Promise<Snapshot<ClusterNode__Output[]>> | undefined
+  const each = <Value>(load: (jobId: string) => Promise<Value>) =>
+    new DataLoader<string, Value>((ids) => Promise.all(ids.map((id) => load(id).catch((error: unknown) => toError(error)))))
+  return {
+    job: new DataLoader((ids) => operations.jobs.getMany(caller(), ids)),
+    latestMetrics: each(async (id) => (await operations.jobs.metrics(caller(), id, { maxPoints: 2 })).latest),
+    checkpoints: each((id) => operations.jobs.checkpoints(caller(), id)),
+    nodes() {
+      nodes ??= operations.cluster.nodes(caller())
+      return nodes
+    },
+  }
+}
+
+const toError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))

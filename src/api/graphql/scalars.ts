@@ -1,0 +1,63 @@
+import { Kind, type ValueNode } from 'graphql'
+import { fromTimestamp } from '../../contract/proto.js'
+import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Timestamp.js'
+import { builder } from './builder.js'
+
+builder.scalarType('DateTime', {
+  description: 'A time in ISO 8601 with milliseconds, in UTC: `2026-11-20T22:28:04.000Z`.',
+  serialize: (time) => time.toISOString(),
+  parseValue(value) {
+    const time = typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) ? new Date(value) : undefined
+    if (!time || Number.isNaN(time.getTime())) throw new TypeError('A DateTime reads 2026-11-20T22:28:04Z.')
+    return time
+  },
+})
+
+builder.scalarType('BigInt', {
+  description:
+    'A whole number of up to 64 bits: a JSON number where JavaScript can hold it exactly (up to 2^53), a string beyond. Both are taken.',
+  serialize: (value) => (Number.isSafeInteger(Number(value)) ? Number(value) : String(value)),
+  parseValue: readBigInt,
+  parseLiteral: (node) => readBigInt(node.kind === Kind.INT || node.kind === Kind.STRING ? node.value : undefined),
+})
+
+builder.scalarType('JSON', {
+  description: 'Any JSON value.',
+  serialize: (value) => value,
+  parseValue: (value) => value,
+  parseLiteral: (node) => readLiteral(node),
+})
+
+function readBigInt(value: unknown): string {
+  const text = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value
+  if (typeof text !== 'string' || !/^-?\d{1,19}$/.test(text))
+    throw new TypeError('A BigInt is a whole number of up to 64 bits, or a string of one.')
+  return text
+}
+
+function readLiteral(node: ValueNode): unknown {
+  switch (node.kind) {
+    case Kind.OBJECT:
+      return Object.fromEntries(node.fields.map(({ name, value }) => [name.value, readLiteral(value)]))
+    case Kind.LIST:
+      return node.values.map(readLiteral)
+    case Kind.INT:
+    case Kind.FLOAT:
+      return Number(node.value)
+    case Kind.NULL:
+      return null
+    case Kind.VARIABLE:
+      throw new TypeError('A JSON literal holds no variables.')
+    default:
+      return node.value
+  }
+}
+
+/** Empty text and 0 are how protobuf says that a field is not set. */
+export const orNull = <Value extends string | number>(value: Value | null | undefined): Value | null => value || null
+
+/** A protobuf time as a DateTime. */
+export const timeOf = (time: Timestamp__Output | null | undefined): Date | null => fromTimestamp(time)
+
+/** A protobuf number as a Float: what JSON cannot say (NaN, infinite) is null. */
+export const finite = (value: number | null | undefined): number | null => (Number.isFinite(value) ? (value as number) : null)

@@ -1,0 +1,11 @@
+import './scalars.js'
+import './viewer.js'
+import './cluster.js'
+import './job-queries.js'
+import './job-mutations.js'
+import './job-subscriptions.js'
+import type { GraphQLSchema } from 'graphql'
+import { builder } from './builder.js'
+
+/** The GraphQL schema. Building it has no side effects, so that it can be printed without a server. */
+export const schema: GraphQLSchema = builder.toSchema()
