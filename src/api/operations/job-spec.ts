@@ -5,13 +5,16 @@ import type { JobSpec } from '../../generated/proto/scaimind/v1/JobSpec.js'
 import { parseInput } from './parse.js'
 
 const text = z.string().max(4096)
+const filledText = text.min(1, 'This field is required')
 const count = z.number().int().min(0).max(4_294_967_295)
 const amount = z.number().min(0)
+const fractionText = 'This is a fraction from 0.0 to 1.0'
 /** 64-bit integers may come as text, which keeps them exact. */
-const bigCount = z.union([z.number().int().min(0), z.string().regex(/^\d{1,19}$/)]).transform(String)
-const bigInteger = z.union([z.number().int(), z.string().regex(/^-?\d{1,19}$/)]).transform(String)
-/** Values are strings; numbers and booleans are taken as they are written. */
-const map = z.record(z.string().min(1).max(255), z.union([z.string(), z.number(), z.boolean()]).transform(String))
+const bigCount = z.union([z.number().int().min(0), z.string().regex(/^\d{1,19}$/)], 'This is a whole number from 0').transform(String)
+const bigInteger = z.union([z.number().int(), z.string().regex(/^-?\d{1,19}$/)], 'This is a whole number').transform(String)
+/** Numbers and booleans are taken as they are written. */
+const mapValue = z.union([z.string(), z.number(), z.boolean()], 'This is a text').transform(String)
+const map = z.record(z.string().min(1).max(255), mapValue)
 const time = z
   .union([z.date(), z.iso.datetime({ offset: true })])
   .transform((value) => toTimestamp(value instanceof Date ? value : new Date(value)))
@@ -20,18 +23,19 @@ const time = z
 export const labelsSchema = z
   .record(
     z.string().regex(/^\P{Cc}{1,128}$/u, 'A label is named by 1 to 128 characters, none of them a control character'),
-    z.string().regex(/^\P{Cc}{0,255}$/u, 'A label has at most 255 characters, none of them a control character'),
+    mapValue.pipe(z.string().regex(/^\P{Cc}{0,255}$/u, 'A label has at most 255 characters, none of them a control character')),
   )
   .refine((labels) => Object.keys(labels).length <= 64, 'A job has at most 64 labels')
   .refine((labels) => labels.type !== 'evaluation', 'type=evaluation is set by the system only')
 
+const priorityText = 'A priority is a whole number from 0 to 10'
 /** 0 to 10. */
-export const prioritySchema = z.number().int().min(0).max(10)
+export const prioritySchema = z.number(priorityText).int(priorityText).min(0, priorityText).max(10, priorityText)
 
 const trainingConfig = z.strictObject({
   training_type: z.enum(trainingTypes),
   base_model: z.strictObject({
-    model_id: text.min(1),
+    model_id: filledText,
     revision: text.optional(),
     source: text.optional(),
     tokenizer_id: text.optional(),
@@ -59,7 +63,7 @@ const trainingConfig = z.strictObject({
 const dataConfig = z.strictObject({
   sources: z.array(
     z.strictObject({
-      path: text.min(1),
+      path: filledText,
       type: text.optional(),
       split: text.optional(),
       format: text.optional(),
@@ -84,7 +88,7 @@ const dataConfig = z.strictObject({
   gradient_accumulation_steps: count.optional(),
   num_workers: count.optional(),
   pin_memory: z.boolean().optional(),
-  validation_split: z.number().min(0).max(1).optional(),
+  validation_split: z.number(fractionText).min(0, fractionText).max(1, fractionText).optional(),
   seed: bigInteger.optional(),
 })
 
