@@ -10,7 +10,8 @@ export async function readBody(request: IncomingMessage, bytesMax: number): Prom
   if (announced > bytesMax) throw tooLarge(bytesMax)
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Leaving the loop must not destroy the connection, which the refusal goes out on.
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > bytesMax) throw tooLarge(bytesMax)
     chunks.push(chunk)
