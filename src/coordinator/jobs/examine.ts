@@ -1,0 +1,56 @@
+import { cp, mkdir } from 'node:fs/promises'
+import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
+import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
+import { resolveAllowedFolder } from '../data/allowed-paths.js'
+import { readLogs } from '../journal/logs.js'
+import { attemptDirectory } from '../journal/paths.js'
+import { followTrainerEvents, type TrainerEvent } from '../journal/trainer-events.js'
+import { type AttemptEnd, explainFailure, ownFailure } from './failure.js'
+import type { Ending } from './finish.js'
+import { type JobRecord, nodesOf, specOf, wantedOf } from './record.js'
+import type { JobSettings } from './settings.js'
+
+/** Reads what an ended attempt left behind: why it failed, should it have failed; and delivers the output of one that did its work. */
+export async function examineAttempt(
+  job: JobRecord,
+  { number, end, settings }: { number: number; end: AttemptEnd; settings: JobSettings },
+): Promise<Ending> {
+  const isDone = end.exitCode === 0 && !end.lost && wantedOf(job) === 'RUN'
+  return {
+    end,
+    failure: isDone ? ownFailure('UNKNOWN', '') : await diagnose(job, number, end, settings.dataDir),
+    undelivered: isDone ? await deliver(job, settings) : null,
+  }
+}
+
+async function diagnose(job: JobRecord, number: number, end: AttemptEnd, dataDir: string): Promise<JobFailure__Output> {
+  const directory = attemptDirectory(dataDir, job.tenantId, job.jobId, number)
+  let told: Extract<TrainerEvent, { type: 'failure' }> | null = null
+  const signal = new AbortController().signal
+  for await (const { event } of followTrainerEvents({ directory, fromLine: 0, closed: () => true, signal })) {
+    if (event.type === 'failure') told = event
+  }
+  const attempt = job.attempts.find((candidate) => candidate.number === number)
+  const nodes = attempt ? nodesOf(attempt) : []
+  const page = { dataDir, job, attempts: [{ number, closed: true, ranks: Math.max(1, nodes.length) }], limit: 20, fromEnd: true }
+  const errors = await readLogs({ ...page, stream: 'stderr' })
+  const { records } = errors.records.length > 0 ? errors : await readLogs(page)
+  return explainFailure({ end, told, lines: records.map(({ text }) => text), node: nodes[0] ?? '' })
+}
+
+/** Copies the output to where the submission asked for it. Safe to repeat: the files are the same. */
+async function deliver(job: JobRecord, settings: JobSettings): Promise<JobFailure__Output | null> {
+  const uri = specOf(job).output_config.output_uri
+  const output = job.output === null ? null : (JSON.parse(job.output) as ModelArtefact__Output)
+  if (uri === '' || !output) return null
+  try {
+    const { dataRoots } = settings
+    const folder = await resolveAllowedFolder({ path: uri, tenantId: job.tenantId, dataRoots, field: 'output_config.output_uri' })
+    await mkdir(folder, { recursive: true })
+    await cp(output.path, folder, { recursive: true })
+    return null
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return ownFailure('UNKNOWN', `The output could not be copied to ${uri}: ${reason}`, { hint: `It is kept at ${output.path}.` })
+  }
+}

@@ -1,0 +1,80 @@
+import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
+import type { Engine } from '../engines/engine.js'
+import type { MetricHistory } from '../journal/history.js'
+import { attemptKeeper } from './attempts.js'
+import { jobChanges } from './changes.js'
+import { type ClusterView, clusterView } from './cluster.js'
+import { jobControl } from './control.js'
+import type { Database } from './database.js'
+import { jobEvents } from './events.js'
+import { idempotency } from './idempotency.js'
+import { jobJournals } from './journals.js'
+import type { Log } from './log.js'
+import { jobQueue } from './queue.js'
+import { type JobRecord, toJobMessage } from './record.js'
+import { recover } from './recovery.js'
+import type { JobSettings } from './settings.js'
+import { jobStore } from './store.js'
+import { jobSubmission } from './submit.js'
+
+/** What the jobs are built on. */
+export interface JobsOptions {
+  database: Database
+  engine: Engine
+  history: MetricHistory
+  settings: JobSettings
+  log: Log
+  clock: () => Date
+}
+
+const forgetIntervalMs = 3600 * 1000
+
+/** Everything about jobs, each part built once. */
+export function buildJobs({ database, engine, history, settings, log, clock }: JobsOptions) {
+  const changes = jobChanges()
+  const store = jobStore({ database, changes, clock })
+  const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
+  const queue = jobQueue({ store, database, changes, engine, attempts, log, clock })
+  const answers = idempotency({ database, clock })
+  const cluster: ClusterView = clusterView({ engine, database, queue })
+  return {
+    database,
+    store,
+    cluster,
+    submission: jobSubmission({ store, queue, idempotency: answers, clock, engine, database, settings }),
+    control: jobControl({ store, database, idempotency: answers, clock }),
+    journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
+    events: jobEvents({ database, store, changes }),
+
+    /** Jobs as `scaimind.v1` has them, with their place in the queue now. */
+    async toMessages(jobs: JobRecord[]): Promise<Job__Output[]> {
+      const positions = jobs.some(({ status }) => status === 'QUEUED') ? await queue.positions() : new Map<string, number>()
+      return jobs.map((job) => ({
+        ...toJobMessage(job, clock()),
+        queue_position: job.status === 'QUEUED' ? (positions.get(job.jobId) ?? 0) : 0,
+      }))
+    },
+
+    /** Takes up what an earlier life left running, then begins to give places. */
+    async start(): Promise<{ close(): Promise<void> }> {
+      const found = await recover({ database, store, attempts })
+      if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
+      const giving = queue.start()
+      const forget = () =>
+        answers.forgetOld().catch((error: unknown) => log.warn({ err: error }, 'old idempotency keys could not be forgotten'))
+      const forgetting = setInterval(forget, forgetIntervalMs)
+      forgetting.unref()
+      void forget()
+      return {
+        async close() {
+          clearInterval(forgetting)
+          await giving.close()
+          await attempts.close()
+        },
+      }
+    },
+  }
+}
+
+/** The jobs. */
+export type Jobs = ReturnType<typeof buildJobs>

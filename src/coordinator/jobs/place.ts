@@ -1,0 +1,161 @@
+import type { Placement } from '../engines/engine.js'
+
+/** What a job needs to run, spread evenly over its nodes. */
+export interface Needs {
+  gpuCount: number
+  /** Empty: any one type. */
+  gpuType: string
+  nodes: number
+  gpuMemoryBytesMin: number
+  /** Slots that a job without GPUs takes on each of its nodes. */
+  cpusPerNode: number
+  memoryBytesPerNode: number
+  /** `node_id` or `hostname` and its value. */
+  nodeSelector: Record<string, string>
+}
+
+/** A job that waits. */
+export interface Waiting {
+  jobId: string
+  priority: number
+  queuedAt: Date
+  /** Not before this time; null: now. */
+  notBefore: Date | null
+  /** Jobs that must be COMPLETED first and are not. */
+  dependencies: { jobId: string; status: string }[]
+  needs: Needs
+}
+
+/** A machine and what is free on it. */
+export interface Machine {
+  nodeId: string
+  hostname: string
+  /** Online and not draining. */
+  takesWork: boolean
+  gpus: { index: number; type: string; memoryBytes: number; free: boolean }[]
+  cpus: number
+  cpusFree: number
+  memoryBytes: number
+  memoryBytesFree: number
+}
+
+/** What becomes of a waiting job: its place, or what it waits for as one sentence. */
+export interface Decision {
+  jobId: string
+  placement: Placement[] | null
+  waitingFor: string
+}
+
+/**
+ * Gives places in strict order: priority, then age. A job runs on all its nodes at once or not at all. One that could run but has no
+ * room holds back everything behind it, so that a large job is not starved by small ones; one that must not run yet, or that would not fit
+ * even on empty machines, holds back nobody.
+ */
+export function placeJobs(queue: Waiting[], machines: Machine[], now: Date): Decision[] {
+  let free = machines
+  let blocker: string | null = null
+  return inOrder(queue).map((job) => {
+    const early = tooEarly(job, now)
+    if (early) return { jobId: job.jobId, placement: null, waitingFor: early }
+    if (blocker) return { jobId: job.jobId, placement: null, waitingFor: `Waits behind ${blocker}.` }
+    const placement = findRoom(job.needs, free)
+    if (placement) {
+      free = take(free, placement)
+      return { jobId: job.jobId, placement, waitingFor: '' }
+    }
+    if (findRoom(job.needs, emptied(machines))) blocker = job.jobId
+    return { jobId: job.jobId, placement: null, waitingFor: lacking(job.needs, free) }
+  })
+}
+
+/** The order of the queue: higher priority first, then the longer wait, then the id. */
+export function inOrder<Job extends Pick<Waiting, 'jobId' | 'priority' | 'queuedAt'>>(queue: Job[]): Job[] {
+  return [...queue].sort(
+    (a, b) =>
+      b.priority - a.priority || a.queuedAt.getTime() - b.queuedAt.getTime() || (a.jobId < b.jobId ? -1 : a.jobId > b.jobId ? 1 : 0),
+  )
+}
+
+/** A place for the needs on what is free, the fullest machines first; null where there is none. */
+export function findRoom(needs: Needs, machines: Machine[]): Placement[] | null {
+  if (needs.gpuCount === 0) return gather(needs, machines, (machine) => (machine.cpusFree >= needs.cpusPerNode ? [] : null))
+  const perNode = needs.gpuCount / needs.nodes
+  const types = needs.gpuType ? [needs.gpuType] : [...new Set(machines.flatMap(({ gpus }) => gpus.map(({ type }) => type)))].sort()
+  for (const type of types) {
+    const placement = gather(needs, machines, (machine) => {
+      const usable = machine.gpus.filter((gpu) => gpu.free && gpu.type === type && gpu.memoryBytes >= needs.gpuMemoryBytesMin)
+      return usable.length >= perNode ? usable.slice(0, perNode).map(({ index }) => index) : null
+    })
+    if (placement) return placement
+  }
+  return null
+}
+
+/** The same machines with nothing running on them. */
+export function emptied(machines: Machine[]): Machine[] {
+  return machines.map((machine) => ({
+    ...machine,
+    gpus: machine.gpus.map((gpu) => ({ ...gpu, free: true })),
+    cpusFree: machine.cpus,
+    memoryBytesFree: machine.memoryBytes,
+  }))
+}
+
+/** The machines once a placement is taken from them. */
+export function take(machines: Machine[], placement: Placement[]): Machine[] {
+  return machines.map((machine) => {
+    const slot = placement.find(({ nodeId }) => nodeId === machine.nodeId)
+    if (!slot) return machine
+    return {
+      ...machine,
+      gpus: machine.gpus.map((gpu) => ({ ...gpu, free: gpu.free && !slot.gpuIndexes.includes(gpu.index) })),
+      cpusFree: machine.cpusFree - slot.cpus,
+      memoryBytesFree: machine.memoryBytesFree - slot.memoryBytes,
+    }
+  })
+}
+
+function gather(needs: Needs, machines: Machine[], gpusOn: (machine: Machine) => number[] | null): Placement[] | null {
+  const places = machines
+    .filter((machine) => machine.takesWork && isSelected(needs, machine) && machine.memoryBytesFree >= needs.memoryBytesPerNode)
+    .flatMap((machine) => {
+      const gpuIndexes = gpusOn(machine)
+      return gpuIndexes ? [{ machine, gpuIndexes }] : []
+    })
+    .sort((a, b) => freeOn(a.machine) - freeOn(b.machine) || (a.machine.nodeId < b.machine.nodeId ? -1 : 1))
+    .slice(0, needs.nodes)
+  if (places.length < needs.nodes) return null
+  return places.map(({ machine, gpuIndexes }) => ({
+    nodeId: machine.nodeId,
+    gpuIndexes,
+    // CPU slots are for jobs without GPUs; the others are counted by their GPUs.
+    cpus: needs.gpuCount === 0 ? needs.cpusPerNode : 0,
+    memoryBytes: needs.memoryBytesPerNode,
+  }))
+}
+
+const freeOn = (machine: Machine): number => machine.gpus.filter(({ free }) => free).length * 1000 + machine.cpusFree
+
+function isSelected({ nodeSelector }: Needs, { nodeId, hostname }: Machine): boolean {
+  return Object.entries(nodeSelector).every(([key, value]) => (key === 'node_id' ? nodeId : key === 'hostname' ? hostname : null) === value)
+}
+
+function tooEarly({ notBefore, dependencies }: Waiting, now: Date): string {
+  const [first] = dependencies
+  if (first) return `Waits for ${first.jobId}, which is ${first.status}, to be COMPLETED.`
+  return notBefore && notBefore > now ? `Waits until ${notBefore.toISOString()}.` : ''
+}
+
+function lacking({ gpuCount, gpuType, nodes, cpusPerNode }: Needs, machines: Machine[]): string {
+  const open = machines.filter(({ takesWork }) => takesWork)
+  const where = nodes > 1 ? ` spread over ${nodes} nodes` : ' on one node'
+  if (gpuCount === 0) {
+    const free = open.reduce((sum, { cpusFree }) => sum + Math.max(0, cpusFree), 0)
+    return `Waits for ${count(cpusPerNode * nodes, 'CPU slot')}${where}; ${free} of ${open.reduce((sum, { cpus }) => sum + cpus, 0)} are free.`
+  }
+  const gpus = open.flatMap((machine) => machine.gpus).filter(({ type }) => !gpuType || type === gpuType)
+  const free = gpus.filter((gpu) => gpu.free).length
+  return `Waits for ${count(gpuCount, gpuType ? `${gpuType} GPU` : 'GPU')}${where}; ${free} of ${gpus.length} are free.`
+}
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`

@@ -1,0 +1,93 @@
+import { newJobId } from '../../contract/ids.js'
+import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
+import type { SubmitJobRequest__Output } from '../../generated/proto/scaimind/v1/SubmitJobRequest.js'
+import type { SubmitJobResponse__Output } from '../../generated/proto/scaimind/v1/SubmitJobResponse.js'
+import type { Asker } from './control.js'
+import type { Idempotency } from './idempotency.js'
+import { earliestStart, needsOf } from './needs.js'
+import type { JobQueue } from './queue.js'
+import { type JobRecord, toJobMessage } from './record.js'
+import { completeSpec, type Spec } from './spec.js'
+import type { JobStore } from './store.js'
+import { type Checked, type ValidateOptions, validateSubmission } from './validate.js'
+
+/** What taking in jobs needs. */
+export interface SubmitOptions extends ValidateOptions {
+  store: JobStore
+  queue: JobQueue
+  idempotency: Idempotency
+  clock: () => Date
+}
+
+/** Takes in jobs. */
+export function jobSubmission({ store, queue, idempotency, clock, ...lookups }: SubmitOptions) {
+  return {
+    /**
+     * Checks a submission and stores it, QUEUED; or, in a dry run, plans it and stores nothing. Throws InvalidInput with every wrong field,
+     * or IDEMPOTENCY_CONFLICT.
+     */
+    async submit({ tenantId, userId }: Asker, request: SubmitJobRequest__Output): Promise<SubmitJobResponse__Output> {
+      const spec = completeSpec(request.spec)
+      if (request.dry_run)
+        return {
+          job: null,
+          message: 'The job would be accepted.',
+          plan: await plan(spec, await validateSubmission(spec, tenantId, lookups)),
+        }
+      return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
+        await validateSubmission(spec, tenantId, lookups)
+        const now = clock()
+        const jobId = newJobId(now.getTime())
+        const job = await store.create(toRow(spec, { jobId, tenantId, userId, now }), {
+          steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
+          ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
+        })
+        return answer(job)
+      })
+    },
+  }
+
+  function answer(job: JobRecord): SubmitJobResponse__Output {
+    return { job: toJobMessage(job, clock()), message: `Job ${job.jobId} is accepted.`, plan: null }
+  }
+
+  async function plan(spec: Spec, { data, totalSteps }: Checked): Promise<JobPlan__Output> {
+    const { guest, ahead } = await queue.view({
+      jobId: '~',
+      priority: spec.training_config.priority,
+      queuedAt: clock(),
+      notBefore: earliestStart(spec, null),
+      dependencies: [],
+      needs: needsOf(spec),
+    })
+    return {
+      records: String(data.reduce((sum, { records }) => sum + records, 0)),
+      tokens: String(data.reduce((sum, { tokens }) => sum + tokens, 0)),
+      total_steps: String(totalSteps ?? 0),
+      nodes: guest?.placement?.map(({ nodeId }) => nodeId) ?? [],
+      starts_now: guest?.placement !== null && guest?.placement !== undefined && spec.scheduling_config.depends_on.length === 0,
+      jobs_ahead: ahead,
+    }
+  }
+}
+
+function toRow(spec: Spec, { jobId, tenantId, userId, now }: { jobId: string; tenantId: string; userId: string; now: Date }) {
+  const { training_config: training, scheduling_config: scheduling } = spec
+  return {
+    jobId,
+    tenantId,
+    userId: userId.slice(0, 255),
+    name: spec.name,
+    status: 'PENDING',
+    message: 'Accepted.',
+    spec: JSON.stringify(spec),
+    labels: JSON.stringify(spec.labels),
+    trainingType: training.training_type,
+    queue: scheduling.queue,
+    priority: training.priority,
+    preemptible: scheduling.preemptible,
+    maxRetries: training.max_retries,
+    createdAt: now,
+    updatedAt: now,
+  }
+}

@@ -1,0 +1,105 @@
+import { type FieldProblem, InvalidInput } from '../../contract/failure.js'
+import { type CheckedSource, findTrainer, validateWithTrainer } from '../data/trainer.js'
+import type { Engine } from '../engines/engine.js'
+import { inventoryProblems } from './cluster-limits.js'
+import type { Database } from './database.js'
+import { toJobFile } from './job-file.js'
+import { resolvePaths } from './resolve.js'
+import type { JobSettings } from './settings.js'
+import type { Spec } from './spec.js'
+import { fieldProblems } from './validate-fields.js'
+
+/** What is learned about a submission that is right. */
+export interface Checked {
+  data: CheckedSource[]
+  /** Null where the trainer does not say: a tenant's own program never does. */
+  totalSteps: number | null
+}
+
+/** What checking needs to look things up. */
+export interface ValidateOptions {
+  engine: Engine
+  database: Database
+  settings: JobSettings
+}
+
+/**
+ * Checks a submission, every field of it, before anything of it is stored. Throws InvalidInput (INVALID_ARGUMENT) with all that is wrong: what it
+ * says, what the cluster lacks, paths, dependencies and checkpoints that are not the tenant's, and what its trainer would refuse.
+ */
+export async function validateSubmission(spec: Spec, tenantId: string, { engine, database, settings }: ValidateOptions): Promise<Checked> {
+  const [resolved, ofInventory, ofRecords] = await Promise.all([
+    resolvePaths(spec, tenantId, settings),
+    engine.nodes().then((nodes) => inventoryProblems(spec, nodes)),
+    recordProblems(spec, tenantId, database),
+  ])
+  const problems = [...fieldProblems(spec, settings), ...ofInventory, ...resolved.problems, ...ofRecords]
+  const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
+  // The trainer repeats in its own words what is known to be wrong already.
+  const known = new Set(problems.map(({ path }) => path))
+  problems.push(...checked.problems.filter(({ path }) => !known.has(path)))
+  if (problems.length > 0) throw new InvalidInput(unique(problems), 'INVALID_ARGUMENT')
+  return checked
+}
+
+async function recordProblems({ scheduling_config, training_config }: Spec, tenantId: string, database: Database): Promise<FieldProblem[]> {
+  const named = [...new Set(scheduling_config.depends_on)].slice(0, 100)
+  const found =
+    named.length === 0 ? [] : await database.job.findMany({ where: { tenantId, jobId: { in: named } }, select: { jobId: true } })
+  const problems: FieldProblem[] = scheduling_config.depends_on
+    .slice(0, 100)
+    .flatMap((id, index) =>
+      found.some(({ jobId }) => jobId === id)
+        ? []
+        : [{ path: `scheduling_config.depends_on[${index}]`, message: `There is no job ${JSON.stringify(id.slice(0, 64))}.` }],
+    )
+  const checkpointId = training_config.resume_from_checkpoint
+  if (checkpointId !== '') {
+    const row = await database.checkpoint.findFirst({ where: { tenantId, checkpointId: checkpointId.slice(0, 64), deletedAt: null } })
+    if (!row) {
+      const message = `There is no checkpoint ${JSON.stringify(checkpointId.slice(0, 64))}.`
+      problems.push({ path: 'training_config.resume_from_checkpoint', message })
+    }
+  }
+  return problems
+}
+
+async function askTrainer(spec: Spec, settings: JobSettings): Promise<Checked & { problems: FieldProblem[] }> {
+  const { base_model: model, framework } = spec.training_config
+  const nothing = { data: [], totalSteps: null }
+  const found = await findTrainer(
+    { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
+    settings.trainer,
+  )
+  if (!found.trainer) return { ...nothing, problems: found.problems }
+  if (found.trainer.kind === 'custom') return { ...nothing, problems: [] }
+  const file = toJobFile(spec, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null })
+  return await validateWithTrainer(file, settings.trainer)
+}
+
+/** Paths that were refused must not be opened, not even to be looked at: nobody may learn what is there. */
+function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
+  const isBad = (path: string) => problems.some((problem) => problem.path === path)
+  const { base_model: model, framework } = spec.training_config
+  const script = 'training_config.framework.custom_script_path'
+  return {
+    ...spec,
+    training_config: {
+      ...spec.training_config,
+      base_model: { ...model, model_id: isBad('training_config.base_model.model_id') ? '' : model.model_id },
+      framework: { ...framework, custom_script_path: isBad(script) ? '' : framework.custom_script_path },
+    },
+    data_config: {
+      ...spec.data_config,
+      sources: spec.data_config.sources.map((source, index) =>
+        isBad(`data_config.sources[${index}].path`) ? { ...source, path: '' } : source,
+      ),
+    },
+  }
+}
+
+function unique(problems: FieldProblem[]): FieldProblem[] {
+  return problems.filter(
+    (problem, index) => problems.findIndex(({ path, message }) => path === problem.path && message === problem.message) === index,
+  )
+}

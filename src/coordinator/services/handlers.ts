@@ -1,0 +1,114 @@
+import type {
+  handleUnaryCall,
+  Metadata,
+  ServerReadableStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js'
+import { Failure } from '../../contract/failure.js'
+import type { Log } from '../jobs/log.js'
+import { type Caller, type CallerReader, requestIdOf } from './caller.js'
+import { toServiceError } from './failure.js'
+
+/** A method that answers once. */
+type Unary<Request, Response> = (request: Request, caller: Caller) => Promise<Response>
+/** A method that answers with a stream; it ends early, and in order, when the signal aborts. */
+type Streaming<Request, Response> = (request: Request, caller: Caller, signal: AbortSignal) => AsyncIterable<Response>
+
+/** The methods of one service by name; those that are not built yet are left out. */
+export type Methods = Record<string, Method>
+interface Method {
+  allowsAllTenants: boolean
+  unary?: Unary<unknown, unknown>
+  streaming?: Streaming<unknown, unknown>
+}
+
+/** A method for one tenant. */
+export const unary = <Request, Response>(run: Unary<Request, Response>, { allowsAllTenants = false } = {}): Method => ({
+  allowsAllTenants,
+  unary: run as Unary<unknown, unknown>,
+})
+/** A stream for one tenant. */
+export const streaming = <Request, Response>(run: Streaming<Request, Response>, { allowsAllTenants = false } = {}): Method => ({
+  allowsAllTenants,
+  streaming: run as Streaming<unknown, unknown>,
+})
+/** Opens a method to `x-tenant-id: *`. */
+export const forAllTenants = { allowsAllTenants: true }
+
+/**
+ * Makes a gRPC service of its methods: each call's caller is read first, and whatever is thrown leaves through `toServiceError`. Every method of the
+ * definition that is not among them answers UNIMPLEMENTED.
+ */
+export function implement(
+  service: ServiceDefinition,
+  methods: Methods,
+  { readCaller, log }: { readCaller: CallerReader; log: Log },
+): UntypedServiceImplementation {
+  const unknown = Object.keys(methods).filter((name) => !(name in service))
+  if (unknown.length > 0) throw new Error(`The service has no method ${unknown.join(', ')}.`)
+  return Object.fromEntries(
+    Object.entries(service).map(([name, { path, requestStream, responseStream }]) => {
+      const method = methods[name]
+      const failed = (thrown: unknown, metadata: Metadata) =>
+        toServiceError(thrown, () => log.error({ err: thrown, method: path, request_id: requestIdOf(metadata) }, 'a call failed'))
+      const enter = (metadata: Metadata) => {
+        const caller = readCaller(metadata, { allowsAllTenants: method?.allowsAllTenants ?? true })
+        if (!method) throw new Failure('NOT_IMPLEMENTED', `${path.slice(1)} is not built yet.`)
+        return { caller, method }
+      }
+      const answersOnce = (
+        call: ServerUnaryCall<unknown, unknown> | ServerReadableStream<unknown, unknown>,
+        send: sendUnaryData<unknown>,
+      ) => {
+        const run = async () => {
+          const { caller, method: built } = enter(call.metadata)
+          if (!built.unary || !('request' in call)) throw new Error(`${path} is not a unary method here.`)
+          return await built.unary(call.request, caller)
+        }
+        run().then(
+          (answer) => send(null, answer),
+          (thrown: unknown) => send(failed(thrown, call.metadata)),
+        )
+      }
+      const answersStream = (call: ServerWritableStream<unknown, unknown>) => {
+        const cancelled = new AbortController()
+        call.on('cancelled', () => cancelled.abort())
+        call.on('close', () => cancelled.abort())
+        const run = async () => {
+          const { caller, method: built } = enter(call.metadata)
+          if (!built.streaming) throw new Error(`${path} is not a stream here.`)
+          for await (const message of built.streaming(call.request, caller, cancelled.signal)) {
+            if (cancelled.signal.aborted) return
+            if (!call.write(message)) await untilDrained(call, cancelled.signal)
+          }
+        }
+        run().then(
+          () => call.end(),
+          (thrown: unknown) => {
+            if (!cancelled.signal.aborted) call.emit('error', failed(thrown, call.metadata))
+          },
+        )
+      }
+      if (requestStream && responseStream) throw new Error(`${path}: streams in both directions are not provided for.`)
+      return [name, (responseStream ? answersStream : answersOnce) as handleUnaryCall<unknown, unknown>]
+    }),
+  )
+}
+
+/** A slow reader slows its stream down; nothing piles up for it here. */
+async function untilDrained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      call.off('drain', done)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    call.on('drain', done)
+    signal.addEventListener('abort', done)
+  })
+}
