@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const globalSetup = 'test/support/global-setup.ts'
 
 export default defineConfig({
+  // The one that Node itself takes: two copies of graphql in a process refuse each other's schemas.
+  resolve: { alias: [{ find: /^graphql$/, replacement: fileURLToPath(import.meta.resolve('graphql')) }] },
   test: {
     pool: 'forks',
     // Tests wait for signals and events, not for time: these limits only end what hangs.

@@ -7,16 +7,15 @@ export function demoJob(file: string) {
       trainingType: 'LORA',
       baseModel: { modelId: 'scaimind/byte-tiny' },
       hyperparameters: Object.entries({
-        max_steps: 300,
-        learning_rate: 0.005,
+        max_steps: 500,
+        learning_rate: 0.01,
         lr_scheduler_type: 'cosine',
         warmup_steps: 10,
-        lora_r: 8,
-        lora_alpha: 16,
-        logging_steps: 1,
+        lora_r: 16,
+        lora_alpha: 32,
       }).map(([key, value]) => ({ key, value: String(value) })),
     },
-    dataConfig: { sources: [{ path: file }], batchSize: 16, maxSeqLength: 128, validationSplit: 0.1, seed: 42 },
+    dataConfig: { sources: [{ path: file }], batchSize: 4, maxSeqLength: 128, validationSplit: 0.1, seed: 42 },
     resourceConfig: { gpuCount: 0 },
   }
 }
