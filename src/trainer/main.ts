@@ -69,8 +69,8 @@ async function generate(folder: string): Promise<void> {
 async function runAttempt(directory: string): Promise<number> {
   const requests = listenForRequests(directory)
   const journal = openJournal(directory)
-  journal.event({ type: 'ready', signals: ['USR1', 'TERM'], pid: process.pid })
   try {
+    journal.event({ type: 'ready', signals: ['USR1', 'TERM'], pid: process.pid })
     journal.event({ type: 'phase', phase: 'PREPARING' })
     const { plan, problems } = validateJob(readJob(directory))
     if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
@@ -103,8 +103,19 @@ function fail(journal: Journal, error: unknown): void {
   const failure = error instanceof TrainerFailure ? error : unexpected(error)
   const { field, hint } = failure.details
   process.stderr.write(`error: ${field ? `${field}: ` : ''}${failure.message}${hint ? ` ${hint}` : ''}\n`)
-  if (failure !== error && failure.class === 'UNKNOWN') process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
-  journal.event({ type: 'failure', class: failure.class, message: failure.message, ...failure.details })
+  if (failure !== error && failure.class === 'UNKNOWN' && !isSystemError(error))
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  try {
+    journal.event({ type: 'failure', class: failure.class, message: failure.message, ...failure.details })
+  } catch (cause) {
+    // A full disk or a missing folder is often the failure itself; standard error has it already.
+    process.stderr.write(`error: the failure cannot be recorded: ${(cause as Error).message}\n`)
+  }
+}
+
+/** A disk that is full, a folder that may not be written: the message says it all. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
 }
 
 function unexpected(error: unknown): TrainerFailure {

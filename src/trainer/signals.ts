@@ -19,7 +19,7 @@ export interface Requests {
 
 /**
  * Listens to SIGUSR1 (save and go on) and SIGTERM (save and exit with 85). A second SIGTERM exits with 85 at once: it is noticed only
- * between steps, so nothing is being written.
+ * between steps, so nothing is being written. Standard output that nobody reads any more counts as SIGTERM.
  */
 export function listenForRequests(directory: string): Requests {
   let checkpointWanted = false
@@ -40,6 +40,12 @@ export function listenForRequests(directory: string): Requests {
     requests.stop = true
     requests.saveOnStop = saveWanted(directory)
   })
+  // Whoever read the log is gone, and with it whoever would notice the end: save and stop rather than run unseen.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', () => {
+      requests.stop = true
+    })
+  }
   return requests
 }
 

@@ -146,8 +146,14 @@ describe.concurrent('an attempt', () => {
     writeFileSync(join(folder, 'checkpoints'), 'in the way')
     const { code, stderr } = await runTrainer(folder)
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^error: .*checkpoints/)
+    expect(stderr).toMatch(/^error: .*checkpoints[^\n]*\n$/)
     expect(eventsOf(folder, 'checkpoint')).toEqual([])
+  })
+
+  it('whose folder is not there ends with a clear line', async () => {
+    const { code, stderr } = await startTrainer('/nowhere/at/all').ended
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: ENOENT: .*\/nowhere\/at\/all/)
   })
 
   it('started without a job says what is missing', async () => {

@@ -103,6 +103,15 @@ describe.concurrent('stopping and going on', () => {
     expect(existsSync(join(folder, 'output'))).toBe(false)
   })
 
+  it('a run whose log nobody reads any more saves and stops', async () => {
+    const folder = attemptFolder(endless({ hyperparameters: { logging_steps: '1' } }))
+    const trainer = startTrainer(folder)
+    await trainer.untilStep(3)
+    trainer.process.stdout?.destroy()
+    expect((await trainer.ended).code).toBe(85)
+    expect(eventsOf(folder, 'checkpoint')).toHaveLength(1)
+  })
+
   it('save_total_limit keeps the newest checkpoints and tells which were deleted', async () => {
     const folder = attemptFolder(
       job({ hyperparameters: { max_steps: '9' }, output: { save_strategy: 'STEPS', save_steps: 2, save_total_limit: 2 } }),
