@@ -6,13 +6,17 @@ export interface Bell {
   ring(): void
   /** Resolves when it rings or rang, or after the time. */
   heard(timeoutMs: number): Promise<void>
+  /** Resolves when someone has listened since. */
+  listenedTo(): Promise<void>
 }
 
 /** A bell that has not rung. */
 export function newBell(): Bell {
   let rung = false
   let wake = () => {}
+  let listened: (() => void)[] = []
   return {
+    listenedTo: () => new Promise((resolve) => listened.push(resolve)),
     ring() {
       rung = true
       wake()
@@ -29,6 +33,9 @@ export function newBell(): Bell {
         wake = () => {}
       }
       rung = false
+      const told = listened
+      listened = []
+      for (const resolve of told) resolve()
     },
   }
 }
@@ -65,6 +72,8 @@ export function ringOnEach(changed: (signal: AbortSignal) => Promise<void>, bell
     while (!signal.aborted) {
       await changed(signal)
       bell.ring()
+      // A change may be told until someone looks at it: to ask again before would go round and round.
+      await bell.listenedTo()
     }
   }
   // Whoever cannot tell of changes any more is asked for the state from time to time.

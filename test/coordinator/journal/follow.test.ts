@@ -163,6 +163,26 @@ describe('Following a journal', () => {
     }
   })
 
+  it('does not go round in circles while a change waits to be looked at', async () => {
+    const journal = newJournal()
+    const number = journal.begin()
+    let asked = 0
+    const watch = {
+      state: journal.watch.state,
+      changed: async () => {
+        asked++
+      },
+    }
+    const { dataDir, job } = journal
+    const items = followMetrics({ dataDir, job, watch, after: null, signal: never })
+    journal.metrics(number, 1)
+    expect(await items.next()).toMatchObject({ value: { type: 'batch' } })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(asked).toBeLessThan(20)
+    journal.end()
+    expect(await items.next()).toMatchObject({ done: true })
+  })
+
   it('ends when it is told to', async () => {
     const journal = newJournal()
     journal.begin()
