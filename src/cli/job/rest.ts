@@ -1,6 +1,6 @@
 import { CommandFailed, UsageError } from '../failure.js'
 import type { ServerAddress } from './server.js'
-import { readFrames, type SseFrame } from './sse.js'
+import { chunksOf, readFrames, type SseFrame } from './sse.js'
 
 /** A refusal of the API, as its envelope says it. */
 export class RestFailure extends CommandFailed {
@@ -68,7 +68,7 @@ export function restClient({ url, key }: ServerAddress) {
           const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) }
           const response = await request('GET', path, { query, headers, ...(signal ? { signal } : {}) })
           if (!response.ok || response.body === null) throw await failureOf(response)
-          for await (const frame of readFrames(response.body)) {
+          for await (const frame of readFrames(chunksOf(response.body))) {
             if (frame.event === 'error') throw failureOfFrame(frame)
             if (frame.data === '[DONE]') return
             pauseMs = pauseFirstMs

@@ -5,6 +5,21 @@ export interface SseFrame {
   data: string
 }
 
+/** A response's body as it comes in; leaving the loop ends the connection. */
+export async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  const reader = body.getReader()
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      yield value
+    }
+  } finally {
+    // It may be broken already, and then there is nothing left to end.
+    await reader.cancel().catch(() => undefined)
+  }
+}
+
 /** Reads frames off a body as they come in; a frame that is cut off at the end is dropped. */
 export async function* readFrames(body: AsyncIterable<Uint8Array>): AsyncGenerator<SseFrame, void, undefined> {
   const decoder = new TextDecoder()
