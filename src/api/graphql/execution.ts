@@ -1,0 +1,114 @@
+import {
+  createSourceEventStream,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  execute,
+  GraphQLError,
+  getOperationAST,
+  Kind,
+  type OperationDefinitionNode,
+} from 'graphql'
+import type { Logger } from 'pino'
+import { Failure } from '../../contract/failure.js'
+import type { Caller, Viewer } from '../auth/viewer.js'
+import type { Operations } from '../operations/index.js'
+import type { Context, Limits } from './context.js'
+import { presentError, presentResult } from './failure.js'
+import { createLoaders } from './loaders.js'
+
+/** The cursor of a subscription's message, beside the result: SSE tells it as the event's id whatever the operation selects. */
+export const cursorOf = Symbol('cursor')
+/** A message of a subscription. */
+export type LiveResult = ExecutionResult & { [cursorOf]?: string }
+
+/** What both transports run operations with. */
+export interface ExecutionParts {
+  operations: Operations
+  limits: Limits
+  log: Logger
+}
+
+/** The context of one operation. Without a viewer only introspection gets an answer. */
+export function createContext({ operations, limits }: ExecutionParts, viewer: Viewer | null, requestId: string): Context {
+  const caller = (): Caller => {
+    if (!viewer) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
+    return { viewer, requestId }
+  }
+  return {
+    operations,
+    limits,
+    requestId,
+    loaders: createLoaders(operations, caller),
+    get caller() {
+      return caller()
+    },
+  }
+}
+
+/** The error that an operation gets that needs a key and came without; null where it may run. */
+export function refuseAnonymous(document: DocumentNode, operationName: string | null | undefined, context: Context): GraphQLError | null {
+  const operation = getOperationAST(document, operationName)
+  if (!operation || asksOnlyForTheSchema(operation)) return null
+  try {
+    void context.caller
+    return null
+  } catch (error) {
+    return new GraphQLError('Not signed in.', { originalError: error as Error })
+  }
+}
+
+const asksOnlyForTheSchema = ({ selectionSet }: OperationDefinitionNode) =>
+  selectionSet.selections.every((node) => node.kind === Kind.FIELD && node.name.value.startsWith('__'))
+
+/**
+ * Runs a subscription: each message of the source is one execution with loaders of its own, and carries its cursor. An error of the source (a revoked
+ * key, a cursor that is gone) is the last message.
+ */
+export async function subscribe(
+  args: ExecutionArgs,
+  parts: ExecutionParts,
+): Promise<AsyncGenerator<LiveResult, void, void> | ExecutionResult> {
+  const context = args.contextValue as Context
+  const present = { requestId: context.requestId, log: parts.log }
+  const source = await createSourceEventStream(args)
+  if (!(Symbol.asyncIterator in source)) return presentResult(source, present)
+  const events = source[Symbol.asyncIterator]() as AsyncIterator<{ cursor?: string }>
+  let ended = false
+
+  const results: AsyncGenerator<LiveResult, void, void> = {
+    [Symbol.asyncIterator]: () => results,
+    async [Symbol.asyncDispose]() {
+      await results.return()
+    },
+    async next() {
+      if (ended) return { done: true, value: undefined }
+      try {
+        const { done, value: event } = await events.next()
+        if (done) return finish()
+        const fresh = Object.create(context, { loaders: { value: createLoaders(context.operations, () => context.caller) } }) as Context
+        const result = await execute({ ...args, rootValue: event, contextValue: fresh })
+        return { done: false, value: { ...presentResult(result, present), ...(event.cursor ? { [cursorOf]: event.cursor } : {}) } }
+      } catch (error) {
+        finish()
+        const wrapped = new GraphQLError('The stream ended.', { originalError: error instanceof Error ? error : new Error(String(error)) })
+        return { done: false, value: { errors: [presentError(wrapped, present)] } }
+      }
+    },
+    async return() {
+      await events.return?.()
+      return finish()
+    },
+    async throw(error) {
+      await events.return?.()
+      finish()
+      throw error
+    },
+  }
+
+  function finish(): IteratorReturnResult<void> {
+    ended = true
+    return { done: true, value: undefined }
+  }
+  return results
+}

@@ -1,0 +1,92 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type ExecutionArgs, execute } from 'graphql'
+import { createYoga, type Plugin } from 'graphql-yoga'
+import type { Credentials, Viewer } from '../auth/viewer.js'
+import type { Context } from './context.js'
+import { createContext, type ExecutionParts, refuseAnonymous, subscribe } from './execution.js'
+import { presentResult } from './failure.js'
+import { resumeAfter } from './last-event-id.js'
+import { limitRules } from './limits.js'
+import { schema } from './schema.js'
+import { sseWithCursors } from './sse.js'
+
+/** What GraphQL over HTTP needs. */
+export interface HttpParts extends ExecutionParts {
+  identify(credentials: Credentials): Promise<Viewer>
+  /** Bytes of a request body. */
+  bodyBytesMax: number
+}
+
+interface ServerContext {
+  req: IncomingMessage
+  res: ServerResponse
+  requestId: string
+}
+
+// Yoga copies contexts, which would ask an anonymous one for its caller: ours travels inside.
+interface YogaContext {
+  inner: Context
+}
+
+/** GraphQL over HTTP (POST, GET, multipart) and over SSE, with its limits. */
+export function httpHandler(parts: HttpParts): (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void> {
+  const yoga = createYoga<ServerContext, YogaContext>({
+    schema,
+    graphqlEndpoint: '/graphql',
+    graphiql: false,
+    landingPage: false,
+    logging: false,
+    // Errors are presented by our own plugin, which knows the request id.
+    maskedErrors: false,
+    maxRequestBodySize: parts.bodyBytesMax,
+    cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id'] },
+    plugins: [operationRules(parts), sseWithCursors()],
+    async context({ req, requestId }) {
+      const { authorization, 'x-scaigrid-tenant': tenant } = req.headers
+      // Without a header the operation may still be introspection.
+      const viewer = authorization ? await parts.identify({ authorization, tenant: tenant?.toString() }) : null
+      return { inner: createContext(parts, viewer, requestId) }
+    },
+  })
+
+  return async (request, response, requestId) => {
+    response.setHeader('x-request-id', requestId)
+    await yoga(request, response, { requestId })
+  }
+}
+
+/** The limits, the key that operations need, our way of subscribing, and errors as callers see them. */
+function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext> {
+  const rules = limitRules(parts.limits)
+  const own = (args: ExecutionArgs): ExecutionArgs & { contextValue: Context } => ({
+    ...args,
+    contextValue: (args.contextValue as YogaContext).inner,
+  })
+  const refusalOf = ({ document, operationName, contextValue }: ExecutionArgs) =>
+    refuseAnonymous(document, operationName, (contextValue as YogaContext).inner)
+
+  return {
+    onValidate({ addValidationRule }) {
+      for (const rule of rules) addValidationRule(rule)
+    },
+    onExecute({ args, setExecuteFn, setResultAndStopExecution }) {
+      const refusal = refusalOf(args)
+      if (refusal) setResultAndStopExecution({ errors: [refusal] })
+      else setExecuteFn((given: ExecutionArgs) => execute(own(given)))
+    },
+    onSubscribe({ args, setSubscribeFn, setResultAndStopExecution }) {
+      const refusal = refusalOf(args)
+      if (refusal) return setResultAndStopExecution({ errors: [refusal] })
+      const cursor = (args.contextValue as ServerContext).req.headers['last-event-id']?.toString()
+      setSubscribeFn((given: ExecutionArgs) => {
+        const { document, operationName, variableValues } = given
+        const resumed = cursor ? resumeAfter(document, operationName, variableValues ?? {}, cursor) : document
+        return subscribe({ ...own(given), document: resumed }, parts)
+      })
+    },
+    onExecutionResult({ result, setResult, context }) {
+      if (!result || Symbol.asyncIterator in result || !result.errors) return
+      setResult(presentResult(result, { requestId: (context as unknown as ServerContext).requestId, log: parts.log }))
+    },
+  }
+}

@@ -1,0 +1,198 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { pino } from 'pino'
+import { type ApiConfig, ConfigError } from '../config.js'
+import { Failure } from '../contract/failure.js'
+import type { LogRecord__Output } from '../generated/proto/scaimind/v1/LogRecord.js'
+import type { MetricRecord__Output } from '../generated/proto/scaimind/v1/MetricRecord.js'
+import { apiKeyStore } from './auth/api-keys.js'
+import { type Credentials, identifyViewer } from './auth/viewer.js'
+import { clusterSnapshots } from './cache/cluster-snapshots.js'
+import { openDatabase } from './cache/database.js'
+import { followedJobs } from './cache/followed.js'
+import { jobCache } from './cache/jobs.js'
+import { connectCoordinator } from './coordinator-client/index.js'
+import { graphiqlPage, wantsPage } from './graphql/graphiql.js'
+import { socketServer } from './graphql/websocket.js'
+import { httpHandler } from './graphql/yoga.js'
+import { followJobs } from './live/follow-jobs.js'
+import { recordHub } from './live/hub.js'
+import { jobEvents } from './live/job-events.js'
+import { createOperations } from './operations/index.js'
+import { prometheus } from './prometheus.js'
+import { requestIdOf } from './rest/request-id.js'
+import { restBase, restRouter } from './rest/router.js'
+
+/** A running API. */
+export interface Api {
+  /** `http://127.0.0.1:8080`. */
+  url: string
+  port: number
+  /** Ends streams in order, and resolves when nothing is left. Twice is fine. */
+  close(): Promise<void>
+}
+
+/** Starts the API: builds each part once, passes it on, and listens. Throws a ConfigError, one line that names the setting, where database or port cannot be used. */
+export async function startApi(config: ApiConfig): Promise<Api> {
+  const log = pino(
+    { level: config.SCAIMIND_LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: true }),
+  )
+  const metrics = prometheus()
+
+  const database = openDatabase(config.DATABASE_URL)
+  await database.$queryRaw`SELECT 1`.catch(async (error: unknown) => {
+    await database.$disconnect()
+    const reason = error instanceof Failure && error.cause instanceof Error ? error.cause.message : String(error)
+    throw new ConfigError(`DATABASE_URL: the database cannot be used: ${reason.trim().split('\n').at(-1)}`, { cause: error })
+  })
+  const keys = apiKeyStore(database)
+  const cache = jobCache(database)
+
+  const { SCAIMIND_TLS_CA_FILE: caFile, SCAIMIND_TLS_CERT_FILE: certFile, SCAIMIND_TLS_KEY_FILE: keyFile } = config
+  const coordinator = connectCoordinator({
+    host: config.SCAIMIND_GRPC_HOST,
+    port: config.SCAIMIND_GRPC_PORT,
+    secret: config.SCAIMIND_API_SECRET,
+    tls: config.SCAIMIND_TLS_ENABLED ? { caFile, certFile, keyFile } : undefined,
+    timeoutMs: config.SCAIMIND_GRPC_TIMEOUT_S * 1000,
+    log,
+    onResult: metrics.coordinatorCall,
+  })
+
+  const { openStream } = coordinator
+  const metricsHub = recordHub<MetricRecord__Output>({
+    kind: 'metrics',
+    openStream,
+    log,
+    sizeOf: ({ values }) => 200 + 60 * Object.keys(values).length,
+  })
+  const logsHub = recordHub<LogRecord__Output>({ kind: 'logs', openStream, log, sizeOf: ({ text }) => 300 + 2 * text.length })
+  const events = jobEvents({ openStream })
+  const follower = followJobs({ coordinator, followed: followedJobs(database), events, log })
+
+  const snapshots = clusterSnapshots(database)
+  const operations = createOperations({ cache, coordinator, metricsHub, logsHub, events, snapshots, log, isFresh: follower.isFresh })
+  const identify = (credentials: Credentials) => identifyViewer(keys, credentials)
+  const limits = { depth: config.SCAIMIND_MAX_DEPTH, complexity: config.SCAIMIND_MAX_COMPLEXITY, aliases: config.SCAIMIND_MAX_ALIASES }
+  const parts = { operations, identify, limits, log }
+  const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
+
+  const graphql = httpHandler({ ...parts, bodyBytesMax })
+  const page = graphiqlPage()
+  const rest = restRouter({ operations, identify, log, bodyBytesMax })
+  const sockets = socketServer({ ...parts, subscriptionsMax: config.SCAIMIND_MAX_SUBSCRIPTIONS, messageBytesMax: bodyBytesMax })
+  metrics.watch({
+    sockets: sockets.connectionCount,
+    topics: () => metricsHub.topicCount() + logsHub.topicCount(),
+    isFresh: follower.isFresh,
+  })
+
+  async function health(): Promise<{ status: number; body: object }> {
+    const isDatabaseThere = await database.$queryRaw`SELECT 1`.then(
+      () => true,
+      () => false,
+    )
+    const state = { database: isDatabaseThere ? 'ok' : 'unavailable', coordinator: coordinator.isReady() ? 'ok' : 'unavailable' }
+    const isWell = Object.values(state).every((word) => word === 'ok')
+    return {
+      status: isDatabaseThere ? 200 : 503,
+      body: { status: isWell ? 'ok' : 'degraded', ...state, cache: follower.isFresh() ? 'fresh' : 'stale' },
+    }
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = (request.url ?? '/').split('?')[0] ?? '/'
+    const requestId = requestIdOf(request.headers['x-request-id'])
+    request.headers['x-request-id'] = requestId
+    metrics.observe(request, response, path, restBase)
+    if (path.startsWith(`${restBase}/`)) return rest(request, response)
+    response.setHeader('x-request-id', requestId)
+    if (path === '/graphql') return wantsPage(request) ? page(request, response) : graphql(request, response, requestId)
+    if (path === '/health') {
+      const { status, body } = await health()
+      return sendJson(response, status, body)
+    }
+    if (path === '/metrics') {
+      const { contentType, text } = await metrics.render()
+      response.writeHead(200, { 'content-type': contentType }).end(text)
+      return
+    }
+    if (path === '/') {
+      response.writeHead(302, { location: '/graphql' }).end()
+      return
+    }
+    sendJson(response, 404, {
+      status: 'error',
+      error: { code: 'ROUTE_NOT_FOUND', message: 'There is no such path.' },
+      meta: { request_id: requestId },
+    })
+  }
+
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      log.error({ err: error, request_id: request.headers['x-request-id'] }, 'a request failed')
+      if (response.headersSent) response.destroy()
+      else sendJson(response, 500, { status: 'error', error: { code: 'INTERNAL_ERROR', message: 'A fault of ours.' } })
+    })
+  })
+  server.on('upgrade', (request, socket, head) => {
+    if ((request.url ?? '').split('?')[0] === '/graphql') sockets.upgrade(request, socket, head)
+    else socket.end('HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n')
+  })
+
+  async function release(): Promise<void> {
+    keys.close()
+    await follower.stop()
+    coordinator.close()
+    await database.$disconnect()
+  }
+
+  const port = await listen(server, config).catch(async (error: unknown) => {
+    await release()
+    throw error
+  })
+  log.info({ port }, 'the API listens')
+
+  let closed: Promise<void> | undefined
+  async function close(): Promise<void> {
+    const ended = new Promise<void>((resolve) => server.close(() => resolve()))
+    // Streams end first, so that their clients are told; then what is left of connections.
+    metricsHub.close()
+    logsHub.close()
+    events.close()
+    await sockets.close()
+    const timer = setTimeout(() => server.closeAllConnections(), 2000)
+    server.closeIdleConnections()
+    await ended
+    clearTimeout(timer)
+    await release()
+  }
+
+  return {
+    url: `http://${config.SCAIMIND_HOST.includes(':') ? `[${config.SCAIMIND_HOST}]` : config.SCAIMIND_HOST}:${port}`,
+    port,
+    close() {
+      closed ??= close()
+      return closed
+    },
+  }
+}
+
+function sendJson(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' }).end(JSON.stringify(body))
+}
+
+function listen(server: ReturnType<typeof createServer>, { SCAIMIND_HOST: host, SCAIMIND_PORT: port }: ApiConfig): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const reason = error.code === 'EADDRINUSE' ? 'is taken' : `cannot be listened on (${error.code ?? error.message})`
+      reject(
+        Object.assign(new ConfigError(`SCAIMIND_PORT: port ${port} of ${host} ${reason}; choose another, or 0 for any free one.`), {
+          code: error.code,
+        }),
+      )
+    })
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port))
+  })
+}
