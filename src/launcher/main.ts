@@ -1,11 +1,13 @@
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { renameSync, writeFileSync } from 'node:fs'
+import { closeSync, renameSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { claimFolder } from './claim.js'
 import { openLogFile } from './log-file.js'
 import { type LaunchOrder, readOrder } from './order.js'
 import { openOutputMetrics } from './output-metrics.js'
+import { drain, openOutputPipes } from './output-pipes.js'
 import { isGroupAlive, signalGroup } from './processes.js'
 import { readyPids } from './ready-pids.js'
 import { openGate, prepareTrainer } from './trainer-process.js'
@@ -25,34 +27,41 @@ async function runAttempt(directory: string): Promise<void> {
   if (!claim) return
   const logs = openLogFile(directory, order.rank)
   const metrics = order.metrics_from_output ? openOutputMetrics(directory) : () => {}
-  const trainer = await prepareTrainer(directory, order).catch((error: Error) => error)
-  if (trainer instanceof Error) return cannotStart(trainer)
-  async function cannotStart(error: Error): Promise<void> {
-    logs.say(`The trainer cannot be started: ${error.message}`)
-    await writeExit(directory, 127, null)
-  }
-
-  for (const stream of ['stdout', 'stderr'] as const) {
+  const output = openOutputPipes()
+  const drains = (['stdout', 'stderr'] as const).map((stream) => {
     const told = (lines: string[]) => (stream === 'stdout' ? metrics(lines) : undefined)
-    trainer[stream]?.on('data', (chunk: Buffer) => told(logs.take(stream, chunk)))
-    trainer[stream]?.on('close', () => told(logs.finish(stream)))
+    return drain(output[stream].reader, {
+      data: (chunk) => told(logs.take(stream, chunk)),
+      end: () => told(logs.finish(stream)),
+    })
+  })
+  const trainer = await startOrFailure(prepareTrainer(directory, order, output))
+  for (const { writeEnd } of Object.values(output)) closeSync(writeEnd)
+  if (trainer instanceof Error) {
+    logs.say(`The trainer cannot be started: ${trainer.message}`)
+    return writeExit(directory, 127, null)
   }
-  const drained = once(trainer, 'close')
-  drained.catch(() => {})
   const { pid } = trainer
-  if (pid === undefined) {
-    const [error] = (await once(trainer, 'error')) as [Error]
-    return cannotStart(error)
-  }
   const exited = once(trainer, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   claim.recordTrainer(pid)
   openGate(trainer)
   requests.started(pid)
   const [code, signal] = await exited
   await killLeftovers(pid)
-  // A process that left the group may hold the pipes for ever; what the attempt wrote is in them by now.
-  await Promise.race([drained, delay(2000)])
+  await Promise.all(drains.map((stream) => stream.finished()))
   await writeExit(directory, code, signal)
+}
+
+/** The trainer once it has a pid, or why it cannot be started. */
+async function startOrFailure(preparing: Promise<ChildProcess>): Promise<(ChildProcess & { pid: number }) | Error> {
+  try {
+    const trainer = await preparing
+    if (trainer.pid !== undefined) return trainer as ChildProcess & { pid: number }
+    const [error] = (await once(trainer, 'error')) as [Error]
+    return error
+  } catch (error) {
+    return error as Error
+  }
 }
 
 /** From here on signals are requests. Those that come before the trainer is there wait for it. */

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { LaunchOrder } from './order.js'
+import type { OutputPipe } from './output-pipes.js'
 
 /**
  * Waits on descriptor 3 before it becomes the trainer, under the same pid: until that pid is recorded nothing runs, and where the
@@ -9,7 +10,11 @@ import type { LaunchOrder } from './order.js'
 const gate = 'read -r go <&3 || exit 125; exec 3<&-; unset PWD OLDPWD SHLVL; exec "$@"'
 
 /** Prepares the trainer's process, in a session and process group of its own, with the attempt's folder as its working directory. It starts when `openGate` is called. */
-export async function prepareTrainer(directory: string, order: LaunchOrder): Promise<ChildProcess> {
+export async function prepareTrainer(
+  directory: string,
+  order: LaunchOrder,
+  output: { stdout: OutputPipe; stderr: OutputPipe },
+): Promise<ChildProcess> {
   const env = {
     ...order.environment,
     SCAIMIND_JOB_DIR: directory,
@@ -23,7 +28,7 @@ export async function prepareTrainer(directory: string, order: LaunchOrder): Pro
     cwd: directory,
     env,
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', output.stdout.writeEnd, output.stderr.writeEnd, 'pipe'],
   })
 }
 

@@ -10,7 +10,15 @@ const launcher = resolve(import.meta.dirname, '../../dist/launcher/main.js')
 /** An attempt's folder with an order to run a Node script. */
 function orderOf(script: string, more: object = {}): string {
   const folder = mkdtempSync(join(tmpdir(), 'scaimind-launcher-'))
-  const order = { job_id: 'job', attempt: 1, token: 't', environment: {}, rank: 0, world_size: 1, stop_grace_seconds: 30 }
+  const order = {
+    job_id: 'job',
+    attempt: 1,
+    token: 't',
+    environment: { PATH: '/usr/bin:/bin' },
+    rank: 0,
+    world_size: 1,
+    stop_grace_seconds: 30,
+  }
   writeFileSync(
     join(folder, 'launch.json'),
     JSON.stringify({ ...order, command: [process.execPath, '--input-type=module', '-e', script], ...more }),
@@ -46,6 +54,15 @@ describe('A launcher', () => {
     expect(said.sort()).toEqual(['0 stderr WARN warning: hot', '0 stdout INFO last', '0 stdout INFO {"loss": 2}'])
     expect(read(folder, 'metrics.jsonl')).toMatchObject({ step: 1, values: { loss: 2 } })
     expect(read(folder, 'exit.json')).toMatchObject({ code: 0, signal: null })
+  })
+
+  it('gives the trainer pipes that a shell script can open by name', async () => {
+    const folder = orderOf('', {
+      command: ['/bin/sh', '-c', 'echo out > /dev/stdout; echo err > /dev/stderr; echo more | tee /dev/stderr'],
+    })
+    await exited(folder)
+    const said = logs(folder).map(({ stream, text }) => `${stream} ${text}`)
+    expect(said.sort()).toEqual(['stderr err', 'stderr more', 'stdout more', 'stdout out'])
   })
 
   it('does not wait for ever for a process that left the group and holds the output', async () => {
