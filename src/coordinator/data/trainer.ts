@@ -18,8 +18,10 @@ export interface TrainerChoice {
 
 /** The settings that a trainer's command depends on. */
 export interface TrainerSettings {
-  /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. An absolute path, or a name that is looked for in the trainer's own PATH. */
+  /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. An absolute path, or a name. */
   python: string
+  /** Folders in which programs that are given by name are looked for. Default: the PATH that trainers get. */
+  searchPath?: string[]
   /** The Node program. Default: the one that runs this process. */
   nodeBinary?: string
   /** The built embedded trainer. Default: `dist/trainer/main.js` of this package. */
@@ -113,7 +115,7 @@ async function isEmbeddedModel(modelId: string): Promise<boolean> {
   }
 }
 
-async function customTrainer(script: string, { python, nodeBinary = process.execPath }: TrainerSettings) {
+async function customTrainer(script: string, { python, searchPath = trainerSearchPath, nodeBinary = process.execPath }: TrainerSettings) {
   const refuse = (message: string) => ({ trainer: null, problems: [{ path: 'training_config.framework.custom_script_path', message }] })
   const run = (...command: string[]) => ({ trainer: { kind: 'custom' as const, command }, problems: [] as [] })
   if (script === '') return refuse('A CUSTOM job needs a script.')
@@ -121,7 +123,7 @@ async function customTrainer(script: string, { python, nodeBinary = process.exec
   const ending = extname(script)
   if (['.js', '.mjs', '.cjs'].includes(ending)) return run(nodeBinary, script)
   if (ending === '.py') {
-    const interpreter = await findProgram(python)
+    const interpreter = await findProgram(python, searchPath)
     return interpreter
       ? run(interpreter, script)
       : refuse(`There is no ${python} for scripts that end in .py; the operator sets it by SCAIMIND_PYTHON.`)
@@ -130,8 +132,8 @@ async function customTrainer(script: string, { python, nodeBinary = process.exec
   return refuse(`${script} ends neither in .py nor in .js or .mjs, and is not executable.`)
 }
 
-async function findProgram(name: string): Promise<string | null> {
-  const places = isAbsolute(name) ? [name] : trainerSearchPath.map((folder) => join(folder, name))
+async function findProgram(name: string, searchPath: string[]): Promise<string | null> {
+  const places = isAbsolute(name) ? [name] : searchPath.map((folder) => join(folder, name))
   for (const place of places) if ((await isFile(place)) && (await isExecutable(place))) return place
   return null
 }

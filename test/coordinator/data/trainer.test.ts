@@ -46,6 +46,11 @@ describe('The trainer of a job', () => {
     expect(await custom(program)).toMatchObject({ trainer: { command: [program] } })
     expect(await custom('')).toMatchObject({ problems: [{ path: 'training_config.framework.custom_script_path' }] })
     expect(await custom(folder)).toMatchObject({ problems: [{ message: expect.stringContaining('not a file') }] })
+    const found = await findTrainer(
+      { modelId: '', frameworkType: 'CUSTOM', customScriptPath: python },
+      { python: 'train', searchPath: [folder] },
+    )
+    expect(found.trainer?.command).toEqual([program, python])
     const noPython = await findTrainer({ modelId: '', frameworkType: 'CUSTOM', customScriptPath: python }, { python: 'no-such-python' })
     expect(noPython).toMatchObject({ problems: [{ message: expect.stringContaining('SCAIMIND_PYTHON') }] })
   })

@@ -265,4 +265,20 @@ describe("A trainer's events", () => {
       expect(line).toBe(2)
     }
   })
+
+  it('come as they are written, until the attempt is closed', async () => {
+    const journal = newJournal()
+    let closed = false
+    const directory = journal.directory(1)
+    const events = followTrainerEvents({ directory, fromLine: 0, closed: () => closed, signal: never })
+    const first = events.next()
+    const number = journal.begin()
+    journal.append(number, 'events.jsonl', '{"type": "phase", "time": "2026-01-01T00:00:00Z", "phase": "TRAINING"}\n')
+    expect(await first).toMatchObject({ value: { line: 0, event: { phase: 'TRAINING', time: new Date('2026-01-01T00:00:00Z') } } })
+    const second = events.next()
+    journal.append(number, 'events.jsonl', '{"type": "phase", "time": "2026-01-01T00:00:00Z", "phase": "EXPORTING"}\n')
+    closed = true
+    expect(await second).toMatchObject({ value: { line: 1, event: { phase: 'EXPORTING' } } })
+    expect(await events.next()).toMatchObject({ done: true })
+  })
 })
