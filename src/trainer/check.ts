@@ -1,12 +1,18 @@
+import { planBatches } from './data/batches.js'
 import { type LoadedData, loadData } from './data/load.js'
+import { prepareData } from './data/prepare.js'
 import { readModelConfig } from './model/folder.js'
-import type { Problem } from './problems.js'
+import type { TrainingPlan } from './plan.js'
+import { type Problem, TrainerFailure } from './problems.js'
+import { totalStepsOf } from './schedule.js'
 import { validateJob } from './validate.js'
 
 /** What `--validate` prints. */
 export interface CheckResult {
   problems: Problem[]
   data: Omit<LoadedData['sources'][number], 'sha256'>[]
+  /** Optimizer steps of the whole run; null where there are problems. */
+  total_steps: number | null
 }
 
 /** Checks a parsed `job.json`: the configuration, the base model's shape and every line of the data. Starts nothing, writes nothing. */
@@ -15,9 +21,22 @@ export function checkJob(job: unknown): CheckResult {
   if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
   // A source that has a problem already is not read: its path or format is only a guess.
   const sourcesAreNamed = !problems.some((problem) => problem.path.startsWith('data_config.sources'))
-  const loaded = sourcesAreNamed ? loadData(plan.data) : { problems: [], sources: [] }
+  const loaded: LoadedData = sourcesAreNamed ? loadData(plan.data) : { records: [], problems: [], sources: [] }
   problems.push(...loaded.problems)
-  return { problems, data: loaded.sources.map(({ sha256: _, ...counts }) => counts) }
+  const totalSteps = problems.length === 0 ? countSteps(plan, loaded, problems) : null
+  return { problems, data: loaded.sources.map(({ sha256: _, ...counts }) => counts), total_steps: totalSteps }
+}
+
+/** How many steps the run will have, or null and one problem more where nothing is left to train on. */
+function countSteps(plan: TrainingPlan, loaded: LoadedData, problems: Problem[]): number | null {
+  try {
+    const { training, rowLength } = prepareData(plan, readModelConfig(plan.model.folder).max_position_embeddings, loaded)
+    return totalStepsOf(plan.hyperparameters, planBatches(training, { ...plan.data, length: rowLength }).stepsPerEpoch)
+  } catch (error) {
+    if (!(error instanceof TrainerFailure)) throw error
+    problems.push({ path: error.details.field ?? 'data_config', message: error.message })
+    return null
+  }
 }
 
 /** What is wrong with a base model's folder, or with rows of `maxSeqLength` for that model (0: whatever it allows). */

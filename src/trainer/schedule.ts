@@ -3,6 +3,11 @@ export const SCHEDULES = ['linear', 'cosine', 'constant', 'constant_with_warmup'
 
 export type ScheduleName = (typeof SCHEDULES)[number]
 
+/** How many optimizer steps a run has: `max_steps`, or what its epochs take. */
+export function totalStepsOf(given: { max_steps: number; num_train_epochs: number }, stepsPerEpoch: number): number {
+  return given.max_steps || Math.max(1, Math.ceil(given.num_train_epochs * stepsPerEpoch))
+}
+
 /**
  * The learning rate of optimizer step `step` (1 is the first), as transformers computes it: `constant` has no warmup; the others
  * rise from 0 over `warmupSteps`, then stay, fall in a line, or follow half a cosine, to 0 after `totalSteps`.

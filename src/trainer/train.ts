@@ -9,7 +9,7 @@ import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
 import { TrainerFailure } from './problems.js'
 import { round, stepReporter } from './progress.js'
-import { learningRateAt } from './schedule.js'
+import { learningRateAt, totalStepsOf } from './schedule.js'
 import { openSession } from './session.js'
 import { breathe, type Requests, Stopped } from './signals.js'
 
@@ -32,7 +32,7 @@ export async function train({ directory, plan, model, journal, requests }: RunIn
   const data = prepareData(plan, model.config.max_position_embeddings)
   for (const remark of data.remarks) journal.log(`warning: ${remark}`)
   const batches = planBatches(data.training, { ...dataPlan, length: data.rowLength })
-  const totalSteps = hyperparameters.max_steps || Math.max(1, Math.ceil(hyperparameters.num_train_epochs * batches.stepsPerEpoch))
+  const totalSteps = totalStepsOf(hyperparameters, batches.stepsPerEpoch)
   const schedule = {
     name: hyperparameters.lr_scheduler_type,
     peak: hyperparameters.learning_rate,

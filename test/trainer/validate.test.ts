@@ -71,7 +71,14 @@ describe('a submission', () => {
     expect(checkJob(jobOf({ data: good }))).toEqual({
       problems: [],
       data: [{ source: 0, records: 20, bytes: expect.any(Number), tokens: expect.any(Number) }],
+      total_steps: 15,
     })
+  })
+
+  it('whose prompts fill every row is refused, since nothing is left to learn', () => {
+    const file = join(temporaryFolder(), 'long.jsonl')
+    writeFileSync(file, JSON.stringify({ prompt: 'q'.repeat(200), completion: 'a' }))
+    expect(checkJob(jobOf({ data: { sources: [{ path: file }] } })).problems).toMatchObject([{ path: 'data_config.max_seq_length' }])
   })
 
   it('whose fields are unset takes the defaults', () => {

@@ -18,10 +18,9 @@ export interface PreparedData {
   remarks: string[]
 }
 
-/** Reads, splits and encodes a job's data. Throws a TrainerFailure of class DATA where there is nothing to train on. */
-export function prepareData(plan: TrainingPlan, contextLength: number): PreparedData {
+/** Splits and encodes a job's data, read where it is not given. Throws a TrainerFailure of class DATA where there is nothing to train on. */
+export function prepareData(plan: TrainingPlan, contextLength: number, loaded: LoadedData = loadData(plan.data)): PreparedData {
   const { data, trainingType, hyperparameters } = plan
-  const loaded = loadData(data)
   const [problem] = loaded.problems
   if (problem) throw new TrainerFailure('DATA', problem.message, { field: problem.path })
   const maxSeqLength = data.maxSeqLength || contextLength
