@@ -31,29 +31,28 @@ export interface Frame {
   data: unknown
 }
 
+/** Whether a stream goes on: one that ends where more must follow was cut off. */
+export type Rest = 'more' | 'perhaps more' | 'nothing'
+
 /** What a message of a live stream becomes. */
 export interface FramedMessage {
   frames: Frame[]
-  /** Whether the stream is whole where it ends after this message. */
-  mayEnd: boolean
+  /** What follows this message. */
+  rest: Rest
 }
 
 /** A stream of server-sent events. */
 export interface StreamAnswer {
   live: Live<unknown>
   frame(message: unknown): FramedMessage
-  /** Whether the stream is whole where it ends before any message. */
-  mayBeEmpty: boolean
+  /** What follows where there is no message yet. */
+  rest: Rest
 }
 
 /** What a route answers with. */
 export type Answer = JsonAnswer | StreamAnswer
 
 /** Answers with a live stream. */
-export function stream<Message>(
-  live: Live<Message>,
-  frame: (message: Message) => FramedMessage,
-  { mayBeEmpty = false }: { mayBeEmpty?: boolean } = {},
-): StreamAnswer {
-  return { live, frame: frame as StreamAnswer['frame'], mayBeEmpty }
+export function stream<Message>(live: Live<Message>, frame: (message: Message) => FramedMessage, rest: Rest = 'more'): StreamAnswer {
+  return { live, frame: frame as StreamAnswer['frame'], rest }
 }

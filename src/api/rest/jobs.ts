@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { isTerminal, type JobStatus, jobOrderFields, jobStatuses, logLevels, trainingTypes } from '../../contract/statuses.js'
 import type { JobUpdate, JobView, LiveMessage } from '../operations/job-types.js'
-import { type FramedMessage, type JsonAnswer, type RestCall, stream } from './answer.js'
+import { type FramedMessage, type JsonAnswer, type Rest, type RestCall, stream } from './answer.js'
 import { type JsonObject, toJson } from './json.js'
 import { flag, text, textList, textsByName, wholeNumber, word, words } from './query.js'
 import { get, post, unchecked } from './route.js'
@@ -111,11 +111,8 @@ export const jobRoutes = [
   get('/jobs/{id}/logs', { follow: flag, tail: wholeNumber(0, 1000), level: word(logLevels) }, async (call, { follow, tail, level }) => {
     const live = await call.operations.jobs.followLogs(call.caller, call.id, { after: lastEventId(call), follow, tail, level })
     // Without following, the stream ends with what is there, in the middle of a job.
-    const mayBeEmpty = follow === false
-    const frame = framesOf('LogRecord')
-    return stream(live, (message: Parameters<typeof frame>[0]) => ({ ...frame(message), ...(mayBeEmpty ? { mayEnd: true } : {}) }), {
-      mayBeEmpty,
-    })
+    const rest = follow === false ? 'perhaps more' : 'more'
+    return stream(live, framesOf('LogRecord', rest), rest)
   }),
 
   get('/jobs/{id}/events', {}, async (call) => {
@@ -127,7 +124,7 @@ export const jobRoutes = [
     const after = lastEventId(call)
     const live = await operations.jobs.followJob(caller, id, { after, fromStart: true, untilTerminal: true })
     // Nothing comes after the event that made the job terminal, for a caller who has it already.
-    return stream(live, framesOfUpdate, { mayBeEmpty: after !== null })
+    return stream(live, framesOfUpdate, after === null ? 'more' : 'perhaps more')
   }),
 ]
 
@@ -138,20 +135,21 @@ function pointInTime(latest: object | null): JsonObject {
 }
 
 /** A frame a record, under the record's own cursor, so that resuming is exact. What is gone is told by a frame of the event `gap`. */
-function framesOf(type: 'MetricRecord' | 'LogRecord') {
+function framesOf(type: 'MetricRecord' | 'LogRecord', rest: Rest = 'more') {
   return (message: LiveMessage<{ cursor: string }>): FramedMessage => {
     switch (message.type) {
       case 'batch':
-        return { frames: message.records.map((record) => ({ id: record.cursor, data: toJson(type, record) })), mayEnd: false }
+        return { frames: message.records.map((record) => ({ id: record.cursor, data: toJson(type, record) })), rest }
       case 'gap':
-        return { frames: [{ id: message.cursor, event: 'gap', data: toJson('StreamGap', message) }], mayEnd: false }
+        return { frames: [{ id: message.cursor, event: 'gap', data: toJson('StreamGap', message) }], rest }
       case 'end':
-        return { frames: [], mayEnd: true }
+        return { frames: [], rest: 'nothing' }
     }
   }
 }
 
 function framesOfUpdate({ cursor, event }: JobUpdate): FramedMessage {
-  const mayEnd = event.type === 'DELETED' || isTerminal(event.to_status as JobStatus)
-  return { frames: [{ id: cursor, data: toJson('JobEvent', event) }], mayEnd }
+  // A retry may follow the end of a job.
+  const isEnd = event.type === 'DELETED' || isTerminal(event.to_status as JobStatus)
+  return { frames: [{ id: cursor, data: toJson('JobEvent', event) }], rest: isEnd ? 'perhaps more' : 'more' }
 }

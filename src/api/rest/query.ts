@@ -85,10 +85,11 @@ export const textList = (max: number) =>
   })
 
 /** Texts by the rest of the parameter's name, each given once: for a name that ends in `*`. */
-export const textsByName = z.record(
-  z.string().min(1, 'A name stands after the dot.'),
-  texts.transform(([text = '', ...more], context) => {
-    if (more.length > 0) context.addIssue({ code: 'custom', message: 'This is given more than once.' })
-    return text
-  }),
-)
+export const textsByName = z.custom<Record<string, string[]>>().transform((given, context): Record<string, string> => {
+  const problem = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message })
+  for (const [name, texts] of Object.entries(given)) {
+    if (name === '') problem(name, 'A name stands after the dot.')
+    else if (texts.length > 1) problem(name, 'This is given more than once.')
+  }
+  return Object.fromEntries(Object.entries(given).map(([name, [text = '']]) => [name, text]))
+})

@@ -53,17 +53,15 @@ export async function sendStream(response: ServerResponse, answer: StreamAnswer,
   }
 }
 
-async function sendMessages(response: ServerResponse, { live, frame, mayBeEmpty }: StreamAnswer, gone: AbortSignal): Promise<void> {
-  let mayEnd = mayBeEmpty
-  for (;;) {
+async function sendMessages(response: ServerResponse, { live, frame, ...answer }: StreamAnswer, gone: AbortSignal): Promise<void> {
+  for (let { rest } = answer; rest !== 'nothing'; ) {
     const next = await live.next()
-    if (gone.aborted) return
-    if (next.done) break
+    if (gone.aborted || (next.done && rest === 'perhaps more')) return
+    // Our own stop ends streams quietly: told so, no caller takes the job for finished.
+    if (next.done) throw new Failure('COORDINATOR_UNAVAILABLE', 'The stream was cut off here; open it again with Last-Event-ID.')
     const message = frame(next.value)
-    mayEnd = message.mayEnd
+    rest = message.rest
     const text = message.frames.map(formatFrame).join('')
     if (text && !response.write(text)) await once(response, 'drain', { signal: gone })
   }
-  // Without this a caller would take a stream that our own stop cut off for the whole.
-  if (!mayEnd) throw new Failure('COORDINATOR_UNAVAILABLE', 'The stream was cut off here; open it again with Last-Event-ID.')
 }

@@ -1,0 +1,254 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type Logger, pino } from 'pino'
+import { onTestFinished } from 'vitest'
+import { type Permission, permissions, requirePermission } from '../../../src/api/auth/permissions.js'
+import type { Caller, Credentials, Viewer } from '../../../src/api/auth/viewer.js'
+import type { ClusterOperations } from '../../../src/api/operations/cluster-types.js'
+import { parseJobSpec } from '../../../src/api/operations/job-spec.js'
+import type { JobOperations, Live } from '../../../src/api/operations/job-types.js'
+import { restRouter } from '../../../src/api/rest/router.js'
+import { Failure, JobStateConflict } from '../../../src/contract/failure.js'
+import { newJobId, parseJobId, type TenantId } from '../../../src/contract/ids.js'
+import { scaimindV1, toTimestamp } from '../../../src/contract/proto.js'
+import { isTerminal, type JobStatus } from '../../../src/contract/statuses.js'
+import type { Job, Job__Output } from '../../../src/generated/proto/scaimind/v1/Job.js'
+
+/** What the coordinator answers to a method, as it comes off the wire. */
+export function offTheWire<Answer>(method: keyof typeof scaimindV1.CoordinatorService.service, answer: object): Answer {
+  const { responseSerialize, responseDeserialize } = scaimindV1.CoordinatorService.service[method]
+  return responseDeserialize(responseSerialize(answer as never)) as Answer
+}
+
+/** A job as the coordinator sends it. */
+export function job(fields: Job = {}): Job__Output {
+  return offTheWire('GetJob', {
+    job_id: newJobId(),
+    tenant_id: 'acme',
+    revision: 3,
+    status: 'TRAINING',
+    name: 'dictionary',
+    labels: { team: 'search' },
+    training_config: { training_type: 'LORA', base_model: { model_id: 'scaimind/byte-tiny' }, environment: { HF_TOKEN: '***' } },
+    created_at: toTimestamp(new Date('2027-01-31T08:00:00.250Z')),
+    ...fields,
+  })
+}
+
+/** The use cases over jobs in memory; a test puts others in the place of those that it is about. */
+export function jobsInMemory(jobs: Job__Output[], others: Partial<JobOperations> = {}): JobOperations {
+  function own({ viewer }: Caller, permission: Permission, id: string): Job__Output {
+    requirePermission(viewer, permission)
+    const found = jobs.find(({ job_id, tenant_id }) => job_id === parseJobId(id) && tenant_id === viewer.tenantId)
+    if (!found) throw new Failure('JOB_NOT_FOUND', `There is no job ${JSON.stringify(id)}.`)
+    return found
+  }
+  const view = (found: Job__Output) => ({ job: found, syncedAt: new Date(), stale: false })
+  const moved = (found: Job__Output, status: JobStatus) => view(Object.assign(found, { status }))
+
+  const inMemory: Partial<JobOperations> = {
+    get: async (caller, id) => view(own(caller, 'scaimind:view', id)),
+    async submit(caller, { spec }) {
+      requirePermission(caller.viewer, 'scaimind:manage')
+      const made = job({ ...parseJobSpec(spec), tenant_id: caller.viewer.tenantId, status: 'QUEUED' })
+      jobs.push(made)
+      return { view: view(made), plan: null, message: 'Waits for resources.', estimatedWaitSeconds: 4.5 }
+    },
+    async listFromCoordinator(caller, { pageSize = 20 }) {
+      requirePermission(caller.viewer, 'scaimind:view')
+      const all = jobs.filter(({ tenant_id }) => tenant_id === caller.viewer.tenantId)
+      return { jobs: all.slice(0, pageSize), nextPageToken: '', totalCount: all.length, stale: false, syncedAt: null }
+    },
+    async cancel(caller, id) {
+      const found = own(caller, 'scaimind:manage', id)
+      if (isTerminal(found.status as JobStatus)) throw new JobStateConflict('cancel', found.status, ['TRAINING', 'QUEUED'])
+      return moved(found, 'CANCELLED')
+    },
+    pause: async (caller, id) => moved(own(caller, 'scaimind:manage', id), 'PAUSED'),
+    resume: async (caller, id) => moved(own(caller, 'scaimind:manage', id), 'QUEUED'),
+    retry: async (caller, id) => moved(own(caller, 'scaimind:manage', id), 'QUEUED'),
+  }
+  return onlyThese({ ...inMemory, ...others })
+}
+
+/** A use case that the test did not expect to be called fails it. */
+const onlyThese = <All extends object>(some: Partial<All>): All =>
+  new Proxy(some, {
+    get(target, name) {
+      return (
+        Reflect.get(target, name) ??
+        (() => {
+          throw new Error(`${String(name)} was not expected`)
+        })
+      )
+    },
+  }) as All
+
+/** The keys that the fake knows: who they belong to and what they may. */
+const keys: Record<string, { tenantId: string; permissions: readonly Permission[] }> = {
+  sgk_all: { tenantId: 'acme', permissions },
+  sgk_viewer: { tenantId: 'acme', permissions: ['scaimind:view'] },
+  sgk_nobody: { tenantId: 'acme', permissions: [] },
+  sgk_other: { tenantId: 'umbrella', permissions },
+}
+
+async function identify({ authorization, tenant }: Credentials): Promise<Viewer> {
+  if (!authorization) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
+  const key = keys[authorization.replace('Bearer ', '')]
+  if (!key) throw new Failure('AUTH_TOKEN_INVALID', 'The key is unknown, revoked or expired.')
+  return {
+    tenantId: (tenant ?? key.tenantId) as TenantId,
+    userId: 'u1',
+    keyId: 'key_1',
+    keyName: 'test',
+    roles: [],
+    permissions: new Set(key.permissions),
+    ended: new AbortController().signal,
+  }
+}
+
+interface Envelope {
+  status: string
+  // biome-ignore lint/suspicious/noExplicitAny: tests read answers as callers do, by name
+  data: any
+  error: { code: string; message: string; retry_after?: number; details?: { field: string; message: string }[] }
+  meta: { request_id: string; stale?: boolean; synced_at?: string }
+}
+
+/** An answer with its parsed envelope. */
+export interface RestAnswer {
+  status: number
+  headers: Headers
+  body: Envelope
+}
+
+/** The shim behind a real HTTP server, as callers see it. */
+export interface Door {
+  port: number
+  /** Takes a connection that the test holds both ends of. */
+  connect(socket: Duplex): void
+  /** What the shim logged. */
+  logged: Record<string, unknown>[]
+  /** Sends a request; a body that is not text goes as JSON. */
+  send(
+    method: string,
+    path: string,
+    options?: { key?: string | null; body?: unknown; headers?: Record<string, string> },
+  ): Promise<RestAnswer>
+  /** The same where the answer is not read here. */
+  open(path: string, options?: { key?: string; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Response>
+}
+
+interface DoorOptions {
+  jobs?: JobOperations
+  cluster?: Partial<ClusterOperations>
+  bodyBytesMax?: number
+  heartbeatMs?: number
+  identify?: (credentials: Credentials) => Promise<Viewer>
+}
+
+/** Opens the shim on a free port for one test. */
+export async function openDoor({ jobs = jobsInMemory([]), cluster = {}, ...rest }: DoorOptions = {}): Promise<Door> {
+  const logged: Record<string, unknown>[] = []
+  const log: Logger = pino({}, { write: (text: string) => void logged.push(JSON.parse(text)) })
+  const router = restRouter({ operations: { jobs, cluster: onlyThese<ClusterOperations>(cluster) }, identify, log, ...rest })
+  const server = createServer((request, response) => void router(request, response)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const base = `http://127.0.0.1:${port}/v1/modules/scaimind`
+  return {
+    port,
+    connect: (socket) => void server.emit('connection', socket),
+    logged,
+    async send(method, path, { key = 'sgk_all', body, headers = {} } = {}) {
+      const response = await fetch(`${base}${path}`, {
+        method,
+        headers: {
+          ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      })
+      return { status: response.status, headers: response.headers, body: (await response.json()) as Envelope }
+    },
+    open: (path, { key = 'sgk_all', headers = {}, signal } = {}) =>
+      fetch(`${base}${path}`, { headers: { authorization: `Bearer ${key}`, ...headers }, ...(signal ? { signal } : {}) }),
+  }
+}
+
+/** A live stream that a test feeds. */
+export interface Fed<Message> {
+  live: Live<Message>
+  tell(message: Message): void
+  /** Ends it, or breaks it with a fault. */
+  end(fault?: unknown): void
+  /** Kept when its reader has left. */
+  left: Promise<void>
+  /** How often the next message was asked for. */
+  asked(): number
+}
+
+/** Makes a live stream; messages told before they are asked for wait. */
+export function fed<Message>(...first: Message[]): Fed<Message> {
+  const waiting = [...first]
+  let ending: { fault?: unknown } | undefined
+  let wake = () => {}
+  let asked = 0
+  let resolveLeft = () => {}
+  const left = new Promise<void>((resolve) => {
+    resolveLeft = resolve
+  })
+  const live: Live<Message> = {
+    [Symbol.asyncIterator]: () => live,
+    async next() {
+      asked++
+      for (;;) {
+        const message = waiting.shift()
+        if (message !== undefined) return { done: false, value: message }
+        if (ending?.fault) throw ending.fault
+        if (ending) return { done: true, value: undefined }
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    },
+    async return() {
+      ending = {}
+      wake()
+      resolveLeft()
+      return { done: true, value: undefined }
+    },
+  }
+  return {
+    live,
+    tell(message) {
+      waiting.push(message)
+      wake()
+    },
+    end(fault) {
+      ending = { fault }
+      wake()
+    },
+    left,
+    asked: () => asked,
+  }
+}
+
+/** The smallest submission that is complete. */
+export const submission = () => ({
+  name: 'dictionary',
+  training_config: {
+    training_type: 'LORA',
+    base_model: { model_id: 'scaimind/byte-tiny' },
+    hyperparameters: { max_steps: 60, learning_rate: 0.001 },
+  },
+  data_config: { sources: [{ path: '/data/train.jsonl' }] },
+  resource_config: { gpu_count: 0 },
+})
