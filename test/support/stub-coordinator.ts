@@ -1,0 +1,389 @@
+import { EventEmitter, once } from 'node:events'
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js'
+import { type Code, codes } from '../../src/contract/codes.js'
+import { formatCursor, parseCursor } from '../../src/contract/cursor.js'
+import { newJobId } from '../../src/contract/ids.js'
+import { scaimindV1, toTimestamp } from '../../src/contract/proto.js'
+import { isTerminal, type JobStatus } from '../../src/contract/statuses.js'
+import type { Job } from '../../src/generated/proto/scaimind/v1/Job.js'
+import type { JobEvent } from '../../src/generated/proto/scaimind/v1/JobEvent.js'
+import type { LogRecord } from '../../src/generated/proto/scaimind/v1/LogRecord.js'
+import type { MetricRecord } from '../../src/generated/proto/scaimind/v1/MetricRecord.js'
+
+/** A refusal as the coordinator sends it. */
+export interface Refusal {
+  code: Code
+  message: string
+  fields?: { path: string; message: string }[]
+  retryAfter?: number
+  /** Where the raw gRPC status is another than the code's. */
+  status?: status
+}
+
+interface Journal<Item> {
+  records: Item[]
+  end: { status: JobStatus; reason: string } | undefined
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: requests of every method
+type AnyRequest = any
+type Call = ServerUnaryCall<AnyRequest, unknown>
+type Stream = ServerWritableStream<{ after: string; job_id: string; from_start: boolean }, unknown>
+
+/** A coordinator in memory, on the real protocol, whose faults a test chooses. */
+export class StubCoordinator {
+  readonly secret = 'stub-secret-0123456789'
+  port = 0
+  readonly jobs = new Map<string, Job>()
+  readonly events: JobEvent[] = []
+  readonly metrics = new Map<string, Journal<MetricRecord>>()
+  readonly logs = new Map<string, Journal<LogRecord>>()
+  /** What a method answers instead; stays until deleted. */
+  readonly refusals = new Map<string, Refusal>()
+  /** Calls and streams so far, by method. */
+  readonly calls = new Map<string, number>()
+  /** Requests as they came, newest last. */
+  readonly requests: { method: string; request: unknown; metadata: Metadata }[] = []
+  /** Cursors at or before this number are told to have expired; by job. */
+  readonly expired = new Map<string, number>()
+  private readonly bell = new EventEmitter().setMaxListeners(0)
+  private readonly open = new Map<Stream, string>()
+  private server: Server | undefined
+
+  /** Listens; again on the same port after `stop`. */
+  async start(): Promise<this> {
+    const server = new Server({ 'grpc.max_receive_message_length': -1 })
+    server.addService(scaimindV1.CoordinatorService.service, this.coordinatorMethods() as never)
+    server.addService(scaimindV1.ClusterService.service, this.clusterMethods() as never)
+    this.port = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`127.0.0.1:${this.port}`, ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      )
+    })
+    this.server = server
+    return this
+  }
+
+  /** Vanishes at once, as with `kill -9`. */
+  stop(): void {
+    this.server?.forceShutdown()
+    this.server = undefined
+    this.open.clear()
+  }
+
+  /** Breaks the open streams of a method. */
+  breakStreams(method: string): void {
+    for (const [stream, name] of this.open) {
+      if (name !== method) continue
+      this.open.delete(stream)
+      stream.emit('error', { code: status.UNAVAILABLE, details: 'broken by the test', metadata: new Metadata() })
+    }
+  }
+
+  openStreams(method: string): number {
+    return [...this.open.values()].filter((name) => name === method).length
+  }
+
+  /** Resolves when `condition` holds; it is looked at after everything that happens here. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await once(this.bell, 'change')
+  }
+
+  addJob(tenantId: string, job: Partial<Job> & { name?: string } = {}): Job & { job_id: string } {
+    const created = {
+      job_id: newJobId(),
+      tenant_id: tenantId,
+      revision: '0',
+      user_id: 'user',
+      status: 'QUEUED' as const,
+      name: 'a job',
+      training_config: { training_type: 'LORA' as const, base_model: { model_id: 'scaimind/byte-tiny' }, priority: 5 },
+      created_at: toTimestamp(new Date()),
+      updated_at: toTimestamp(new Date()),
+      available_actions: ['CANCEL' as const, 'UPDATE' as const],
+      ...job,
+    }
+    this.jobs.set(created.job_id, created)
+    this.record(created.job_id, 'SUBMITTED', {})
+    return created
+  }
+
+  /** Changes a job and tells it as an event. */
+  change(jobId: string, change: Partial<Job>): Job {
+    return this.record(jobId, change.status ? 'STATUS_CHANGED' : 'UPDATED', change)
+  }
+
+  remove(jobId: string): void {
+    this.record(jobId, 'DELETED', {})
+    this.jobs.delete(jobId)
+  }
+
+  private record(jobId: string, type: NonNullable<JobEvent['type']>, change: Partial<Job>): Job {
+    const before = this.jobs.get(jobId)
+    if (!before) throw new Error(`no job ${jobId}`)
+    const job: Job = { ...before, ...change, revision: String(Number(before.revision) + 1), updated_at: toTimestamp(new Date()) }
+    this.jobs.set(jobId, job)
+    const sequence = this.events.length + 1
+    this.events.push({
+      sequence: String(sequence),
+      tenant_id: job.tenant_id ?? '',
+      job_id: jobId,
+      type,
+      from_status: before.status ?? 'QUEUED',
+      to_status: job.status ?? 'QUEUED',
+      time: toTimestamp(new Date()),
+      job: type === 'DELETED' ? null : job,
+    })
+    this.bell.emit('change')
+    return job
+  }
+
+  private journal<Item>(journals: Map<string, Journal<Item>>, jobId: string): Journal<Item> {
+    const known = journals.get(jobId) ?? { records: [], end: undefined }
+    journals.set(jobId, known)
+    return known
+  }
+
+  /** Writes metric records; steps go on from the last. */
+  writeMetrics(jobId: string, count: number, attempt = 1): void {
+    const { records } = this.journal(this.metrics, jobId)
+    for (let i = 0; i < count; i++) {
+      const step = records.length + 1
+      records.push({
+        cursor: formatCursor({ kind: 'metrics', topic: jobId, attempt, sequence: records.length }),
+        step: String(step),
+        time: toTimestamp(new Date(1_700_000_000_000 + step * 100)),
+        attempt,
+        values: { loss: 5 / step, learning_rate: 0.001 },
+      })
+    }
+    this.bell.emit('change')
+  }
+
+  writeLogs(jobId: string, lines: string[], level: LogRecord['level'] = 'INFO'): void {
+    const { records } = this.journal(this.logs, jobId)
+    for (const text of lines) {
+      const cursor = formatCursor({ kind: 'logs', topic: jobId, attempt: 1, sequence: records.length })
+      records.push({ cursor, time: toTimestamp(new Date()), rank: 0, stream: 'stdout', level: level ?? 'INFO', text, attempt: 1 })
+    }
+    this.bell.emit('change')
+  }
+
+  /** Ends the job's streams. */
+  end(jobId: string, ended: JobStatus = 'COMPLETED'): void {
+    for (const journals of [this.metrics, this.logs] as Map<string, Journal<unknown>>[]) {
+      this.journal(journals, jobId).end = { status: ended, reason: 'the job ended' }
+    }
+    this.bell.emit('change')
+  }
+
+  private refuse({ code, message, fields, retryAfter, status: raw }: Refusal) {
+    const metadata = new Metadata()
+    if (raw === undefined) metadata.set('scaimind-code', code)
+    if (fields) metadata.set('scaimind-details-bin', Buffer.from(JSON.stringify(fields)))
+    if (retryAfter) metadata.set('scaimind-retry-after', String(retryAfter))
+    return { code: raw ?? codes[code].grpc ?? status.INTERNAL, details: message, metadata }
+  }
+
+  private note(method: string, call: Call | Stream): string {
+    this.calls.set(method, (this.calls.get(method) ?? 0) + 1)
+    this.requests.push({ method, request: call.request, metadata: call.metadata })
+    this.bell.emit('change')
+    return String(call.metadata.get('x-tenant-id')[0])
+  }
+
+  private unary(method: string, answer: (request: AnyRequest, tenant: string, call: Call) => unknown) {
+    return (call: Call, callback: sendUnaryData<unknown>) => {
+      const tenant = this.note(method, call)
+      const refusal = this.refusals.get(method)
+      if (refusal) return callback(this.refuse(refusal))
+      try {
+        callback(null, answer(call.request, tenant, call))
+      } catch (error) {
+        callback(this.refuse(error as Refusal))
+      }
+    }
+  }
+
+  private own(jobId: string, tenant: string): Job {
+    const job = this.jobs.get(jobId)
+    if (!job || job.tenant_id !== tenant) throw { code: 'JOB_NOT_FOUND', message: `There is no job ${jobId}.` } satisfies Refusal
+    return job
+  }
+
+  private coordinatorMethods() {
+    const act = (method: string, change: Partial<Job>) =>
+      this.unary(method, ({ job_id }, tenant) => {
+        this.own(job_id, tenant)
+        return this.record(job_id, 'STATUS_CHANGED', change)
+      })
+    return {
+      SubmitJob: this.unary('SubmitJob', (request, tenant) => {
+        const { spec, dry_run } = request
+        if (dry_run)
+          return { message: 'It could run.', plan: { records: '3', tokens: '300', total_steps: '10', nodes: ['n1'], starts_now: true } }
+        return { job: this.addJob(tenant, { ...spec }), message: 'Accepted.', estimated_wait_seconds: 1.5 }
+      }),
+      GetJob: this.unary('GetJob', ({ job_id }, tenant) => this.own(job_id, tenant)),
+      ListJobs: this.unary('ListJobs', (request, tenant) => {
+        const { page_size, page_token } = request
+        const all = [...this.jobs.values()].filter((job) => tenant === '*' || job.tenant_id === tenant)
+        const start = Number(page_token || 0)
+        const size = page_size || 20
+        return {
+          jobs: all.slice(start, start + size),
+          next_page_token: start + size < all.length ? String(start + size) : '',
+          total_count: String(all.length),
+          snapshot_cursor: start === 0 ? this.eventCursor(tenant, this.events.length) : '',
+        }
+      }),
+      CancelJob: act('CancelJob', { status: 'CANCELLED', available_actions: ['RETRY'] }),
+      PauseJob: act('PauseJob', { status: 'PAUSED', available_actions: ['RESUME', 'CANCEL'] }),
+      ResumeJob: act('ResumeJob', { status: 'QUEUED' }),
+      RetryJob: act('RetryJob', { status: 'QUEUED' }),
+      UpdateJob: this.unary('UpdateJob', (request, tenant) => {
+        const { job_id, labels, priority } = request
+        const { training_config } = this.own(job_id, tenant)
+        return this.record(job_id, 'UPDATED', {
+          ...(labels ? { labels: labels.labels } : {}),
+          ...(priority === undefined ? {} : { training_config: { ...training_config, priority } }),
+        })
+      }),
+      ListCheckpoints: this.unary('ListCheckpoints', ({ job_id }, tenant) => {
+        this.own(job_id, tenant)
+        return {
+          checkpoints: [{ checkpoint_id: 'c1', job_id, attempt: 1, step: '5', path: '/c1', bytes: '99999999999', metrics: { loss: 1 } }],
+        }
+      }),
+      GetJobMetrics: this.unary('GetJobMetrics', ({ job_id }, tenant) => {
+        this.own(job_id, tenant)
+        const { records } = this.journal(this.metrics, job_id)
+        return {
+          series: [{ name: 'loss', points: records.map(({ step, values, attempt }) => ({ step, value: values?.loss, attempt })) }],
+          latest: records.at(-1),
+        }
+      }),
+      ReadJobLogs: this.unary('ReadJobLogs', (request, tenant) => {
+        const { job_id, after, limit, from_end } = request
+        this.own(job_id, tenant)
+        const all = this.journal(this.logs, job_id).records
+        const start = after ? parseCursor(after, 'logs', job_id).sequence + 1 : from_end ? Math.max(0, all.length - limit) : 0
+        const records = all.slice(start, start + limit)
+        return { records, has_more: from_end ? start > 0 : start + limit < all.length, end_cursor: records.at(-1)?.cursor ?? after }
+      }),
+      StreamJobMetrics: (stream: Stream) => this.streamJournal('StreamJobMetrics', 'metrics', this.metrics, stream),
+      StreamJobLogs: (stream: Stream) => this.streamJournal('StreamJobLogs', 'logs', this.logs, stream),
+      StreamJobEvents: (stream: Stream) => this.streamEvents(stream),
+      BatchGetJobs: this.unary('BatchGetJobs', () => ({ jobs: [] })),
+      StreamMetrics: (stream: Stream) => this.streamJournal('StreamMetrics', 'metrics', this.metrics, stream),
+    }
+  }
+
+  private clusterMethods() {
+    const node = { node_id: 'n1', hostname: 'n1', status: 'ONLINE', gpus: [], cpus: 4, memory_bytes: '8589934592' }
+    return {
+      GetCluster: this.unary('GetCluster', () => ({ nodes_total: 1, nodes_online: 1, cpus_total: 4, engine: 'stub' })),
+      ListNodes: this.unary('ListNodes', () => ({ nodes: [node, { ...node, node_id: 'n2', hostname: 'n2' }] })),
+      GetQueue: this.unary('GetQueue', (_request, tenant) => {
+        const mine = [...this.jobs.values()].find((job) => job.tenant_id === tenant)
+        return {
+          depth: 1,
+          depths: [{ queue: 'default', priority: 5, jobs: 1 }],
+          entries: [{ job_id: mine?.job_id ?? '', queue: 'default', position: 1 }],
+        }
+      }),
+    }
+  }
+
+  private eventCursor(topic: string, sequence: number): string {
+    return formatCursor({ kind: 'events', topic, attempt: 0, sequence })
+  }
+
+  private async pump(method: string, stream: Stream, next: () => unknown | undefined | 'end'): Promise<void> {
+    this.open.set(stream, method)
+    stream.on('cancelled', () => {
+      this.open.delete(stream)
+      this.bell.emit('change')
+    })
+    this.bell.emit('change')
+    while (this.open.has(stream)) {
+      const message = next()
+      if (message === 'end') {
+        this.open.delete(stream)
+        stream.end()
+      } else if (message === undefined) await once(this.bell, 'change')
+      else if (!stream.write(message)) await Promise.race([once(stream, 'drain'), once(this.bell, 'change')])
+    }
+  }
+
+  private begin(method: string, stream: Stream): { tenant: string } | undefined {
+    const tenant = this.note(method, stream)
+    const refusal = this.refusals.get(method)
+    if (!refusal) return { tenant }
+    stream.emit('error', this.refuse(refusal))
+    return undefined
+  }
+
+  private streamJournal<Item extends { cursor?: string }>(
+    method: string,
+    kind: 'metrics' | 'logs',
+    journals: Map<string, Journal<Item>>,
+    stream: Stream,
+  ): void {
+    const begun = this.begin(method, stream)
+    if (!begun) return
+    const { job_id, after } = stream.request
+    if (this.jobs.get(job_id)?.tenant_id !== begun.tenant) {
+      stream.emit('error', this.refuse({ code: 'JOB_NOT_FOUND', message: 'no such job' }))
+      return
+    }
+    const expired = this.expired.get(job_id) ?? -1
+    let at = after ? parseCursor(after, kind, job_id).sequence + 1 : expired + 1
+    if (at <= expired) {
+      stream.emit('error', this.refuse({ code: 'CURSOR_EXPIRED', message: 'that is gone' }))
+      return
+    }
+    let ended = false
+    void this.pump(method, stream, () => {
+      const journal = this.journal(journals, job_id)
+      const records = journal.records.slice(at, at + 50)
+      at += records.length
+      if (records.length > 0) return { cursor: records.at(-1)?.cursor, batch: { records } }
+      if (!journal.end) return undefined
+      if (ended) return 'end'
+      ended = true
+      return { cursor: journal.records.at(-1)?.cursor ?? after, end: journal.end }
+    })
+  }
+
+  private streamEvents(stream: Stream): void {
+    const begun = this.begin('StreamJobEvents', stream)
+    if (!begun) return
+    const { after, job_id, from_start } = stream.request
+    const { tenant } = begun
+    let at = after ? parseCursor(after, 'events', tenant).sequence : from_start || job_id ? 0 : this.events.length
+    if (after && at < (this.expired.get(tenant) ?? -1)) {
+      stream.emit('error', this.refuse({ code: 'CURSOR_EXPIRED', message: 'that is gone' }))
+      return
+    }
+    let last = false
+    void this.pump('StreamJobEvents', stream, () => {
+      if (last) return 'end'
+      while (at < this.events.length) {
+        const event = this.events[at++]
+        if (!event || (tenant !== '*' && event.tenant_id !== tenant) || (job_id && event.job_id !== job_id)) continue
+        last = Boolean(job_id) && event.type === 'STATUS_CHANGED' && isTerminal(event.to_status as JobStatus)
+        return { ...event, cursor: this.eventCursor(tenant, Number(event.sequence)) }
+      }
+      return undefined
+    })
+  }
+}
