@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { vi } from 'vitest'
+import { dirname, join } from 'node:path'
+import { onTestFinished, vi } from 'vitest'
 import type { AttemptOrder, Engine, EngineEvent } from '../../src/coordinator/engines/engine.js'
 
 /** What the engine has told so far, and waiting for what it will tell. */
@@ -39,6 +39,9 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
   const jobId = `job_${process.pid}x${++count}`
   const directory = join(mkdtempSync(join(tmpdir(), 'scaimind-attempt-')), '1')
   mkdirSync(directory)
+  onTestFinished(({ task }) => {
+    if (task.result?.state === 'pass') rmSync(dirname(directory), { recursive: true, force: true })
+  })
   writeFileSync(join(directory, 'job.json'), '{}')
   writeFileSync(join(directory, 'script.mjs'), script)
   return {

@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Bell, newBell, ringOnChange, ringOnEach } from './bell.js'
+import { gap, type JournalItem, toItems } from './items.js'
 import { seekLine } from './line-index.js'
 import { readLines } from './lines.js'
 import { isMerged } from './merge.js'
 import { attemptDirectory, type JournalJob, logsPath, metricsPath } from './paths.js'
 import { type JournalPlace, type LogEntry, type MetricEntry, parseLog, parseMetric } from './records.js'
+
+export type { JournalItem } from './items.js'
 
 /** An attempt as readers of its journal need it. */
 export interface JournalAttempt {
@@ -22,9 +25,6 @@ export interface JobWatch {
   /** Resolves at the next change of the job; also, or with a rejection, when the signal aborts. */
   changed(signal: AbortSignal): Promise<void>
 }
-
-/** What a follower is told: records in order, or that the records after `from`, up to and with `to`, are gone. */
-export type JournalItem<Entry> = { type: 'batch'; records: Entry[] } | { type: 'gap'; from: JournalPlace; to: JournalPlace; reason: string }
 
 /** What to follow, and how. */
 export interface FollowOptions<Entry> {
@@ -65,7 +65,6 @@ interface JournalKind<Entry> {
 }
 
 const windowBytes = 64 * 1024
-const recordsMax = 500
 const batchMs = 50
 /** Notifications can be missed. */
 const pollMs = 200
@@ -118,7 +117,7 @@ async function* followAttempt<Entry>(
       if (read) {
         const first = place.line
         place = read.next
-        for (const item of toItems(read.lines, number, first, afterSequence, kind.parse, filter)) {
+        for (const item of toItems(read.lines, { attempt: number, firstSequence: first, afterSequence, parse: kind.parse, filter })) {
           yield item
           toldAt = performance.now()
         }
@@ -140,44 +139,4 @@ async function* followAttempt<Entry>(
   } finally {
     changes.close()
   }
-}
-
-function* toItems<Entry>(
-  lines: (string | null)[],
-  attempt: number,
-  firstSequence: number,
-  afterSequence: number,
-  parse: JournalKind<Entry>['parse'],
-  filter: ((entry: Entry) => boolean) | undefined,
-): Generator<JournalItem<Entry>> {
-  let records: Entry[] = []
-  let unreadableFrom: number | null = null
-  for (const [index, line] of lines.entries()) {
-    const sequence = firstSequence + index
-    // The file may be shorter than the place that was asked for.
-    if (sequence <= afterSequence) continue
-    const entry = line === null ? null : parse(line, { attempt, sequence })
-    if (entry === null) {
-      if (records.length > 0) yield { type: 'batch', records }
-      records = []
-      unreadableFrom ??= sequence
-      continue
-    }
-    if (unreadableFrom !== null) yield unreadable(attempt, unreadableFrom, sequence - 1)
-    unreadableFrom = null
-    if (!filter || filter(entry)) records.push(entry)
-    if (records.length < recordsMax) continue
-    yield { type: 'batch', records }
-    records = []
-  }
-  if (records.length > 0) yield { type: 'batch', records }
-  if (unreadableFrom !== null) yield unreadable(attempt, unreadableFrom, firstSequence + lines.length - 1)
-}
-
-function unreadable(attempt: number, from: number, to: number) {
-  return gap(attempt, from, to, from === to ? 'A line is not a record.' : `${to - from + 1} lines are not records.`)
-}
-
-function gap(attempt: number, from: number, to: number, reason: string): Extract<JournalItem<never>, { type: 'gap' }> {
-  return { type: 'gap', from: { attempt, sequence: from - 1 }, to: { attempt, sequence: to }, reason }
 }

@@ -1,12 +1,16 @@
-import { appendFileSync, mkdirSync, mkdtempSync } from 'node:fs'
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
 import type { JobWatch, JournalAttempt, JournalItem } from '../../../src/coordinator/journal/follow.js'
 import { attemptDirectory } from '../../../src/coordinator/journal/paths.js'
 
 /** A job's journal in a folder of its own, written as launchers and trainers write it. */
 export function newJournal() {
   const dataDir = mkdtempSync(join(tmpdir(), 'scaimind-journal-'))
+  onTestFinished(({ task }) => {
+    if (task.result?.state === 'pass') rmSync(dataDir, { recursive: true, force: true })
+  })
   const job = { tenantId: 'tenant', jobId: 'job' }
   const attempts: JournalAttempt[] = []
   let over = false

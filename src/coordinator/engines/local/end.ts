@@ -14,7 +14,7 @@ export interface AttemptEnd {
   lost: boolean
 }
 
-/** What waits a notification that did not come costs. Elsewhere than on Linux each look starts a process. */
+/** How often to look all the same: notifications can be missed, and nobody tells of a launcher's death. Elsewhere than on Linux each look starts a process. */
 const pollMs = process.platform === 'linux' ? 250 : 2000
 
 /**
