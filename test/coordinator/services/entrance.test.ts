@@ -1,0 +1,119 @@
+import { status as grpc } from '@grpc/grpc-js'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readCoordinatorConfig } from '../../../src/config.js'
+import { scaimindV1 } from '../../../src/contract/proto.js'
+import { startCoordinator } from '../../../src/coordinator/server.js'
+import type { BatchGetJobsResponse__Output } from '../../../src/generated/proto/scaimind/v1/BatchGetJobsResponse.js'
+import type { ListJobsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListJobsResponse.js'
+import { type CoordinatorTenant, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
+
+let coordinator: TestCoordinator
+let ada: CoordinatorTenant
+let bob: CoordinatorTenant
+let job: string
+const secretOfBob = 'a secret for bob alone'
+
+beforeAll(async () => {
+  coordinator = await startTestCoordinator({ SCAIMIND_TENANT_SECRETS: `bob=${secretOfBob}` })
+  ada = coordinator.tenant()
+  bob = coordinator.tenant('bob')
+  job = await ada.submit(ada.custom('console.log(1)'))
+  await ada.until(job, 'COMPLETED')
+})
+afterAll(async () => {
+  await coordinator?.close()
+})
+
+describe('The secret', () => {
+  it.each(['', 'wrong', 'a secret for bob alone!'])('%j is refused', async (secret) => {
+    const refusal = await ada.refused('GetJob', { job_id: job }, { 'x-api-secret': secret })
+    expect(refusal).toMatchObject({ code: 'AUTH_TOKEN_INVALID', status: grpc.UNAUTHENTICATED })
+  })
+
+  it("of one tenant opens that tenant's calls only", async () => {
+    const withOwn = { 'x-api-secret': secretOfBob }
+    expect(await bob.call('ListJobs', {}, withOwn)).toMatchObject({ jobs: [] })
+    expect((await ada.refused('ListJobs', {}, withOwn)).code).toBe('AUTH_TOKEN_INVALID')
+    expect((await bob.refused('ListJobs', {}, { ...withOwn, 'x-tenant-id': '*' })).code).toBe('AUTH_TOKEN_INVALID')
+  })
+})
+
+describe('The tenant', () => {
+  it.each(['', '../etc', 'a b', '-x'])('%j is refused', async (tenant) => {
+    const refusal = await ada.refused('GetJob', { job_id: job }, { 'x-tenant-id': tenant })
+    expect(refusal).toMatchObject({ code: 'INVALID_ARGUMENT', fields: [{ path: 'x-tenant-id' }] })
+  })
+
+  it('* is for listings, batches, events and the cluster only', async () => {
+    const all = { 'x-tenant-id': '*' }
+    expect((await ada.call<ListJobsResponse__Output>('ListJobs', {}, all)).jobs.map(({ job_id }) => job_id)).toContain(job)
+    expect((await ada.call<BatchGetJobsResponse__Output>('BatchGetJobs', { job_ids: [job] }, all)).jobs).toHaveLength(1)
+    expect(await ada.call('GetCluster', {}, all)).toMatchObject({ engine: 'local', nodes_total: 1 })
+    for (const [method, request] of [
+      ['GetJob', { job_id: job }],
+      ['CancelJob', { job_id: job }],
+      ['SubmitJob', {}],
+    ] as const) {
+      expect((await ada.refused(method, request, all)).code).toBe('INVALID_ARGUMENT')
+    }
+  })
+
+  it("sees nothing of another tenant's jobs", async () => {
+    for (const method of [
+      'GetJob',
+      'CancelJob',
+      'PauseJob',
+      'ResumeJob',
+      'RetryJob',
+      'UpdateJob',
+      'ListCheckpoints',
+      'GetJobMetrics',
+      'ReadJobLogs',
+    ]) {
+      expect(await bob.refused(method, { job_id: job })).toMatchObject({ code: 'JOB_NOT_FOUND', status: grpc.NOT_FOUND })
+    }
+    expect((await bob.call<BatchGetJobsResponse__Output>('BatchGetJobs', { job_ids: [job] })).jobs).toEqual([])
+    expect((await bob.call<ListJobsResponse__Output>('ListJobs')).total_count).toBe('0')
+    await expect(bob.stream('StreamJobLogs', { job_id: job }).next()).rejects.toMatchObject({ code: grpc.NOT_FOUND })
+    await expect(bob.stream('StreamJobEvents', { job_id: job }).next()).rejects.toMatchObject({ code: grpc.NOT_FOUND })
+  })
+})
+
+describe('What is not built yet', () => {
+  it('answers UNIMPLEMENTED, whatever the method', async () => {
+    for (const method of ['SubmitEvaluation', 'ListEvaluations', 'DrainNode', 'RegisterNode', 'ListDatasets', 'EvictDataset']) {
+      expect(await ada.refused(method)).toMatchObject({
+        code: 'NOT_IMPLEMENTED',
+        status: grpc.UNIMPLEMENTED,
+        message: expect.stringContaining(method),
+      })
+    }
+  })
+
+  it('no method of the contract hangs or breaks', async () => {
+    for (const service of [scaimindV1.EvaluationService, scaimindV1.DataService, scaimindV1.ClusterService]) {
+      for (const [method, { requestStream, responseStream }] of Object.entries(service.service)) {
+        if (requestStream || responseStream) continue
+        const answer = await ada.call(method).catch((error: { code: number }) => error.code)
+        expect(answer, method).not.toBe(grpc.INTERNAL)
+      }
+    }
+  })
+})
+
+describe('The start', () => {
+  const settings = {
+    COORDINATOR_DATABASE_URL: 'mysql://nobody:x@127.0.0.1:1/none',
+    SCAIMIND_API_SECRET: 'a secret of enough characters',
+    SCAIMIND_LOG_LEVEL: 'silent',
+  }
+  it('is refused on an address that is not loopback, without TLS', async () => {
+    await expect(startCoordinator(readCoordinatorConfig({ ...settings, SCAIMIND_COORDINATOR_HOST: '0.0.0.0' }))).rejects.toThrow(
+      /^SCAIMIND_COORDINATOR_HOST: .*TLS/,
+    )
+  })
+  it('is refused on a port that is taken, in one line that names the setting', async () => {
+    const taken = { ...settings, SCAIMIND_COORDINATOR_PORT: String(coordinator.port) }
+    await expect(startCoordinator(readCoordinatorConfig(taken))).rejects.toThrow(/^SCAIMIND_COORDINATOR_PORT: .* is taken.*$/)
+  })
+})
