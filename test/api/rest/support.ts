@@ -17,9 +17,10 @@ import { isTerminal, type JobStatus } from '../../../src/contract/statuses.js'
 import type { Job, Job__Output } from '../../../src/generated/proto/scaimind/v1/Job.js'
 
 /** What the coordinator answers to a method, as it comes off the wire. */
-export function offTheWire<Answer>(method: keyof typeof scaimindV1.CoordinatorService.service, answer: object): Answer {
-  const { responseSerialize, responseDeserialize } = scaimindV1.CoordinatorService.service[method]
-  return responseDeserialize(responseSerialize(answer as never)) as Answer
+export function offTheWire<Answer>(method: 'GetJob' | 'StreamJobEvents', answer: object): Answer {
+  const definition = scaimindV1.CoordinatorService.service[method]
+  if (!definition) throw new Error(`There is no method ${method}.`)
+  return definition.responseDeserialize(definition.responseSerialize(answer as never)) as Answer
 }
 
 /** A job as the coordinator sends it. */
