@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation } from 'grpc-health-check'
 import { pino } from 'pino'
@@ -100,7 +100,10 @@ function listen(
 ): Promise<number> {
   const address = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`
   return new Promise((resolve, reject) => {
+    // What goes wrong is thrown below; the library would print it a second time.
+    setLogVerbosity(logVerbosity.NONE)
     server.bindAsync(address, credentials, (error, bound) => {
+      setLogVerbosity(logVerbosity.ERROR)
       if (!error) return resolve(bound)
       const reason = /EADDRINUSE/.test(error.message) ? `port ${port} is taken` : error.message
       reject(

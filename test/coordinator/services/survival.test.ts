@@ -1,0 +1,125 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
+import type { ListCheckpointsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
+import type { LogEvent__Output } from '../../../src/generated/proto/scaimind/v1/LogEvent.js'
+import type { MetricEvent__Output } from '../../../src/generated/proto/scaimind/v1/MetricEvent.js'
+import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
+
+let coordinator: TestCoordinator
+let tenant: CoordinatorTenant
+
+beforeAll(async () => {
+  coordinator = await startTestCoordinator({}, { process: true })
+  tenant = coordinator.tenant()
+})
+afterAll(async () => {
+  await coordinator?.close()
+})
+
+/** Trains slowly enough to be interrupted, with a checkpoint on the way, and stops where it is told. */
+const slow = (steps: number) => `
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
+const tell = (event) => appendFileSync('events.jsonl', JSON.stringify({ time: new Date().toISOString(), ...event }) + '\\n')
+process.on('SIGTERM', () => process.exit(85))
+for (let step = 1; step <= ${steps}; step++) {
+  appendFileSync('metrics.jsonl', JSON.stringify({ step, epoch: 0, time: new Date().toISOString(), values: { loss: 1 / step } }) + '\\n')
+  console.log('step ' + step)
+  tell({ type: 'progress', step, total_steps: ${steps} })
+  if (step % 10 === 0) {
+    tell({ type: 'phase', phase: 'CHECKPOINTING' })
+    mkdirSync('checkpoints/step-' + step, { recursive: true })
+    writeFileSync('checkpoints/step-' + step + '/manifest.json', '{}')
+    tell({ type: 'checkpoint', checkpoint_id: 'step-' + step, step, path: 'checkpoints/step-' + step, bytes: 2, metrics: {} })
+    tell({ type: 'phase', phase: 'TRAINING' })
+  }
+  await new Promise((later) => setTimeout(later, 40))
+}
+`
+
+/** Reads a stream to its end as clients do: where it breaks, again after its last cursor. */
+async function* resumed<Message extends { cursor: string; event?: string }>(method: string, jobId: string): AsyncGenerator<Message> {
+  let after = ''
+  for (let broken = 0; broken < 100; broken++) {
+    try {
+      for await (const message of tenant.stream<Message>(method, { job_id: jobId, after })) {
+        after = message.cursor
+        yield message
+        if (message.event === 'end') return
+      }
+    } catch (error) {
+      if ((error as { code?: number }).code !== 14) throw error
+    }
+  }
+  throw new Error(`${method} never ended.`)
+}
+
+describe('kill -9 of the coordinator in the middle of a job', () => {
+  it('loses and doubles no metric, log line, checkpoint or event, and the job completes in its first attempt', async () => {
+    keepOnFailure(coordinator)
+    const steps = 80
+    const id = await tenant.submit(tenant.custom(slow(steps)))
+    const logs: string[] = []
+    const reading = (async () => {
+      for await (const { batch } of resumed<LogEvent__Output>('StreamJobLogs', id))
+        logs.push(...(batch?.records ?? []).map(({ text }) => text))
+    })()
+    const seen: number[] = []
+    const kills = [5, 25, 50]
+    for await (const { batch } of resumed<MetricEvent__Output>('StreamJobMetrics', id)) {
+      seen.push(...(batch?.records ?? []).map(({ step }) => Number(step)))
+      if (kills[0] !== undefined && (seen.at(-1) ?? 0) >= kills[0]) {
+        kills.shift()
+        await coordinator.restart()
+      }
+    }
+    await reading
+    expect(kills).toEqual([])
+    expect(seen).toEqual(Array.from({ length: steps }, (_, index) => index + 1))
+    expect(logs).toEqual(Array.from({ length: steps }, (_, index) => `step ${index + 1}`))
+
+    const job = await tenant.job(id)
+    expect(job).toMatchObject({ status: 'COMPLETED', progress: { step: String(steps) }, attempts: [{ number: 1, exit_code: 0 }] })
+    const { checkpoints } = await tenant.call<ListCheckpointsResponse__Output>('ListCheckpoints', { job_id: id })
+    expect(checkpoints.map(({ step }) => Number(step))).toEqual([80, 70, 60, 50, 40, 30, 20, 10])
+    const revisions: number[] = []
+    for await (const event of tenant.stream<JobEvent__Output>('StreamJobEvents', { job_id: id }))
+      revisions.push(Number(event.job?.revision))
+    expect(revisions).toEqual(revisions.map((_, index) => index + 1))
+  }, 60_000)
+
+  it('a job that ends while the coordinator is away is found ended, and the one behind it starts', async () => {
+    keepOnFailure(coordinator)
+    const first = await tenant.submit(tenant.custom(slow(15), { resource_config: { cpus_per_node: 4 } }))
+    const second = await tenant.submit(tenant.custom('console.log(2)', { resource_config: { cpus_per_node: 4 } }))
+    await tenant.until(first, 'TRAINING')
+    await coordinator.restart()
+    await tenant.until(second, 'COMPLETED')
+    expect((await tenant.job(first)).status).toBe('COMPLETED')
+  })
+
+  it('what was asked before the kill happens after it', async () => {
+    keepOnFailure(coordinator)
+    const paused = await tenant.submit(tenant.custom(slow(1000)))
+    const cancelled = await tenant.submit(tenant.custom(slow(1000)))
+    await tenant.until(paused, 'TRAINING')
+    await tenant.until(cancelled, 'TRAINING')
+    await Promise.all([tenant.call('PauseJob', { job_id: paused }), tenant.call('CancelJob', { job_id: cancelled })])
+    await coordinator.restart()
+    await tenant.until(paused, 'PAUSED')
+    await tenant.until(cancelled, 'CANCELLED')
+  })
+
+  it('at any moment of the first second a job is neither lost nor started twice', async () => {
+    keepOnFailure(coordinator)
+    const script = `import { appendFileSync } from 'node:fs'\nappendFileSync(process.env.SCAIMIND_JOB_DIR + '/../../starts', 'x')`
+    for (const delayMs of [0, 20, 60, 120, 250]) {
+      const id = await tenant.submit(tenant.custom(script))
+      await new Promise((later) => setTimeout(later, delayMs))
+      await coordinator.restart()
+      await tenant.until(id, 'COMPLETED')
+      expect(readFileSync(join(coordinator.dataDir, 'jobs', tenant.id, id, 'starts'), 'utf8')).toBe('x')
+    }
+  })
+})
