@@ -57,15 +57,8 @@ function unreliable(messages: { cursor: string }[]): Handler {
 
 const job = { job_id: 'job_1', name: 'n', status: 'COMPLETED', output: { path: '/out', kind: 'adapter' } }
 const logs = (count: number) =>
-  Array.from({ length: count }, (_, i) => ({
-    cursor: `l${i}`,
-    batch: { records: [{ cursor: `l${i}`, level: 'INFO', time: '', text: `line ${i}\u001b[2J` }] },
-  }))
-const metrics = (count: number) =>
-  Array.from({ length: count }, (_, i) => ({
-    cursor: `m${i}`,
-    batch: { records: [{ cursor: `m${i}`, step: String(i), time: '', values: { loss: 1 } }] },
-  }))
+  Array.from({ length: count }, (_, i) => ({ cursor: `l${i}`, level: 'INFO', time: '', text: `line ${i}\u001b[2J` }))
+const metrics = (count: number) => Array.from({ length: count }, (_, i) => ({ cursor: `m${i}`, step: i, time: '', values: { loss: 1 } }))
 
 const streams = (last: typeof job): Record<string, Handler> => ({
   'GET /jobs/job_1': answer(last),

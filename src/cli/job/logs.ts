@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { logLevels } from '../../contract/statuses.js'
 import { plainText } from '../plain-text.js'
-import type { LogMessage, StreamMessage } from './messages.js'
+import type { GapMessage, LogMessage } from './messages.js'
 import { jobPath, restClient } from './rest.js'
 import { findServer, type ServerOptions, withServer } from './server.js'
 
@@ -27,14 +27,9 @@ export function addLogs(job: Command): void {
     )
     .action(async (jobId: string, options: LogsOptions) => {
       const query = { follow: options.follow ?? false, tail: options.tail, level: options.level }
-      for await (const { batch, gap } of restClient(findServer(options)).stream<StreamMessage<LogMessage>>(
-        jobPath(jobId, '/logs'),
-        query,
-      )) {
-        if (gap) process.stderr.write(`(some lines are missing here: ${gap.reason})\n`)
-        for (const record of batch?.records ?? []) {
-          process.stdout.write(`${options.json ? JSON.stringify(record) : plainText(record.text)}\n`)
-        }
+      const onGap = ({ reason }: GapMessage) => process.stderr.write(`(some lines are missing here: ${reason})\n`)
+      for await (const record of restClient(findServer(options)).stream<LogMessage>(jobPath(jobId, '/logs'), { query, onGap })) {
+        process.stdout.write(`${options.json ? JSON.stringify(record) : plainText(record.text)}\n`)
       }
     })
 }

@@ -55,12 +55,11 @@ export interface MetricMessage {
   values: Record<string, number>
 }
 
-/** A message of a stream: a batch of records, a gap, or the end. */
-export interface StreamMessage<T> {
-  cursor: string
-  batch?: { records: T[] } | null
-  gap?: { from: string; to: string; reason: string } | null
-  end?: { status?: string; reason?: string } | null
+/** What comes in a stream instead of records that are gone. */
+export interface GapMessage {
+  from: string
+  to: string
+  reason: string
 }
 
 /** A change of a job. */

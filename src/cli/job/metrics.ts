@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { MetricMessage, StreamMessage } from './messages.js'
+import type { MetricMessage } from './messages.js'
 import { jobPath, restClient } from './rest.js'
 import { findServer, type ServerOptions, withServer } from './server.js'
 
@@ -11,10 +11,8 @@ export function addMetrics(job: Command): void {
     .option('--json', 'print every record as JSON')
     .addHelpText('after', '\nExample:\n  scaimind job metrics job_01kab… --json')
     .action(async (jobId: string, options: ServerOptions & { json?: boolean }) => {
-      for await (const { batch } of restClient(findServer(options)).stream<StreamMessage<MetricMessage>>(
-        jobPath(jobId, '/metrics/stream'),
-      )) {
-        for (const record of batch?.records ?? []) process.stdout.write(`${options.json ? JSON.stringify(record) : describe(record)}\n`)
+      for await (const record of restClient(findServer(options)).stream<MetricMessage>(jobPath(jobId, '/metrics/stream'))) {
+        process.stdout.write(`${options.json ? JSON.stringify(record) : describe(record)}\n`)
       }
     })
 }

@@ -1,4 +1,5 @@
 import { CommandFailed, UsageError } from '../failure.js'
+import type { GapMessage } from './messages.js'
 import type { ServerAddress } from './server.js'
 import { chunksOf, readFrames, type SseFrame } from './sse.js'
 
@@ -56,10 +57,13 @@ export function restClient({ url, key }: ServerAddress) {
     post: <T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> => call('POST', path, { body, headers }),
 
     /**
-     * Server-sent events until the server says that nothing follows. A connection that is lost is opened again, going on after the last
-     * frame seen, for two minutes.
+     * The messages of server-sent events until the server says that nothing follows. A connection that is lost is opened again, going on after the last
+     * frame seen, for two minutes. `onGap` is told of records that are gone.
      */
-    async *stream<T>(path: string, query: Query = {}, signal?: AbortSignal): AsyncGenerator<T, void, undefined> {
+    async *stream<T>(
+      path: string,
+      { query = {}, signal, onGap = () => undefined }: StreamOptions = {},
+    ): AsyncGenerator<T, void, undefined> {
       let lastId: string | undefined
       let pauseMs = pauseFirstMs
       let lostSince: number | undefined
@@ -74,7 +78,8 @@ export function restClient({ url, key }: ServerAddress) {
             pauseMs = pauseFirstMs
             lostSince = undefined
             if (frame.id !== undefined) lastId = frame.id
-            yield JSON.parse(frame.data) as T
+            if (frame.event === 'gap') onGap(JSON.parse(frame.data) as GapMessage)
+            else yield JSON.parse(frame.data) as T
           }
         } catch (error) {
           if (signal?.aborted) return
@@ -95,6 +100,12 @@ export function restClient({ url, key }: ServerAddress) {
 export type RestClient = ReturnType<typeof restClient>
 
 class Unreachable extends CommandFailed {}
+
+interface StreamOptions {
+  query?: Query
+  signal?: AbortSignal
+  onGap?: (gap: GapMessage) => void
+}
 
 interface RequestOptions {
   query?: Query

@@ -3,7 +3,7 @@ import { CommandFailed } from '../failure.js'
 import { plainText } from '../plain-text.js'
 import { ProgressView } from '../progress.js'
 import { describeOutcome } from './describe.js'
-import type { JobEventMessage, JobMessage, LogMessage, MetricMessage, StreamMessage } from './messages.js'
+import type { GapMessage, JobEventMessage, JobMessage, LogMessage, MetricMessage } from './messages.js'
 import { jobPath, type RestClient, restClient } from './rest.js'
 import { findServer, type ServerOptions, withServer } from './server.js'
 
@@ -24,30 +24,30 @@ export async function watchJob(client: RestClient, jobId: string, asJson: boolea
   const view = new ProgressView(asJson ? { write: () => undefined } : process.stderr)
   const print = (kind: string, message: unknown) => process.stdout.write(`${JSON.stringify({ [kind]: message })}\n`)
 
+  const ended = new AbortController()
+
   const followEvents = async () => {
-    for await (const event of client.stream<JobEventMessage>(jobPath(jobId, '/events'))) {
+    for await (const event of client.stream<JobEventMessage>(jobPath(jobId, '/events'), { signal: ended.signal })) {
       if (asJson) print('event', event)
       else if (event.job) view.update(progressOf(event.job))
     }
   }
   const followMetrics = async () => {
-    for await (const { batch } of client.stream<StreamMessage<MetricMessage>>(jobPath(jobId, '/metrics/stream'))) {
-      for (const record of batch?.records ?? []) {
-        if (asJson) print('metric', record)
-        else view.update(metricsOf(record))
-      }
+    for await (const record of client.stream<MetricMessage>(jobPath(jobId, '/metrics/stream'))) {
+      if (asJson) print('metric', record)
+      else view.update(metricsOf(record))
     }
   }
   const followLogs = async () => {
-    for await (const { batch, gap } of client.stream<StreamMessage<LogMessage>>(jobPath(jobId, '/logs'))) {
-      if (gap && !asJson) view.line(`(some lines are missing here: ${gap.reason})`)
-      for (const record of batch?.records ?? []) {
-        if (asJson) print('log', record)
-        else view.line(plainText(record.text), (line) => process.stdout.write(line))
-      }
+    const onGap = (gap: GapMessage) => (asJson ? print('gap', gap) : view.line(`(some lines are missing here: ${gap.reason})`))
+    for await (const record of client.stream<LogMessage>(jobPath(jobId, '/logs'), { onGap })) {
+      if (asJson) print('log', record)
+      else view.line(plainText(record.text), (line) => process.stdout.write(line))
     }
   }
-  await Promise.all([followEvents(), followMetrics(), followLogs()])
+  // The end of metrics and logs is the end of the job.
+  const records = Promise.all([followMetrics(), followLogs()]).finally(() => ended.abort())
+  await Promise.all([records, followEvents()])
 
   const job = await client.get<JobMessage>(jobPath(jobId))
   if (asJson) print('job', job)
