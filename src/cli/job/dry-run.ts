@@ -38,8 +38,9 @@ export async function dryRun(server: ServerAddress, submission: Submission, asJs
 
 function describe({ records, tokens, totalSteps, nodes, startsNow, jobsAhead }: Plan): string {
   const where = nodes.length > 0 ? ` on ${nodes.join(', ')}` : ''
+  const ahead = jobsAhead === 0 ? 'a free place' : `${jobsAhead} job${jobsAhead === 1 ? '' : 's'} ahead of it`
   return `The job is valid: ${records} records, ${tokens} tokens, ${totalSteps} steps.
-${startsNow ? `It would start at once${where}.` : `It would wait for ${jobsAhead} job${jobsAhead === 1 ? '' : 's'} ahead of it${where}.`}
+${startsNow ? 'It would start at once' : `It would wait for ${ahead}`}${where}.
 `
 }
 

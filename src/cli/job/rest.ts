@@ -127,9 +127,10 @@ async function failureOf(response: Response): Promise<CommandFailed> {
   const { error } = parseJson<ErrorEnvelope>(text) ?? {}
   if (error?.code === undefined)
     return new CommandFailed(`The server answered ${response.status} ${response.statusText}; is it ScaiMind that answers at this address?`)
-  const details = (error.details ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('')
-  const heading = details !== '' && inputCodes.includes(error.code) ? 'The input is not valid:' : error.message
-  return new RestFailure(error.code, `${heading}${details} (${error.code})`, inputCodes.includes(error.code) ? 2 : 1)
+  const isInput = inputCodes.includes(error.code)
+  const details = isInput ? (error.details ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('') : ''
+  const heading = details === '' ? error.message : 'The input is not valid:'
+  return new RestFailure(error.code, `${heading}${details} (${error.code})`, isInput ? 2 : 1)
 }
 
 function failureOfFrame(frame: SseFrame): RestFailure {
