@@ -73,7 +73,9 @@ export class ProgressView {
 
   #drawPlain(statusBefore: string): void {
     const tenth = Math.floor((fraction(this.#state) ?? 0) * plainLines)
-    if (this.#state.status === statusBefore && (tenth <= this.#lastTenth || this.#state.loss === undefined)) return
+    // Checkpoints come and go; a bar may show them, a log need not.
+    const isNews = this.#state.status !== statusBefore && ![this.#state.status, statusBefore].includes('CHECKPOINTING')
+    if (!isNews && (tenth <= this.#lastTenth || this.#state.loss === undefined)) return
     if (this.#state.loss !== undefined) this.#lastTenth = tenth
     this.#screen.write(`${describe(this.#state)}\n`)
   }
