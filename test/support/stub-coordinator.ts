@@ -309,6 +309,7 @@ export class StubCoordinator {
 
   private async pump(method: string, stream: Stream, next: () => unknown | undefined | 'end'): Promise<void> {
     this.open.set(stream, method)
+    stream.setMaxListeners(0)
     stream.on('cancelled', () => {
       this.open.delete(stream)
       this.bell.emit('change')

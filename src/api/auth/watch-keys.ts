@@ -1,4 +1,4 @@
-import { getEventListeners } from 'node:events'
+import { getEventListeners, setMaxListeners } from 'node:events'
 import { Failure } from '../../contract/failure.js'
 import type { TenantId } from '../../contract/ids.js'
 import type { ApiKey } from '../../generated/prisma/api/client.js'
@@ -47,6 +47,8 @@ export function watchKeys(database: Database, { pollMs, graceMs }: { pollMs: num
       return known.key
     }
     const end = new AbortController()
+    // Every connection and stream of the key listens.
+    setMaxListeners(0, end.signal)
     const { roles, permissions } = parseGrants(row.grants)
     const { keyId, name: keyName, userId, expiresAt, grants } = row
     const key = { keyId, keyName, tenantId: row.tenantId as TenantId, userId, roles, permissions, ended: end.signal }

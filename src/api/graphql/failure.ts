@@ -1,7 +1,7 @@
 import { type ExecutionResult, GraphQLError } from 'graphql'
 import type { Logger } from 'pino'
 import { camelPath } from '../../contract/casing.js'
-import { codes } from '../../contract/codes.js'
+import { type Code, codes, isCode } from '../../contract/codes.js'
 import { Failure, type FieldProblem, InvalidInput, JobStateConflict, QuotaExceeded } from '../../contract/failure.js'
 import { jobStatuses } from '../../contract/statuses.js'
 import { builder } from './builder.js'
@@ -107,7 +107,7 @@ export function presentError(error: GraphQLError, { requestId, log }: { requestI
     })
   }
   // graphql-js and Yoga say themselves what is wrong with a query.
-  if (cause instanceof GraphQLError) return present(error.message, { code: codeOfHttp(error), ...error.extensions })
+  if (cause instanceof GraphQLError) return present(error.message, { ...error.extensions, code: codeOf(error) })
   log.error({ err: cause, request_id: requestId, path: path?.join('.') }, 'a resolver failed')
   return present('A fault of ours; the log has its detail under the request id.', { code: 'INTERNAL_ERROR' })
 }
@@ -121,7 +121,8 @@ function rootOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? rootOf(error.originalError) : error
 }
 
-function codeOfHttp({ extensions }: GraphQLError): string {
-  const { status } = (extensions.http ?? {}) as { status?: number }
-  return Object.entries(codes).find(([, { http }]) => http === status && http !== 400)?.[0] ?? 'VALIDATION_ERROR'
+// Yoga and graphql-js have words of their own; what is wrong with a query is a VALIDATION_ERROR in ours.
+function codeOf({ extensions }: GraphQLError): Code {
+  if (typeof extensions.code === 'string' && isCode(extensions.code)) return extensions.code
+  return extensions.http?.status === codes.PAYLOAD_TOO_LARGE.http ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION_ERROR'
 }

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+
 /** A stream that a reader can leave at any time: `return()` never waits for the next message. */
 export type Live<Message> = AsyncIterableIterator<Message, undefined, undefined> & {
   return(): Promise<IteratorResult<Message, undefined>>
@@ -15,6 +17,8 @@ export function liveStream<Message>(
   const generator = read(stop.signal)
   let done = false
   const halt = () => stop.abort()
+  // One key, and one process, may have any number of streams.
+  setMaxListeners(0, ended, closing)
   ended.addEventListener('abort', halt)
   closing.addEventListener('abort', halt)
   if (ended.aborted || closing.aborted) halt()

@@ -33,17 +33,18 @@ export function createTopic<Item>(start: Position, ringBytes: number): Topic<Ite
   const seats = new Set<{ number: number }>()
   let outcome: { last?: Entry<Item>; failure?: Failure } | undefined
 
-  /** Whether even the fastest reader is half a ring behind: reading on would only push it out. */
+  /** Whether even the fastest reader is half a ring behind: reading on would only push it out. Who fell out already counts no more. */
   function mustWait(): boolean {
-    if (seats.size === 0) return false
-    const fastest = Math.max(...[...seats].map(({ number }) => number))
-    return ring.bytesFrom(fastest) > ringBytes / 2
+    const fastest = [...seats].reduce((most, { number }) => Math.max(most, number), -1)
+    return fastest >= ring.first && ring.bytesFrom(fastest) > ringBytes / 2
   }
 
   /** From the ring, until the reader has fallen out of it, or `true` at the end. */
   async function* readRing(place: { position: Position }, signal: AbortSignal): AsyncGenerator<Entry<Item>[], boolean, undefined> {
     const seat = { number: ring.numberAfter(place.position) }
     seats.add(seat)
+    // A new reader may be the fastest.
+    consumed.notify()
     try {
       while (seat.number >= ring.first) {
         const taken = ring.take(seat.number, takeCount, takeBytes)

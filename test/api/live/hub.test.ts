@@ -1,0 +1,164 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type CoordinatorClient, connectCoordinator } from '../../../src/api/coordinator-client/index.js'
+import { type Hub, type LiveItem, recordHub } from '../../../src/api/live/hub.js'
+import type { Live } from '../../../src/api/live/live-stream.js'
+import type { MetricRecord__Output } from '../../../src/generated/proto/scaimind/v1/MetricRecord.js'
+import { eventually, newTenantId, silent } from '../../support/api.js'
+import { StubCoordinator } from '../../support/stub-coordinator.js'
+
+type Item = LiveItem<MetricRecord__Output>
+
+let stub: StubCoordinator
+let coordinator: CoordinatorClient
+let hub: Hub<MetricRecord__Output>
+const never = new AbortController().signal
+
+function open(ringBytes: number, lingerMs = 50): void {
+  hub = recordHub<MetricRecord__Output>({
+    kind: 'metrics',
+    openStream: coordinator.openStream,
+    log: silent,
+    sizeOf: () => 100,
+    ringBytes,
+    lingerMs,
+  })
+}
+
+beforeEach(async () => {
+  stub = await new StubCoordinator().start()
+  coordinator = connectCoordinator({ host: '127.0.0.1', port: stub.port, secret: stub.secret, timeoutMs: 5000, log: silent })
+})
+afterEach(() => {
+  hub.close()
+  coordinator.close()
+  stub.stop()
+})
+
+const follow = (jobId: string, tenantId: string, after = '', ended = never): Live<Item[]> =>
+  hub.follow({ tenantId, jobId, after, requestId: 'test', ended })
+
+/** Reads a stream to its end, told of each step by `onStep`. */
+async function stepsOf(live: Live<Item[]>, onStep: (step: number) => void | Promise<void> = () => {}): Promise<number[]> {
+  const steps: number[] = []
+  for await (const items of live) {
+    for (const item of items) {
+      if (item.type !== 'record') continue
+      steps.push(Number(item.record.step))
+      await onStep(Number(item.record.step))
+    }
+  }
+  return steps
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1)
+
+describe('The hub', () => {
+  it('a hundred readers of a job cost the coordinator one stream', async () => {
+    open(1_000_000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 10)
+    const readers = upTo(100).map(() => stepsOf(follow(job_id, tenant)))
+    await eventually(() => stub.openStreams('StreamJobMetrics') === 1)
+    stub.writeMetrics(job_id, 500)
+    stub.end(job_id)
+    for (const steps of await Promise.all(readers)) expect(steps).toEqual(upTo(510))
+    expect(stub.calls.get('StreamJobMetrics')).toBe(1)
+  })
+
+  it('a topic is closed a little after its last reader, and not while one comes back', async () => {
+    open(1_000_000, 100)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 1)
+    for (let round = 0; round < 3; round++) {
+      const live = follow(job_id, tenant)
+      await live.next()
+      await live.return()
+    }
+    expect(stub.calls.get('StreamJobMetrics')).toBe(1)
+    await eventually(() => stub.openStreams('StreamJobMetrics') === 0)
+    expect(hub.topicCount()).toBe(0)
+  })
+
+  it('readers that come at any time, from any cursor, over broken streams and a small ring, get every record once', async () => {
+    // Room for 30 records: most readers begin behind it and slow ones fall out of it.
+    open(3000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    const total = 1500
+    stub.writeMetrics(job_id, 200)
+    const readers: Promise<{ from: number; steps: number[] }>[] = []
+    const start = (from: number, pause: number) => {
+      const after = from === 0 ? '' : (stub.metrics.get(job_id)?.records[from - 1]?.cursor ?? '')
+      const slow = async (step: number) => {
+        if (pause > 0 && step % 50 === 0) await new Promise((done) => setTimeout(done, pause))
+      }
+      readers.push(stepsOf(follow(job_id, tenant, after), slow).then((steps) => ({ from, steps })))
+    }
+    start(0, 0)
+    start(150, 0)
+    start(0, 3)
+    for (let written = 200; written < total; written += 100) {
+      stub.writeMetrics(job_id, 100)
+      if (written % 300 === 200) stub.breakStreams('StreamJobMetrics')
+      if (written === 600) {
+        stub.stop()
+        await stub.start()
+      }
+      await new Promise((done) => setTimeout(done, 5))
+      if (written % 400 === 200) start(written - 100, 2)
+      if (written % 400 === 0) start(written + 50, 0)
+    }
+    stub.end(job_id)
+    for (const { from, steps } of await Promise.all(readers)) expect(steps).toEqual(upTo(total).slice(from))
+  })
+
+  it('a reader that stands still neither holds up the others nor takes memory', async () => {
+    open(3000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 10)
+    const still = follow(job_id, tenant)
+    const first = await still.next()
+    const moving = stepsOf(follow(job_id, tenant))
+    stub.writeMetrics(job_id, 2000)
+    stub.end(job_id)
+    expect(await moving).toEqual(upTo(2010))
+    const rest = await stepsOf(still)
+    expect([...(first.value ?? []).flatMap((item) => (item.type === 'record' ? [Number(item.record.step)] : [])), ...rest]).toEqual(
+      upTo(2010),
+    )
+  })
+
+  it('a cursor older than what is kept is told as a gap, and the stream goes on', async () => {
+    open(1_000_000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 20)
+    stub.end(job_id)
+    stub.expired.set(job_id, 9)
+    const after = stub.metrics.get(job_id)?.records[2]?.cursor
+    const items: Item[] = []
+    for await (const some of follow(job_id, tenant, after)) items.push(...some)
+    expect(items[0]).toMatchObject({ type: 'gap', from: after })
+    expect(items.flatMap((item) => (item.type === 'record' ? [Number(item.record.step)] : []))).toEqual(upTo(20).slice(10))
+  })
+
+  it('a job that is gone is told to every reader', async () => {
+    open(1_000_000)
+    const live = follow('job_00000000000000000000000000', newTenantId())
+    await expect(live.next()).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' })
+    expect((await live.next()).done).toBe(true)
+  })
+
+  it('leaving does not wait for the next record', async () => {
+    open(1_000_000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    const live = follow(job_id, tenant)
+    const pending = live.next()
+    await live.return()
+    expect((await pending).done).toBe(true)
+  })
+})
