@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { routes } from '../../../src/api/rest/router.js'
-import { Failure, InvalidInput, JobStateConflict, QuotaExceeded } from '../../../src/contract/failure.js'
+import { Failure, InvalidInput, QuotaExceeded } from '../../../src/contract/failure.js'
 import { type Door, job, jobsInMemory, openDoor, submission } from './support.js'
 
 const detailsOf = ({ body }: Awaited<ReturnType<Door['send']>>) =>
@@ -123,7 +123,6 @@ describe('409', () => {
         { field: 'allowed_from', message: 'TRAINING QUEUED' },
       ],
     })
-    expect(new JobStateConflict('cancel', 'COMPLETED', ['QUEUED']).message).toContain('COMPLETED')
   })
 })
 
@@ -267,6 +266,17 @@ describe('422', () => {
       { numRuns: 60 },
     )
   })
+})
+
+it('a caller who leaves in the middle of a body is neither answered nor logged', async () => {
+  const door = await openDoor()
+  const socket = connect(door.port, '127.0.0.1')
+  const head = 'POST /v1/modules/scaimind/jobs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sgk_all\r\ncontent-length: 100\r\n\r\n{'
+  await new Promise<void>((resolve) => socket.write(head, () => resolve()))
+  await door.arrived
+  socket.destroy()
+  await door.answered()
+  expect(door.logged).toEqual([])
 })
 
 describe('429', () => {

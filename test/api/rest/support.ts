@@ -130,6 +130,10 @@ export interface Door {
   port: number
   /** Takes a connection that the test holds both ends of. */
   connect(socket: Duplex): void
+  /** Kept when the first request has come in. */
+  arrived: Promise<unknown>
+  /** Kept when everything that came in so far is answered. */
+  answered(): Promise<unknown>
   /** What the shim logged. */
   logged: Record<string, unknown>[]
   /** Sends a request; a body that is not text goes as JSON. */
@@ -155,7 +159,8 @@ export async function openDoor({ jobs = jobsInMemory([]), cluster = {}, ...rest 
   const logged: Record<string, unknown>[] = []
   const log: Logger = pino({}, { write: (text: string) => void logged.push(JSON.parse(text)) })
   const router = restRouter({ operations: { jobs, cluster: onlyThese<ClusterOperations>(cluster) }, identify, log, ...rest })
-  const server = createServer((request, response) => void router(request, response)).listen(0, '127.0.0.1')
+  const answers: Promise<void>[] = []
+  const server = createServer((request, response) => answers.push(router(request, response))).listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(() => {
     server.closeAllConnections()
@@ -166,6 +171,8 @@ export async function openDoor({ jobs = jobsInMemory([]), cluster = {}, ...rest 
   return {
     port,
     connect: (socket) => void server.emit('connection', socket),
+    arrived: once(server, 'request'),
+    answered: () => Promise.all(answers),
     logged,
     async send(method, path, { key = 'sgk_all', body, headers = {} } = {}) {
       const response = await fetch(`${base}${path}`, {
