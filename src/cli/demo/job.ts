@@ -7,7 +7,7 @@ export function demoJob(file: string) {
       trainingType: 'LORA',
       baseModel: { modelId: 'scaimind/byte-tiny' },
       hyperparameters: Object.entries({
-        max_steps: 500,
+        max_steps: 300,
         learning_rate: 0.01,
         lr_scheduler_type: 'cosine',
         warmup_steps: 10,

@@ -39,7 +39,7 @@ export const jobLogs = `subscription Logs($jobId: ID!, $after: String) {
 
 export const outcome = `query Outcome($jobId: ID!) {
   viewer { tenantId }
-  job(jobId: $jobId) {
+  job(jobId: $jobId, consistency: COORDINATOR) {
     status
     progress { step }
     failure { message hint }
