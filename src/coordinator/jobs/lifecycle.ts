@@ -78,7 +78,7 @@ export function canHappen(transition: Transition, status: JobStatus): boolean {
 }
 
 /** The state after it happened. Throws where it cannot happen: that would be a bug of the caller. */
-export function after(transition: Transition, status: JobStatus): JobStatus {
+export function statusAfter(transition: Transition, status: JobStatus): JobStatus {
   if (!canHappen(transition, status)) throw new Error(`A job that is ${status} cannot be ${transition}.`)
   return transitions[transition].to
 }

@@ -2,7 +2,7 @@ import { isTerminal, type JobStatus } from '../../contract/statuses.js'
 import type { Job, Prisma } from '../../generated/prisma/coordinator/client.js'
 import type { JobChanges } from './changes.js'
 import { type Database, type Transaction, transact } from './database.js'
-import { after, type Transition } from './lifecycle.js'
+import { statusAfter, type Transition } from './lifecycle.js'
 import { type JobRecord, statusOf, toJobMessage } from './record.js'
 
 /** One change of a job: it raises the revision by one and becomes one event. */
@@ -116,7 +116,7 @@ function afterStep(job: JobRecord, { happened, message, set }: Step, now: Date):
   const next: JobRecord = { ...job, ...set, revision: job.revision + 1n, updatedAt: now }
   if (message !== undefined) next.message = message.slice(0, 1000)
   if (!happened) return next
-  next.status = after(happened, statusOf(job))
+  next.status = statusAfter(happened, statusOf(job))
   next.finishedAt = isTerminal(statusOf(next)) ? now : null
   const keepsItsAge = happened === 'placeLost' || happened === 'requeued' || happened === 'triedAgain'
   if (next.status === 'QUEUED' && !(keepsItsAge && next.queuedAt)) next.queuedAt = now

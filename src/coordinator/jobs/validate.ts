@@ -33,13 +33,18 @@ export async function validateSubmission(spec: Spec, tenantId: string, { engine,
     engine.nodes().then((nodes) => inventoryProblems(spec, nodes)),
     recordProblems(spec, tenantId, database),
   ])
-  const problems = [...fieldProblems(spec, settings), ...ofInventory, ...resolved.problems, ...ofRecords]
+  // A field that is wrong in itself is not told once more for what it would lead to.
+  const problems = [fieldProblems(spec, settings), ofInventory, resolved.problems, ofRecords].reduce(withNews)
   const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
-  // The trainer repeats in its own words what is known to be wrong already.
-  const known = new Set(problems.map(({ path }) => path))
-  problems.push(...checked.problems.filter(({ path }) => !known.has(path)))
-  if (problems.length > 0) throw new InvalidInput(unique(problems), 'INVALID_ARGUMENT')
+  const all = withNews(problems, checked.problems)
+  if (all.length > 0) throw new InvalidInput(all, 'INVALID_ARGUMENT')
   return checked
+}
+
+/** Problems, and of others those with fields that have none yet. */
+function withNews(problems: FieldProblem[], others: FieldProblem[]): FieldProblem[] {
+  const known = new Set(problems.map(({ path }) => path))
+  return [...problems, ...others.filter(({ path }) => !known.has(path))]
 }
 
 async function recordProblems({ scheduling_config, training_config }: Spec, tenantId: string, database: Database): Promise<FieldProblem[]> {
@@ -86,7 +91,8 @@ function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
     ...spec,
     training_config: {
       ...spec.training_config,
-      base_model: { ...model, model_id: isBad('training_config.base_model.model_id') ? '' : model.model_id },
+      // With a model that it knows the trainer can say what else is wrong.
+      base_model: isBad('training_config.base_model.model_id') ? { ...model, model_id: 'scaimind/byte-tiny' } : model,
       framework: { ...framework, custom_script_path: isBad(script) ? '' : framework.custom_script_path },
     },
     data_config: {
@@ -96,10 +102,4 @@ function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
       ),
     },
   }
-}
-
-function unique(problems: FieldProblem[]): FieldProblem[] {
-  return problems.filter(
-    (problem, index) => problems.findIndex(({ path, message }) => path === problem.path && message === problem.message) === index,
-  )
 }

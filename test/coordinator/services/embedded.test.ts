@@ -24,7 +24,7 @@ const lora = (steps: number): JobSpec => ({
     base_model: { model_id: 'scaimind/byte-tiny' },
     hyperparameters: { max_steps: String(steps), learning_rate: '0.001', lora_r: '4' },
   },
-  data_config: { sources: [{ path: tenant.file('train.jsonl', records(40)) }], batch_size: 2, max_seq_length: 32, validation_split: 0.1 },
+  data_config: { sources: [{ path: tenant.file('train.jsonl', records(40)) }], batch_size: 2, max_seq_length: 96, validation_split: 0.1 },
   resource_config: {},
 })
 

@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest'
+import type { JobWanted } from '../../../src/contract/statuses.js'
+import { explainFailure, ownFailure } from '../../../src/coordinator/jobs/failure.js'
+import { decideEnd, retryDelaySeconds } from '../../../src/coordinator/jobs/finish.js'
+import type { JobRecord } from '../../../src/coordinator/jobs/record.js'
+import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
+
+const time = new Date('2030-01-01T01:00:00Z')
+const attempt = {
+  jobId: 'job_a',
+  number: 1,
+  cause: 'FIRST',
+  token: '',
+  handle: null,
+  placement: '[]',
+  fromCheckpoint: null,
+  eventsApplied: 0,
+  submittedAt: new Date('2030-01-01T00:59:00Z'),
+  startedAt: new Date('2030-01-01T00:59:00Z'),
+  finishedAt: time,
+  exitCode: null,
+  signal: '',
+}
+
+function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true } = {}): JobRecord {
+  const spec = completeSpec(null)
+  spec.scheduling_config.max_runtime_seconds = limit
+  spec.scheduling_config.requeue_on_preemption = requeue
+  const job = { status: 'TRAINING', wanted, attempt: 1, failures: 0, maxRetries: retries, startedAt: time, spec: JSON.stringify(spec) }
+  return { ...job, attempts: [attempt] } as unknown as JobRecord
+}
+const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false } = {}) =>
+  decideEnd(job, { end: { time, exitCode, signal, lost }, failure: ownFailure('CODE', 'It broke.'), undelivered: null }, time).map(
+    ({ happened }) => happened,
+  )
+
+describe('When an attempt ends', () => {
+  it.each([0, 1, 85, 137, null])('what was wanted counts, not exit code %s', (code) => {
+    expect(outcome(running('CANCEL'), code, { lost: code === null })).toEqual(['cancelled'])
+    expect(outcome(running('PAUSE'), code, { lost: code === null })).toEqual(['paused'])
+  })
+  it('0 completes the job', () => expect(outcome(running('RUN'), 0)).toEqual(['completed']))
+  it('85 that nobody asked for is a preemption', () => {
+    expect(outcome(running('RUN'), 85)).toEqual(['preempted', 'requeued'])
+    expect(outcome(running('RUN', { requeue: false }), 85)).toEqual(['preempted'])
+  })
+  it('a node that is lost is no failure of the job', () => {
+    expect(outcome(running('RUN'), null, { lost: true })).toEqual(['preempted', 'requeued'])
+  })
+  it('but three in a row are', () => {
+    const job = running('RUN')
+    job.attempts = [1, 2, 3].map((number) => ({ ...attempt, number }))
+    expect(outcome({ ...job, attempt: 3 }, null, { lost: true })).toEqual(['failed'])
+  })
+  it('anything else fails it, or is tried again where retries are left', () => {
+    expect(outcome(running('RUN'), 1)).toEqual(['failed'])
+    expect(outcome(running('RUN'), null, { signal: 'SIGKILL' })).toEqual(['failed'])
+    expect(outcome(running('RUN', { retries: 1 }), 1)).toEqual(['triedAgain'])
+  })
+  it('one that ran into its time limit is not tried again', () => {
+    expect(outcome(running('RUN', { limit: '30', retries: 5 }), 85)).toEqual(['failed'])
+    expect(outcome(running('RUN', { limit: '30' }), 0)).toEqual(['completed'])
+  })
+  it('a job that is not running is left alone', () => {
+    expect(outcome({ ...running('RUN'), status: 'CANCELLED' }, 1)).toEqual([])
+  })
+  it('waits longer after each failure', () => expect([1, 2, 3, 4, 5, 6].map(retryDelaySeconds)).toEqual([1, 4, 16, 64, 256, 300]))
+})
+
+describe('Why a job failed', () => {
+  const end = { time, exitCode: 1, signal: '', lost: false }
+  const told = { type: 'failure', time, class: 'NAN_LOSS', message: 'Not finite.', first_bad_step: 3, hint: 'Slower.' } as const
+  it("is in the trainer's own words where it has any", () => {
+    expect(explainFailure({ end, told, lines: ['x'], node: 'n' })).toMatchObject({
+      class: 'NAN_LOSS',
+      message: 'Not finite.',
+      first_bad_step: '3',
+      hint: 'Slower.',
+      node: 'n',
+    })
+    expect(explainFailure({ end, told: { ...told, class: 'ODD' }, lines: [], node: '' }).class).toBe('UNKNOWN')
+  })
+  it('is the exception that the log ends with', () => {
+    const lines = ['Traceback (most recent call last):', '  File "x.py", line 1', 'torch.cuda.SomeError: no', 'bye']
+    expect(explainFailure({ end, told: null, lines, node: '' })).toMatchObject({ class: 'CODE', message: 'torch.cuda.SomeError: no' })
+  })
+  it('is memory where the log says so', () => {
+    expect(explainFailure({ end, told: null, lines: ['CUDA out of memory. Tried'], node: '' }).class).toBe('OUT_OF_MEMORY')
+  })
+  it('is the signal or the exit code where nothing was said', () => {
+    const killed = { ...end, exitCode: null, signal: 'SIGKILL' }
+    expect(explainFailure({ end: killed, told: null, lines: [], node: '' })).toMatchObject({ message: expect.stringContaining('SIGKILL') })
+    expect(explainFailure({ end, told: null, lines: [], node: '' }).message).toBe('The trainer ended with exit code 1.')
+  })
+})
