@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { pino } from 'pino'
 import { apiKeyStore } from '../../src/api/auth/api-keys.js'
+import { permissions } from '../../src/api/auth/permissions.js'
+import type { Caller } from '../../src/api/auth/viewer.js'
 import { type Database, openDatabase } from '../../src/api/cache/database.js'
 import { type Api, startApi } from '../../src/api/server.js'
 import { readApiConfig } from '../../src/config.js'
@@ -100,4 +102,18 @@ export async function eventually<Value>(
     if (Date.now() > deadline) throw new Error(`not so within ${withinMs} ms; the last look gave ${JSON.stringify(value)?.slice(0, 500)}`)
     await new Promise((done) => setTimeout(done, 20))
   }
+}
+
+/** Someone of a tenant who may do everything, for use cases that are called without a server. */
+export function callerOf(tenantId: string): Caller {
+  const viewer = {
+    tenantId: tenantId as TenantId,
+    userId: 'someone',
+    keyId: 'key',
+    keyName: 'key',
+    roles: ['tenant_admin'] as const,
+    permissions: new Set(permissions),
+    ended: new AbortController().signal,
+  }
+  return { viewer, requestId: 'test' }
 }

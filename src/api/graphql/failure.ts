@@ -107,7 +107,7 @@ export function presentError(error: GraphQLError, { requestId, log }: { requestI
     })
   }
   // graphql-js and Yoga say themselves what is wrong with a query.
-  if (cause instanceof GraphQLError) return present(error.message, { ...error.extensions, code: codeOf(error) })
+  if (cause instanceof GraphQLError) return present(error.message, inOurWords(error).extensions)
   log.error({ err: cause, request_id: requestId, path: path?.join('.') }, 'a resolver failed')
   return present('A fault of ours; the log has its detail under the request id.', { code: 'INTERNAL_ERROR' })
 }
@@ -121,8 +121,11 @@ function rootOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? rootOf(error.originalError) : error
 }
 
-// Yoga and graphql-js have words of their own; what is wrong with a query is a VALIDATION_ERROR in ours.
-function codeOf({ extensions }: GraphQLError): Code {
-  if (typeof extensions.code === 'string' && isCode(extensions.code)) return extensions.code
-  return extensions.http?.status === codes.PAYLOAD_TOO_LARGE.http ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION_ERROR'
+/** Yoga and graphql-js have codes of their own; what is wrong with a query is a VALIDATION_ERROR in ours. An error that hides another one stays as it is. */
+export function inOurWords(error: GraphQLError): GraphQLError {
+  const { extensions } = error
+  if (error.originalError || (typeof extensions.code === 'string' && isCode(extensions.code))) return error
+  const status = (extensions.http as { status?: number } | undefined)?.status
+  const code: Code = status === codes.PAYLOAD_TOO_LARGE.http ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION_ERROR'
+  return new GraphQLError(error.message, { ...error, extensions: { ...extensions, code } })
 }

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ExecutionArgs, execute } from 'graphql'
+import { type ExecutionArgs, execute, GraphQLError } from 'graphql'
 import { createYoga, type Plugin } from 'graphql-yoga'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Context } from './context.js'
 import { createContext, type ExecutionParts, refuseAnonymous, subscribe } from './execution.js'
-import { presentResult } from './failure.js'
+import { inOurWords, presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
 import { schema } from './schema.js'
@@ -36,8 +36,8 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
     graphiql: false,
     landingPage: false,
     logging: false,
-    // Errors are presented by our own plugin, which knows the request id.
-    maskedErrors: false,
+    // Errors are presented by our own plugin, which knows the request id; only what Yoga refuses before that is put in our words here.
+    maskedErrors: { maskError: (error) => (error instanceof GraphQLError ? inOurWords(error) : (error as Error)) },
     maxRequestBodySize: parts.bodyBytesMax,
     cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id'] },
     plugins: [operationRules(parts), sseWithCursors()],

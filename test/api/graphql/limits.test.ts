@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs'
+import { getIntrospectionQuery, parse, printSchema } from 'graphql'
+import { createClient } from 'graphql-ws'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import WebSocket from 'ws'
+import { measure } from '../../../src/api/graphql/limits.js'
+import { schema } from '../../../src/api/graphql/schema.js'
+import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
+
+let under: ApiUnderTest
+let tenant: TenantUnderTest
+
+beforeAll(async () => {
+  under = await startApiUnderTest({
+    SCAIMIND_MAX_DEPTH: '6',
+    SCAIMIND_MAX_COMPLEXITY: '300',
+    SCAIMIND_MAX_ALIASES: '3',
+    SCAIMIND_MAX_BODY_BYTES: '20000',
+    SCAIMIND_MAX_SUBSCRIPTIONS: '2',
+  })
+  tenant = await under.tenant()
+})
+afterAll(() => under?.close())
+
+const refused = async (query: string) => {
+  const { errors } = await tenant.graphql(query)
+  return errors?.map(({ message, extensions }) => `${extensions.code} ${message}`).join() ?? ''
+}
+
+describe('Limits of operations', () => {
+  it('depth counts levels of fields, through fragments, and a fragment that spreads itself is refused', async () => {
+    expect(measure(parse('{ a { b { c } } d }'), 10).depth).toBe(3)
+    expect(measure(parse('query { ...f } fragment f on Query { a { ... on B { b { ...g } } } } fragment g on C { c }'), 10).depth).toBe(3)
+    expect(measure(parse('{ ...f } fragment f on Query { a { ...f } }'), 10).depth).toBeLessThan(12)
+    expect(await refused('{ jobs(first: 9) { edges { node { trainingConfig { baseModel { modelId } } } } } }')).toBe('')
+    expect(await refused('{ jobs { edges { node { trainingConfig { framework { distributed { config { key } } } } } } } }')).toMatch(
+      /nested deeper than 6/,
+    )
+    expect(await refused('{ ...f } fragment f on Query { ...f }')).toMatch(/VALIDATION_ERROR/)
+  })
+
+  it('aliases and complexity have their limits, and introspection passes', async () => {
+    expect(await refused('{ a: viewer { userId } b: viewer { userId } c: viewer { userId } d: viewer { userId } }')).toMatch(
+      /more than 3 aliases/,
+    )
+    expect(await refused('{ jobs(first: 100) { nodes { name status message latestMetrics { name } } } }')).toMatch(/complexity/i)
+    expect(await refused('{ jobs(first: 10) { nodes { name status } } }')).toBe('')
+    expect(await refused('{ jobs(first: 1000) { nodes { name } } }')).not.toBe('')
+    expect(await refused(getIntrospectionQuery({ inputValueDeprecation: true, schemaDescription: true, specifiedByUrl: true }))).toBe('')
+  })
+
+  it('a body over the limit and one that is not JSON are refused', async () => {
+    const post = (body: string) =>
+      fetch(`${under.api.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${tenant.key}` },
+        body,
+      })
+    expect((await post(JSON.stringify({ query: `{ viewer { userId } } # ${'x'.repeat(20_000)}` }))).status).toBe(413)
+    const rubbish = await post('{"query": ')
+    expect(rubbish.status).toBe(400)
+    expect(((await rubbish.json()) as { errors: { extensions: { code: string } }[] }).errors[0]?.extensions.code).toBe('VALIDATION_ERROR')
+  })
+
+  it('a connection has so many subscriptions and no more', async () => {
+    const client = createClient({
+      url: `${under.api.url.replace('http', 'ws')}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${tenant.key}` },
+    })
+    const open = () => client.iterate({ query: 'subscription { jobsUpdated { cursor } }' })
+    const kept = [open(), open()]
+    for (const stream of kept) void stream.next()
+    await expect(open().next()).rejects.toMatchObject([{ extensions: { code: 'RATE_LIMITED' } }])
+    await client.dispose()
+  })
+
+  it('queries over WebSocket obey the same limits', async () => {
+    const client = createClient({
+      url: `${under.api.url.replace('http', 'ws')}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { apiKey: tenant.key },
+    })
+    const deep = '{ jobs { edges { node { trainingConfig { framework { distributed { config { key } } } } } } } }'
+    await expect(client.iterate({ query: deep }).next()).rejects.toMatchObject([{ message: expect.stringMatching(/nested deeper/) }])
+    const { value } = await client.iterate({ query: '{ viewer { tenantId } }' }).next()
+    expect(value).toEqual({ data: { viewer: { tenantId: tenant.id } } })
+    await client.dispose()
+  })
+})
+
+describe('The schema', () => {
+  it('schema.graphql is what the code declares; `npm run schema` renews it', () => {
+    expect(readFileSync('schema.graphql', 'utf8')).toBe(`${printSchema(schema)}\n`)
+  })
+
+  it('every type, field, argument and value has a description', () => {
+    const bare: string[] = []
+    for (const type of Object.values(schema.getTypeMap())) {
+      if (type.name.startsWith('__') || ['String', 'Int', 'Float', 'Boolean', 'ID'].includes(type.name)) continue
+      if (!type.description) bare.push(type.name)
+      if ('getValues' in type) bare.push(...type.getValues().flatMap((value) => (value.description ? [] : [`${type.name}.${value.name}`])))
+      if (!('getFields' in type)) continue
+      for (const field of Object.values(type.getFields())) {
+        if (!field.description) bare.push(`${type.name}.${field.name}`)
+        if ('args' in field)
+          bare.push(
+            ...field.args.flatMap((arg: { name: string; description?: string | null }) =>
+              arg.description ? [] : [`${type.name}.${field.name}(${arg.name})`],
+            ),
+          )
+      }
+    }
+    expect(bare).toEqual([])
+  })
+})
