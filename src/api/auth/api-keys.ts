@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Failure } from '../../contract/failure.js'
-import { newId, type TenantId } from '../../contract/ids.js'
+import { isTenantId, newId, type TenantId } from '../../contract/ids.js'
 import type { ApiKey } from '../../generated/prisma/api/client.js'
 import type { Database } from '../cache/database.js'
 import { type Permission, parseGrants, type Role } from './permissions.js'
@@ -20,7 +20,7 @@ export interface VerifiedKey {
 
 /** What a new key is for. */
 export interface NewApiKey {
-  tenantId: TenantId
+  tenantId: string
   userId: string
   name: string
   /** Role names and permission keys. */
@@ -33,10 +33,10 @@ export type ApiKeyRow = Omit<ApiKey, 'hash'>
 
 /** The API keys. `sgk_` and 43 random characters, of which only a SHA-256 is stored. */
 export interface ApiKeyStore {
-  /** Makes a key; this is the only time that it is seen. Throws VALIDATION_ERROR for grants that are neither role nor permission. */
+  /** Makes a key; this is the only time that it is seen. Throws VALIDATION_ERROR for a tenant that cannot be, and for grants that are neither role nor permission. */
   create(input: NewApiKey): Promise<ApiKeyRow & { key: string }>
   /** Keys of a tenant, or of all, newest first. */
-  list(tenantId?: TenantId): Promise<ApiKeyRow[]>
+  list(tenantId?: string): Promise<ApiKeyRow[]>
   /** Ends a key on every instance within a second. False where there is no such key that works. */
   revoke(keyId: string): Promise<boolean>
   /** Throws AUTH_TOKEN_INVALID for an unknown, revoked or expired key, DATABASE_UNAVAILABLE where that cannot be said now. */
@@ -54,6 +54,12 @@ export function apiKeyStore(database: Database, { pollMs = 500, graceMs = 60_000
 
   return {
     async create({ tenantId, userId, name, grants, expiresAt = null }) {
+      if (!isTenantId(tenantId)) {
+        throw new Failure(
+          'VALIDATION_ERROR',
+          'tenant: a tenant is named by 1 to 64 letters, digits, _ and -, and begins with a letter or digit.',
+        )
+      }
       const { unknown } = parseGrants(grants.join(' '))
       if (unknown.length > 0 || grants.length === 0) {
         throw new Failure('VALIDATION_ERROR', `grants: ${unknown.join(', ') || 'nothing'} is neither a role nor a permission.`)

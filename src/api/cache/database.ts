@@ -3,10 +3,10 @@ import { Failure } from '../../contract/failure.js'
 import { Prisma, PrismaClient } from '../../generated/prisma/api/client.js'
 
 /** The API's database. Throws DATABASE_UNAVAILABLE, with a retry hint, where it cannot be reached. */
-export type Database = ReturnType<typeof openDatabase>
+export type Database = PrismaClient
 
 /** Opens a pool of connections to the API's database; nothing is connected before the first query. */
-export function openDatabase(url: string, { connections = 10 } = {}) {
+export function openDatabase(url: string, { connections = 10 } = {}): Database {
   const at = new URL(url)
   const adapter = new PrismaMariaDb({
     host: at.hostname.replace(/^\[|\]$/g, ''),
@@ -20,7 +20,8 @@ export function openDatabase(url: string, { connections = 10 } = {}) {
     idleTimeout: 60,
     minimumIdle: 1,
   })
-  return new PrismaClient({ adapter, errorFormat: 'minimal' }).$extends({
+  const client = new PrismaClient({ adapter, errorFormat: 'minimal' })
+  const failing = client.$extends({
     query: {
       async $allOperations({ args, query }) {
         try {
@@ -31,6 +32,8 @@ export function openDatabase(url: string, { connections = 10 } = {}) {
       },
     },
   })
+  // An extension of queries alone leaves the client's shape as it is, which its type does not say.
+  return failing as unknown as Database
 }
 
 /** What a transaction's function works on. */
