@@ -71,7 +71,7 @@ describe('Killing the servers in the middle of a job', () => {
   it('a subscriber that resumes by cursor sees every step and every log line exactly once', async () => {
     keepOnFailure(stack)
     const tenant = await stack.tenant()
-    const steps = 120
+    const steps = 700
     const jobId = await submit(tenant, loraInput(tenant, { steps }))
 
     const logs: string[] = []
@@ -83,11 +83,11 @@ describe('Killing the servers in the middle of a job', () => {
 
     const seen: number[] = []
     const kills = [
-      { at: 10, victims: [stack.api] },
-      { at: 30, victims: [stack.coordinator] },
-      { at: 50, victims: [stack.coordinator, stack.api] },
-      { at: 70, victims: [stack.api] },
-      { at: 90, victims: [stack.coordinator] },
+      { at: 20, victims: [stack.api] },
+      { at: 120, victims: [stack.coordinator] },
+      { at: 240, victims: [stack.coordinator, stack.api] },
+      { at: 360, victims: [stack.api] },
+      { at: 480, victims: [stack.coordinator] },
     ]
     let status: string | undefined
     for await (const event of resumed<MetricEvent>(tenant, metricsQuery, 'jobMetrics', jobId)) {

@@ -121,10 +121,10 @@ function rootOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? rootOf(error.originalError) : error
 }
 
-/** Yoga and graphql-js have codes of their own; what is wrong with a query is a VALIDATION_ERROR in ours. An error that hides another one stays as it is. */
+/** Yoga and graphql-js have codes of their own; what is wrong with a query is a VALIDATION_ERROR in ours. An error that hides one of another kind stays as it is. */
 export function inOurWords(error: GraphQLError): GraphQLError {
   const { extensions } = error
-  if (error.originalError || (typeof extensions.code === 'string' && isCode(extensions.code))) return error
+  if (!(rootOf(error) instanceof GraphQLError) || (typeof extensions.code === 'string' && isCode(extensions.code))) return error
   const status = (extensions.http as { status?: number } | undefined)?.status
   const code: Code = status === codes.PAYLOAD_TOO_LARGE.http ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION_ERROR'
   return new GraphQLError(error.message, { ...error, extensions: { ...extensions, code } })
