@@ -1,8 +1,9 @@
-import { Failure } from '../../contract/failure.js'
+import { Failure, InvalidInput } from '../../contract/failure.js'
 import { toTimestamp } from '../../contract/proto.js'
 import { activeStatuses } from '../../contract/statuses.js'
 import type { Cluster__Output } from '../../generated/proto/scaimind/v1/Cluster.js'
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
+import type { DrainNodeRequest__Output } from '../../generated/proto/scaimind/v1/DrainNodeRequest.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { Engine } from '../engines/engine.js'
 import type { Database } from './database.js'
@@ -10,7 +11,17 @@ import { type InventoryNode, readInventory } from './inventory.js'
 import type { JobQueue } from './queue.js'
 
 /** What callers may see of the cluster: all of its size, but of jobs only their own tenant's (all with `*`). */
-export function clusterView({ engine, database, queue }: { engine: Engine; database: Database; queue: JobQueue }) {
+export function clusterView({
+  engine,
+  database,
+  queue,
+  clock,
+}: {
+  engine: Engine
+  database: Database
+  queue: JobQueue
+  clock: () => Date
+}) {
   return {
     async cluster(tenantId: string): Promise<Cluster__Output> {
       const ofTenant = tenantId === '*' ? {} : { tenantId }
@@ -49,6 +60,29 @@ export function clusterView({ engine, database, queue }: { engine: Engine; datab
       const found = (await readInventory(engine, database)).find(({ node }) => node.nodeId === nodeId)
       if (!found) throw new Failure('NODE_NOT_FOUND', `The cluster has no node ${JSON.stringify(nodeId.slice(0, 255))}.`)
       return toNodeMessage(found, tenantId)
+    },
+
+    /** No new attempts on the node; what runs there finishes. Throws NODE_NOT_FOUND, or InvalidInput for what cannot be done yet. */
+    async drain(
+      tenantId: string,
+      { node_id: nodeId, reason, evict, deadline_seconds: deadline }: DrainNodeRequest__Output,
+    ): Promise<ClusterNode__Output> {
+      await this.node(tenantId, nodeId)
+      const problems = [
+        ...(evict ? [{ path: 'evict', message: 'Running jobs are not moved away yet; they finish.' }] : []),
+        ...(deadline > 0 ? [{ path: 'deadline_seconds', message: 'Running jobs are not moved away yet; they finish.' }] : []),
+      ]
+      if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
+      const row = { draining: true, reason: reason.slice(0, 1000), updatedAt: clock() }
+      await database.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      return await this.node(tenantId, nodeId)
+    },
+
+    /** The node takes work again. Throws NODE_NOT_FOUND. */
+    async enable(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
+      await this.node(tenantId, nodeId)
+      await database.node.deleteMany({ where: { nodeId } })
+      return await this.node(tenantId, nodeId)
     },
 
     /** What waits; of other tenants' jobs only that they do. */

@@ -16,6 +16,9 @@ export function openDatabase(url: string, { connections = 10 } = {}): Database {
     password: decodeURIComponent(password),
     database: decodeURIComponent(pathname.slice(1)),
     connectionLimit: connections,
+    // A database that is away is told to callers within seconds, and asked again.
+    connectTimeout: 3000,
+    acquireTimeout: 5000,
     // Statements get their times from us; this is for what the server itself would call now.
     timezone: 'Z',
   })
@@ -47,4 +50,14 @@ function isLockConflict(error: unknown): boolean {
 /** Whether the database refused a row because its key is taken. */
 export function isDuplicate(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'P2002'
+}
+
+/** Whether the database could not be asked at all: it is away, restarts, or has no connection left. */
+export function isDatabaseAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  if (/^(P1001|P1002|P1008|P1011|P1017|P2024|P2028)$/.test(code)) return true
+  return /ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|pool timeout|socket has unexpectedly been closed|connection is closed|Server shutdown/i.test(
+    error.message,
+  )
 }

@@ -26,7 +26,7 @@ export function decideEnd(job: JobRecord, ending: Ending, now: Date): Step[] {
   if (!canHappen('completed', statusOf(job))) return []
   const [first, ...others] = outcome(job, ending, now)
   // A start that was never heard of is known by now.
-  return first ? [{ ...first, set: { startedAt: job.startedAt, ...first.set } }, ...others] : []
+  return first ? [{ ...first, set: { startedAt: job.startedAt, unreachable: false, ...first.set } }, ...others] : []
 }
 
 function outcome(job: JobRecord, { end, failure, undelivered }: Ending, now: Date): Step[] {

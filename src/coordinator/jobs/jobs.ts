@@ -36,7 +36,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
   const queue = jobQueue({ store, database, changes, engine, attempts, log, clock })
   const answers = idempotency({ database, clock })
-  const cluster: ClusterView = clusterView({ engine, database, queue })
+  const cluster: ClusterView = clusterView({ engine, database, queue, clock })
   return {
     database,
     store,

@@ -9,6 +9,7 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { Failure } from '../../contract/failure.js'
+import { isDatabaseAway } from '../jobs/database.js'
 import type { Log } from '../jobs/log.js'
 import { type Caller, type CallerReader, requestIdOf } from './caller.js'
 import { toServiceError } from './failure.js'
@@ -54,7 +55,9 @@ export function implement(
     Object.entries(service).map(([name, { path, requestStream, responseStream }]) => {
       const method = methods[name]
       const failed = (thrown: unknown, metadata: Metadata) =>
-        toServiceError(thrown, () => log.error({ err: thrown, method: path, request_id: requestIdOf(metadata) }, 'a call failed'))
+        toServiceError(databaseAway(thrown), () =>
+          log.error({ err: thrown, method: path, request_id: requestIdOf(metadata) }, 'a call failed'),
+        )
       const enter = (metadata: Metadata) => {
         const caller = readCaller(metadata, { allowsAllTenants: method?.allowsAllTenants ?? true })
         if (!method) throw new Failure('NOT_IMPLEMENTED', `${path.slice(1)} is not built yet.`)
@@ -97,6 +100,12 @@ export function implement(
       return [name, (responseStream ? answersStream : answersOnce) as handleUnaryCall<unknown, unknown>]
     }),
   )
+}
+
+/** A database that is away is no bug: the caller is told to come back. */
+function databaseAway(thrown: unknown): unknown {
+  if (!isDatabaseAway(thrown)) return thrown
+  return new Failure('COORDINATOR_UNAVAILABLE', "The coordinator's database cannot be reached.", { cause: thrown, retryAfterSeconds: 2 })
 }
 
 /** A slow reader slows its stream down; nothing piles up for it here. */

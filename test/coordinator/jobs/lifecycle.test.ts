@@ -20,7 +20,8 @@ const anyWanted = fc.constantFrom(...wantedStates)
 describe('The lifecycle', () => {
   it('leads from submission to completion the documented way', () => {
     const way: Transition[] = ['admitted', 'placed', 'submitted', 'trains', 'checkpoints', 'trains', 'evaluates', 'exports', 'completed']
-    const statuses = way.reduce<JobStatus[]>((seen, name) => [...seen, statusAfter(name, seen.at(-1) ?? 'PENDING')], ['PENDING'])
+    const statuses: JobStatus[] = ['PENDING']
+    for (const name of way) statuses.push(statusAfter(name, statuses.at(-1) ?? 'PENDING'))
     expect(statuses).toEqual([
       'PENDING',
       'QUEUED',

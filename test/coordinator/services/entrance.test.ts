@@ -1,10 +1,22 @@
-import { status as grpc } from '@grpc/grpc-js'
+import { join } from 'node:path'
+import {
+  type ClientDuplexStream,
+  credentials,
+  status as grpc,
+  loadPackageDefinition,
+  makeClientConstructor,
+  type ServiceClientConstructor,
+} from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+import { service as healthService } from 'grpc-health-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readCoordinatorConfig } from '../../../src/config.js'
 import { scaimindV1 } from '../../../src/contract/proto.js'
 import { startCoordinator } from '../../../src/coordinator/server.js'
 import type { BatchGetJobsResponse__Output } from '../../../src/generated/proto/scaimind/v1/BatchGetJobsResponse.js'
+import type { ClusterNode__Output } from '../../../src/generated/proto/scaimind/v1/ClusterNode.js'
 import type { ListJobsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListJobsResponse.js'
+import type { Queue__Output } from '../../../src/generated/proto/scaimind/v1/Queue.js'
 import { type CoordinatorTenant, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
 
 let coordinator: TestCoordinator
@@ -81,13 +93,20 @@ describe('The tenant', () => {
 
 describe('What is not built yet', () => {
   it('answers UNIMPLEMENTED, whatever the method', async () => {
-    for (const method of ['SubmitEvaluation', 'ListEvaluations', 'DrainNode', 'RegisterNode', 'ListDatasets', 'EvictDataset']) {
+    for (const method of ['SubmitEvaluation', 'ListEvaluations', 'Heartbeat', 'RegisterNode', 'ListDatasets', 'EvictDataset']) {
       expect(await ada.refused(method)).toMatchObject({
         code: 'NOT_IMPLEMENTED',
         status: grpc.UNIMPLEMENTED,
         message: expect.stringContaining(method),
       })
     }
+  })
+
+  it('also where it streams', async () => {
+    const uploading = new Promise((resolve) => ada.data.UploadDataset(ada.metadata(), (error) => resolve(error?.code)).end())
+    expect(await uploading).toBe(grpc.UNIMPLEMENTED)
+    const events = ada.cluster.StreamClusterEvents({}, ada.metadata())
+    await expect(events[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: grpc.UNIMPLEMENTED })
   })
 
   it('no method of the contract hangs or breaks', async () => {
@@ -98,6 +117,53 @@ describe('What is not built yet', () => {
         expect(answer, method).not.toBe(grpc.INTERNAL)
       }
     }
+  })
+})
+
+describe('Beside its own services', () => {
+  const address = () => `127.0.0.1:${coordinator.port}`
+
+  it('it tells that it serves', async () => {
+    const Health = makeClientConstructor(healthService, 'Health')
+    const client = new Health(address(), credentials.createInsecure())
+    const answer = await new Promise((resolve, reject) => {
+      client.check?.({ service: '' }, (error: unknown, value: unknown) => (error ? reject(error) : resolve(value)))
+    })
+    client.close()
+    expect(answer).toEqual({ status: 'SERVING' })
+  })
+
+  it('it tells tools which services there are', async () => {
+    const folder = join(import.meta.dirname, '../../../node_modules/@grpc/reflection/build/proto/grpc/reflection/v1')
+    const { grpc: packages } = loadPackageDefinition(loadSync(join(folder, 'reflection.proto'))) as unknown as {
+      grpc: { reflection: { v1: { ServerReflection: ServiceClientConstructor } } }
+    }
+    const client = new packages.reflection.v1.ServerReflection(address(), credentials.createInsecure())
+    const call = client.ServerReflectionInfo?.() as ClientDuplexStream<object, { listServicesResponse: { service: { name: string }[] } }>
+    call.write({ listServices: '' })
+    const { value } = await call[Symbol.asyncIterator]().next()
+    call.end()
+    client.close()
+    const names = (value.listServicesResponse.service as { name: string }[]).map(({ name }) => name)
+    expect(names).toEqual(expect.arrayContaining(['scaimind.v1.CoordinatorService', 'scaimind.v1.ClusterService']))
+  })
+})
+
+describe('The cluster', () => {
+  it('has nodes, which can be drained and enabled', async () => {
+    const { nodes } = await ada.call<{ nodes: ClusterNode__Output[] }>('ListNodes')
+    const [node] = nodes
+    expect(node).toMatchObject({ status: 'ONLINE', cpus: 4, job_ids: [] })
+    const node_id = node?.node_id
+    expect(await ada.call('DrainNode', { node_id, reason: 'dust' })).toMatchObject({ status: 'DRAINING', reason: 'dust' })
+    const id = await ada.submit(ada.custom('console.log(1)'))
+    const queue = await ada.call<Queue__Output>('GetQueue')
+    expect(queue).toMatchObject({ depth: 1, depths: [{ queue: 'default', priority: 5, jobs: 1 }], entries: [{ job_id: id, position: 1 }] })
+    expect(await bob.call<Queue__Output>('GetQueue')).toMatchObject({ depth: 1, entries: [{ job_id: '', name: '', waiting_for: '' }] })
+    expect((await ada.refused('DrainNode', { node_id, evict: true })).fields).toMatchObject([{ path: 'evict' }])
+    expect(await ada.call('EnableNode', { node_id })).toMatchObject({ status: 'ONLINE', reason: '' })
+    await ada.until(id, 'COMPLETED')
+    expect(await ada.refused('GetNode', { node_id: 'nowhere' })).toMatchObject({ code: 'NODE_NOT_FOUND' })
   })
 })
 
