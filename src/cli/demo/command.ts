@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { CommandFailed, UsageError } from '../failure.js'
 import { packagePath } from '../paths.js'
 import { untilAskedToStop } from '../serve.js'
+import { parsePort } from '../up/command.js'
 import { describeServer } from './report.js'
 import { runDemoJob } from './run.js'
 import { startDemoStack } from './stack.js'
@@ -24,7 +25,7 @@ export function addDemo(program: Command): void {
     .description('start everything, fine-tune a small model, and show what it learnt')
     .option('--data <file.jsonl>', 'records of your own to train on instead of the dictionary that comes with it')
     .option('--dir <dir>', 'folder of everything that is kept', process.env.SCAIMIND_DATA_DIR || '.scaimind')
-    .addOption(new Option('--port <port>', 'port of the API; default 8080, or any free one where that is taken').argParser(Number))
+    .addOption(new Option('--port <port>', 'port of the API; default 8080, or any free one where that is taken').argParser(parsePort))
     .option('--exit', 'stop everything afterwards, and print the outcome as one line of JSON')
     .addHelpText('after', '\nExamples:\n  scaimind demo\n  scaimind demo --data my-records.jsonl --exit')
     .action(async (options: DemoOptions) => {
