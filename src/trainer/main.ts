@@ -67,7 +67,7 @@ async function generate(folder: string): Promise<void> {
 
 /** Runs an attempt; answers the exit code: 0 done, 85 stopped on request, 1 failed. */
 async function runAttempt(directory: string): Promise<number> {
-  const requests = listenForRequests(directory)
+  const requests = listenForRequests(directory, () => process.exit(STOPPED))
   const journal = openJournal(directory)
   try {
     journal.event({ type: 'ready', signals: ['USR1', 'TERM'], pid: process.pid })

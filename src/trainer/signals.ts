@@ -18,10 +18,10 @@ export interface Requests {
 }
 
 /**
- * Listens to SIGUSR1 (save and go on) and SIGTERM (save and exit with 85). A second SIGTERM exits with 85 at once: it is noticed only
+ * Listens to SIGUSR1 (save and go on) and SIGTERM (save and exit with 85). A second SIGTERM calls `leave` at once: it is noticed only
  * between steps, so nothing is being written. Standard output that nobody reads any more counts as SIGTERM.
  */
-export function listenForRequests(directory: string): Requests {
+export function listenForRequests(directory: string, leave: () => void): Requests {
   let checkpointWanted = false
   const requests: Requests = {
     stop: false,
@@ -36,7 +36,7 @@ export function listenForRequests(directory: string): Requests {
     checkpointWanted = true
   })
   process.on('SIGTERM', () => {
-    if (requests.stop) process.exit(STOPPED)
+    if (requests.stop) leave()
     requests.stop = true
     requests.saveOnStop = saveWanted(directory)
   })

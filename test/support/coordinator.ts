@@ -37,9 +37,12 @@ export interface TestCoordinator {
 }
 
 /** Starts a coordinator on port 0 with a database and a data folder of its own. */
-export async function startTestCoordinator(settings: Record<string, string> = {}, { process: own = false } = {}): Promise<TestCoordinator> {
+export async function startTestCoordinator(
+  settings: Record<string, string> = {},
+  { process: own = false, databaseUrl: given }: { process?: boolean; databaseUrl?: string } = {},
+): Promise<TestCoordinator> {
   const dataDir = mkdtempSync(join(tmpdir(), 'scaimind-coordinator-'))
-  const databaseUrl = await freshDatabase('coordinator')
+  const databaseUrl = given ?? (await freshDatabase('coordinator'))
   const secret = randomBytes(24).toString('hex')
   const env = {
     SCAIMIND_DATA_DIR: dataDir,

@@ -110,6 +110,11 @@ export class Tenant {
     return { status: response.status, headers: response.headers, body: text.startsWith('{') ? JSON.parse(text) : text }
   }
 
+  /** Revokes the key that this tenant has. */
+  async revokeKey(): Promise<void> {
+    await apiKeyStore(this.prisma).revoke(this.keyId)
+  }
+
   async close(): Promise<void> {
     await this.prisma.$disconnect()
   }
