@@ -9,6 +9,8 @@ export type Transaction = Parameters<Parameters<PrismaClient['$transaction']>[0]
 /** Opens a pool for `mysql://user:password@host:port/name`; it connects when it is first used. Times are UTC both ways. */
 export function openDatabase(url: string, { connections = 10 } = {}): Database {
   const { hostname, port, username, password, pathname } = new URL(url)
+  // No `timezone` option: the adapter writes UTC, no statement asks the server for its time, and the driver's own setting
+  // of it rejects where nobody listens when the database goes away at that moment.
   const adapter = new PrismaMariaDb({
     host: hostname.replace(/^\[|\]$/g, ''),
     port: Number(port || 3306),
@@ -19,8 +21,6 @@ export function openDatabase(url: string, { connections = 10 } = {}): Database {
     // A database that is away is told to callers within seconds, and asked again.
     connectTimeout: 3000,
     acquireTimeout: 5000,
-    // Statements get their times from us; this is for what the server itself would call now.
-    timezone: 'Z',
   })
   return new PrismaClient({ adapter })
 }
