@@ -79,7 +79,8 @@ const numbers = (from: number, to: number) => Array.from({ length: to - from + 1
 
 async function known(tenant: TenantUnderTest, job: object = {}): Promise<string> {
   const { job_id } = under.stub.addJob(tenant.id, job)
-  await eventually(async () => (await tenant.graphql('query ($id: ID!) { job(jobId: $id) { jobId } }', { id: job_id })).data?.job)
+  // In the list it is when its events have been told.
+  await eventually(async () => (await tenant.graphql('{ jobs { nodes { jobId } } }')).data.jobs.nodes[0]?.jobId === job_id)
   return job_id
 }
 

@@ -15,6 +15,7 @@ export interface ApiUnderTest {
   api: Api
   stub: StubCoordinator
   database: Database
+  databaseUrl: string
   /** A tenant of its own, with a key. */
   tenant(grants?: string[]): Promise<TenantUnderTest>
   close(): Promise<void>
@@ -59,6 +60,7 @@ export async function startApiUnderTest(settings: Record<string, string> = {}): 
     api,
     stub,
     database,
+    databaseUrl: url,
     async tenant(grants = ['tenant_admin']) {
       const id = newTenantId()
       const { key, keyId } = await keys.create({ tenantId: id, userId: `user-of-${id}`, name: 'test', grants })

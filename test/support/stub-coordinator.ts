@@ -48,6 +48,8 @@ export class StubCoordinator {
   readonly logs = new Map<string, Journal<LogRecord>>()
   /** What a method answers instead; stays until deleted. */
   readonly refusals = new Map<string, Refusal>()
+  /** Methods that never answer. */
+  readonly silent = new Set<string>()
   /** Calls and streams so far, by method. */
   readonly calls = new Map<string, number>()
   /** Requests as they came, newest last. */
@@ -203,6 +205,7 @@ export class StubCoordinator {
   private unary(method: string, answer: (request: AnyRequest, tenant: string, call: Call) => unknown) {
     return (call: Call, callback: sendUnaryData<unknown>) => {
       const tenant = this.note(method, call)
+      if (this.silent.has(method)) return
       const refusal = this.refusals.get(method)
       if (refusal) return callback(this.refuse(refusal))
       try {

@@ -3,6 +3,7 @@ import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEven
 import type { OpenStream } from '../coordinator-client/stream.js'
 import { type Live, liveStream } from './live-stream.js'
 import { beginning, type Entry, type Position } from './ring.js'
+import { changeSignal } from './signal.js'
 import { createTopic, type Topic } from './topic.js'
 
 /** What one reader of job events wants. */
@@ -43,6 +44,9 @@ function entryOf(event: JobEvent__Output): Entry<JobEvent__Output> {
 export function jobEvents({ openStream, ringBytes = 8 * 1024 * 1024 }: { openStream: OpenStream; ringBytes?: number }): JobEvents {
   const topic: Topic<JobEvent__Output> = createTopic(beginning, ringBytes)
   const closing = new AbortController()
+  // Who follows from now on before the upstream has begun waits to learn where now is.
+  let hasBegun = false
+  const begun = changeSignal()
 
   async function* catchUp({ tenantId, requestId }: EventReading, place: Position, signal: AbortSignal) {
     const after = cursorAt(tenantId, place)
@@ -53,7 +57,11 @@ export function jobEvents({ openStream, ringBytes = 8 * 1024 * 1024 }: { openStr
   }
 
   return {
-    begin: (cursor) => topic.reset(cursor ? parseCursor(cursor, 'events', '*') : beginning),
+    begin(cursor) {
+      topic.reset(cursor ? parseCursor(cursor, 'events', '*') : beginning)
+      hasBegun = true
+      begun.notify()
+    },
 
     publish(events) {
       // Never waits for readers: who falls out of the ring reads on by themselves.
@@ -62,8 +70,10 @@ export function jobEvents({ openStream, ringBytes = 8 * 1024 * 1024 }: { openStr
 
     follow(reading) {
       const { after, tenantId } = reading
-      const position: Position = after ? parseCursor(after, 'events', tenantId) : topic.ring.head
+      const given: Position | undefined = after ? parseCursor(after, 'events', tenantId) : hasBegun ? topic.ring.head : undefined
       async function* read(signal: AbortSignal): AsyncGenerator<JobEvent__Output, void, undefined> {
+        if (!given && !hasBegun) await begun.wait(signal)
+        const position = given ?? topic.ring.head
         for await (const entries of topic.read(position, (place, within) => catchUp(reading, place, within), signal)) {
           for (const { item } of entries) if (item.tenant_id === tenantId && reading.matches(item)) yield item
         }

@@ -6,7 +6,7 @@ import type { Caller } from '../auth/viewer.js'
 import type { ClusterSnapshots, SnapshotKind } from '../cache/cluster-snapshots.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { ClusterOperations, Snapshot } from './cluster-types.js'
-import { isUnreachable } from './job-types.js'
+import { isUnreachable } from './unreachable.js'
 
 /** What the use cases of the cluster work on. */
 export interface ClusterParts {
@@ -36,7 +36,7 @@ export function clusterOperations({ coordinator, snapshots, log }: ClusterParts)
       remember(tenantId, kind, value, syncedAt)
       return { value, syncedAt, stale: false }
     } catch (failure) {
-      if (!(failure instanceof Failure) || !isUnreachable(failure)) throw failure
+      if (!isUnreachable(failure)) throw failure
       const last = await snapshots.read(tenantId, kind)
       if (!last) throw failure
       return { value: last.value as Value, syncedAt: last.syncedAt, stale: true }

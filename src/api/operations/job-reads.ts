@@ -1,14 +1,14 @@
 import { z } from 'zod'
-import { Failure, InvalidInput } from '../../contract/failure.js'
+import { InvalidInput } from '../../contract/failure.js'
 import { parseJobId } from '../../contract/ids.js'
 import { type JobStatus, jobOrderFields, type TrainingType } from '../../contract/statuses.js'
 import { requirePermission } from '../auth/permissions.js'
 import type { Caller } from '../auth/viewer.js'
 import { formatPlace, parsePlace } from '../cache/job-query.js'
 import type { CoordinatorListing, JobOperations, JobOrder, JobView } from './job-types.js'
-import { isUnreachable } from './job-types.js'
 import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
+import { isUnreachable } from './unreachable.js'
 
 const pageSizeMax = 100
 const pageSizeDefault = 20
@@ -38,7 +38,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
         refreshLater([job])
         return { job, syncedAt: new Date(), stale: false }
       } catch (failure) {
-        if (!(failure instanceof Failure) || !isUnreachable(failure)) throw failure
+        if (!isUnreachable(failure)) throw failure
         const copy = await cache.get(tenantId, jobId)
         if (!copy) throw failure
         return { ...copy, stale: true }
@@ -105,7 +105,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
         const { jobs, next_page_token: nextPageToken, total_count: total } = page
         return { jobs, nextPageToken, totalCount: Number(total), stale: false, syncedAt: null }
       } catch (failure) {
-        if (!(failure instanceof Failure) || !isUnreachable(failure)) throw failure
+        if (!isUnreachable(failure)) throw failure
         // A token of the coordinator says nothing to the cache.
         if (pageToken) throw failure
         return listFromCache(caller, { ...listing, pageSize })

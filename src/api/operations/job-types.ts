@@ -1,4 +1,3 @@
-import type { Failure } from '../../contract/failure.js'
 import type { FrameworkType, JobStatus, jobOrderFields, LogLevel, TrainingType } from '../../contract/statuses.js'
 import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
 import type { GetJobMetricsResponse__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsResponse.js'
@@ -9,6 +8,9 @@ import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRec
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 import type { ReadJobLogsResponse__Output } from '../../generated/proto/scaimind/v1/ReadJobLogsResponse.js'
 import type { Caller } from '../auth/viewer.js'
+import type { Live } from '../live/live-stream.js'
+
+export type { Live } from '../live/live-stream.js'
 
 /** A job and how fresh this copy of it is. */
 export interface JobView {
@@ -102,9 +104,6 @@ export type LiveMessage<Record> =
   | { type: 'gap'; cursor: string; from: string; to: string; reason: string }
   | { type: 'end'; cursor: string; status: JobStatus; reason: string }
 
-/** A live stream. It ends by itself, by `return()`, or by throwing a Failure; `return()` never waits for the next message. */
-export type Live<Message> = AsyncIterableIterator<Message, undefined, undefined> & { return(): Promise<IteratorResult<Message, undefined>> }
-
 /** A change of a job. */
 export interface JobUpdate {
   /** An event stream of the tenant opened after it goes on with the next change. */
@@ -191,6 +190,3 @@ export interface JobOperations {
   /** Changes of the tenant's jobs that match, from `after` or from now. */
   followJobs(caller: Caller, options?: { filter?: JobFilter | null; after?: string | null }): Promise<Live<JobUpdate>>
 }
-
-/** Tells a fault of the connection from a refusal. */
-export const isUnreachable = (failure: Failure): boolean => failure.code === 'COORDINATOR_UNAVAILABLE' || failure.code === 'BACKEND_TIMEOUT'

@@ -213,7 +213,8 @@ describe('Lists of jobs', () => {
           const before = (await seed(tenant, 25)).map(({ job_id }) => job_id)
           let round = 0
           const shown = await all(tenant, size, { field, descending }, false, async () => {
-            const at = times[round++ % times.length] ?? 0
+            const at = times[round++]
+            if (at === undefined) return
             await cache.write([job(tenant, { created_at: toTimestamp(new Date(1_700_000_000_000 + at)), name: `Job ${at % 7}` })])
           })
           expect(new Set(shown).size).toBe(shown.length)
