@@ -8,7 +8,7 @@ import { pino } from 'pino'
 import { ConfigError, type CoordinatorConfig } from '../config.js'
 import { packageDefinition, scaimindV1 } from '../contract/proto.js'
 import { localEngine } from './engines/local/engine.js'
-import { openDatabase } from './jobs/database.js'
+import { isDatabaseAway, isTableMissing, openDatabase } from './jobs/database.js'
 import { buildJobs } from './jobs/jobs.js'
 import { metricHistory } from './journal/history.js'
 import { callerReader } from './services/caller.js'
@@ -90,8 +90,15 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     return { host, port, close }
   } catch (error) {
     await close()
-    throw error
+    throw unusableDatabase(error) ?? error
   }
+}
+
+/** A start that fails for the database's sake, in one line that names the setting. */
+function unusableDatabase(error: unknown): ConfigError | null {
+  if (isDatabaseAway(error)) return new ConfigError('COORDINATOR_DATABASE_URL: the database cannot be reached.', { cause: error })
+  if (!isTableMissing(error)) return null
+  return new ConfigError('COORDINATOR_DATABASE_URL: the database lacks our tables; run `scaimind migrate` first.', { cause: error })
 }
 
 function listen(

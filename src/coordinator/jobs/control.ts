@@ -44,7 +44,7 @@ export function jobControl({
       ask(asker, jobId, (job) => {
         if (isRepeat('CANCEL', standing(job), job.nextCause)) return null
         requireAction('CANCEL', standing(job))
-        const message = `Cancelled${asker.userId ? ` by ${asker.userId}` : ''}${reason ? `: ${reason}` : '.'}`
+        const message = `Cancelled${asker.userId ? ` by ${asker.userId}` : ''}${reason ? `: ${inOneLine(reason)}` : '.'}`
         const set = { wanted: 'CANCEL', saveCheckpoint }
         return { steps: [holdsNothing(job) ? { happened: 'cancelled', message, set } : { message, set }] }
       }),
@@ -118,3 +118,6 @@ export function jobControl({
 
 /** Whether no process of the job can be alive: then nobody has to be asked before it ends. */
 const holdsNothing = (job: JobRecord): boolean => !canHappen('completed', statusOf(job)) && job.status !== 'SCHEDULING'
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
+const inOneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')

@@ -20,7 +20,7 @@ export function openDatabase(url: string, { connections = 10 } = {}): Database {
     connectionLimit: connections,
     // A database that is away is told to callers within seconds, and asked again.
     connectTimeout: 3000,
-    acquireTimeout: 5000,
+    acquireTimeout: 4000,
   })
   return new PrismaClient({ adapter })
 }
@@ -47,9 +47,9 @@ function isLockConflict(error: unknown): boolean {
   return code === 'P2034' || /\b(1213|1205)\b|deadlock|lock wait timeout/i.test(error.message)
 }
 
-/** Whether the database refused a row because its key is taken. */
-export function isDuplicate(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'P2002'
+/** Whether the database is not migrated. */
+export function isTableMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'P2021'
 }
 
 /** Whether the database could not be asked at all: it is away, restarts, or has no connection left. */

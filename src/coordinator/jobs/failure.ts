@@ -22,18 +22,20 @@ export interface Symptoms {
 }
 
 const evidenceLines = 20
+/** Characters of a line or a message. */
+const textMax = 1000
 
 /** Why a job failed, from the trainer's own words, else from its last lines and the way it ended. */
 export function explainFailure({ end, told, lines, node }: Symptoms): JobFailure__Output {
-  const evidence = lines.slice(-evidenceLines)
+  const evidence = lines.slice(-evidenceLines).map((line) => line.slice(0, textMax))
   const failure = {
     node,
     evidence,
-    hint: told?.hint ?? '',
+    hint: (told?.hint ?? '').slice(0, textMax),
     ...(end.exitCode === null ? {} : { exit_code: end.exitCode }),
     ...(told?.first_bad_step == null ? {} : { first_bad_step: String(told.first_bad_step) }),
   }
-  if (told) return { ...failure, class: classOf(told.class), message: told.message }
+  if (told) return { ...failure, class: classOf(told.class), message: told.message.slice(0, textMax) }
   const text = evidence.join('\n')
   if (/out of memory|MemoryError|Cannot allocate memory/i.test(text)) {
     return { ...failure, class: 'OUT_OF_MEMORY', message: lastWords(evidence), hint: 'Lower data_config.batch_size or max_seq_length.' }
@@ -62,7 +64,7 @@ const errorPattern = /^\s*(?:Uncaught )?(?:[\w.]*(?:Error|Exception|Interrupt))\
 /** The line that names the exception, else the last that says anything. */
 function lastWords(lines: string[]): string {
   const exception = lines.findLast((line) => errorPattern.test(line))
-  return (exception ?? lines.findLast((line) => line.trim() !== '') ?? '').trim().slice(0, 1000)
+  return (exception ?? lines.findLast((line) => line.trim() !== '') ?? '').trim()
 }
 
 const classOf = (name: string): FailureClass => failureClasses.find((known) => known === name) ?? 'UNKNOWN'

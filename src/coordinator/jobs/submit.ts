@@ -2,6 +2,7 @@ import { newJobId } from '../../contract/ids.js'
 import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
 import type { SubmitJobRequest__Output } from '../../generated/proto/scaimind/v1/SubmitJobRequest.js'
 import type { SubmitJobResponse__Output } from '../../generated/proto/scaimind/v1/SubmitJobResponse.js'
+import { atMost } from './at-most.js'
 import type { Asker } from './control.js'
 import type { Idempotency } from './idempotency.js'
 import { earliestStart, needsOf } from './needs.js'
@@ -19,8 +20,13 @@ export interface SubmitOptions extends ValidateOptions {
   clock: () => Date
 }
 
+const checksMax = 4
+
 /** Takes in jobs. */
 export function jobSubmission({ store, queue, idempotency, clock, ...lookups }: SubmitOptions) {
+  // Each check reads the data in a process of its own.
+  const inTurn = atMost(checksMax)
+  const check = (spec: Spec, tenantId: string) => inTurn(() => validateSubmission(spec, tenantId, lookups))
   return {
     /**
      * Checks a submission and stores it, QUEUED; or, in a dry run, plans it and stores nothing. Throws InvalidInput with every wrong field,
@@ -32,10 +38,10 @@ export function jobSubmission({ store, queue, idempotency, clock, ...lookups }: 
         return {
           job: null,
           message: 'The job would be accepted.',
-          plan: await plan(spec, await validateSubmission(spec, tenantId, lookups)),
+          plan: await plan(spec, await check(spec, tenantId)),
         }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
-        await validateSubmission(spec, tenantId, lookups)
+        await check(spec, tenantId)
         const now = clock()
         const jobId = newJobId(now.getTime())
         const job = await store.create(toRow(spec, { jobId, tenantId, userId, now }), {

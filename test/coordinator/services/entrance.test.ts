@@ -178,6 +178,11 @@ describe('The start', () => {
       /^SCAIMIND_COORDINATOR_HOST: .*TLS/,
     )
   })
+  it('is refused on a database that is not migrated, naming its setting', async () => {
+    const COORDINATOR_DATABASE_URL = Object.assign(new URL(coordinator.databaseUrl), { pathname: '/mysql' }).href
+    const unmigrated = { ...settings, SCAIMIND_COORDINATOR_PORT: '0', COORDINATOR_DATABASE_URL }
+    await expect(startCoordinator(readCoordinatorConfig(unmigrated))).rejects.toThrow(/^COORDINATOR_DATABASE_URL: .*scaimind migrate/)
+  })
   it('is refused on a port that is taken, in one line that names the setting', async () => {
     const taken = { ...settings, SCAIMIND_COORDINATOR_PORT: String(coordinator.port) }
     await expect(startCoordinator(readCoordinatorConfig(taken))).rejects.toThrow(/^SCAIMIND_COORDINATOR_PORT: .* is taken.*$/)
