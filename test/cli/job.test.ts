@@ -84,7 +84,9 @@ describe('watching a job', () => {
   })
 
   it('stops at once at a refusal', async () => {
-    const env = await serve({ 'GET /jobs/job_1/events': refuse(404, 'JOB_NOT_FOUND', 'There is no job job_1.') })
+    const refused = refuse(404, 'JOB_NOT_FOUND', 'There is no job job_1.')
+    const paths = ['/events', '/logs', '/metrics/stream'].map((stream) => `GET /jobs/job_1${stream}`)
+    const env = await serve(Object.fromEntries(paths.map((path) => [path, refused])))
     const { code, stderr } = await scaimind(['job', 'watch', 'job_1'], { env }).finished
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'There is no job job_1. (JOB_NOT_FOUND)\n' })
   })
