@@ -105,7 +105,7 @@ describe('The page', () => {
   it('tells subscriptions from other operations', () => {
     // A page of the browser, as far as the script looks at it.
     const page = {
-      location: { href: 'http://x/graphql' },
+      location: { href: 'http://x/graphql', hash: '', pathname: '/graphql', search: '' },
       document: { querySelector: () => null },
       URL,
       YogaGraphiQL: { renderYogaGraphiQL() {} },

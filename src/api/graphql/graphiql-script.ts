@@ -1,4 +1,5 @@
-const defaultQuery = `# Put your API key into Headers below: { "Authorization": "Bearer sgk_..." }
+const defaultQuery = `# Put your API key into Headers below: { "Authorization": "Bearer sgk_..." },
+# or open this page as /graphql#key=sgk_...
 # Subscriptions run over the same address by WebSocket.
 
 query Jobs {
@@ -23,7 +24,7 @@ subscription Watch {
 }
 `
 
-/** The page's own script: queries and mutations over HTTP, subscriptions over graphql-ws, with the headers of the editor as connectionParams. */
+/** The page's own script: queries and mutations over HTTP, subscriptions over graphql-ws, with the headers of the editor as connectionParams. A key in the address, `#key=sgk_…`, is put into the headers. */
 export const graphiqlScript = `
 const endpoint = new URL('/graphql', location.href)
 
@@ -73,10 +74,14 @@ function overWebSocket(operation, headers) {
   }
 }
 
+// What stands behind # is not sent to any server. It leaves the address at once, so that it is not copied along with it.
+const [, key] = /^#key=(sgk_[\\w-]+)$/.exec(location.hash) ?? []
+if (key) history.replaceState(null, '', location.pathname + location.search)
+
 YogaGraphiQL.renderYogaGraphiQL(document.querySelector('#root'), {
   title: 'ScaiMind',
   defaultQuery: ${JSON.stringify(defaultQuery)},
-  headers: '{ "Authorization": "Bearer sgk_" }',
+  ...(key ? { headers: JSON.stringify({ Authorization: 'Bearer ' + key }) } : {}),
   fetcher({ query, variables, operationName }, { headers = {} } = {}) {
     const operation = { query, variables, operationName }
     return isSubscription(query, operationName) ? overWebSocket(operation, headers) : overHttp(operation, headers)
