@@ -160,6 +160,43 @@ describe('Failing', () => {
     expect((await tenant.job(id)).attempts).toMatchObject([{ exit_code: 85 }, { cause: 'REQUEUE', exit_code: 0 }])
   })
 
+  it('a launcher that dies unheard costs the job its place, not its life', async () => {
+    keepOnFailure(coordinator)
+    const script = `import { readFileSync } from 'node:fs'
+if (JSON.parse(readFileSync('job.json', 'utf8')).attempt === 1) setInterval(() => {}, 1000)`
+    const id = await tenant.submit(tenant.custom(script))
+    await tenant.until(id, 'TRAINING')
+    const folder = join(coordinator.dataDir, 'jobs', tenant.id, id, 'attempts/1')
+    const { pid } = JSON.parse(readFileSync(join(folder, 'launcher.json'), 'utf8')) as { pid: number }
+    process.kill(pid, 'SIGKILL')
+    await tenant.until(id, 'COMPLETED')
+    expect(await tenant.statuses(id)).toContain('PREEMPTED')
+    expect((await tenant.job(id)).attempts).toMatchObject([{ signal: '' }, { cause: 'REQUEUE', exit_code: 0 }])
+  })
+
+  it('a trainer that the system kills is named with its signal', async () => {
+    const id = await tenant.submit(tenant.custom('process.kill(process.pid, "SIGKILL")'))
+    await tenant.until(id, 'FAILED')
+    expect((await tenant.job(id)).failure).toMatchObject({ class: 'UNKNOWN', message: 'The trainer was ended by SIGKILL.' })
+  })
+
+  it('a retry goes on from the newest checkpoint', async () => {
+    const script = `import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+if (JSON.parse(readFileSync('job.json', 'utf8')).resume_from) process.exit(0)
+for (const step of [10, 20]) {
+  mkdirSync('checkpoints/' + step, { recursive: true })
+  if (step === 10) writeFileSync('checkpoints/10/manifest.json', '{}')
+  appendFileSync('events.jsonl', JSON.stringify({ type: 'checkpoint', time: new Date().toISOString(), checkpoint_id: 's' + step, step, path: 'checkpoints/' + step, bytes: 2 }) + '\\n')
+}
+process.exit(1)`
+    const id = await tenant.submit(tenant.custom(script, { training: { max_retries: 1 } }))
+    await tenant.until(id, 'COMPLETED')
+    // The newer one has no manifest, so it is not complete.
+    const saved = await checkpoints(id)
+    expect(saved).toMatchObject([{ step: '10' }])
+    expect((await tenant.job(id)).attempts[1]).toMatchObject({ cause: 'RETRY', from_checkpoint: saved[0]?.checkpoint_id })
+  })
+
   it('with requeue off it stays PREEMPTED until a retry or a cancel', async () => {
     const id = await tenant.submit(tenant.custom('process.exit(85)', { scheduling_config: { requeue_on_preemption: false } }))
     await tenant.until(id, 'PREEMPTED')
