@@ -7,6 +7,8 @@ export interface ProgressState {
   tokensPerSecond?: number
   /** Seconds left by the trainer's own estimate. */
   etaSeconds?: number
+  /** What a job that does not run waits for. */
+  waitsFor?: string
 }
 
 /** What a view writes to; process.stderr is one. */
@@ -90,8 +92,11 @@ function fraction({ step, totalSteps }: ProgressState): number | undefined {
   return step === undefined || !totalSteps ? undefined : Math.min(1, step / totalSteps)
 }
 
-function describe({ status, step, totalSteps, loss, tokensPerSecond, etaSeconds }: ProgressState): string {
+const waiting = ['PENDING', 'QUEUED', 'PAUSED', 'PREEMPTED']
+
+function describe({ status, step, totalSteps, loss, tokensPerSecond, etaSeconds, waitsFor }: ProgressState): string {
   const parts = [status.toLowerCase()]
+  if (waitsFor && waiting.includes(status)) parts.push(waitsFor)
   if (step !== undefined) parts.push(`step ${step}${totalSteps ? `/${totalSteps}` : ''}`)
   if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}`)
   if (tokensPerSecond !== undefined) parts.push(`${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s`)

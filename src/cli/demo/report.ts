@@ -27,7 +27,7 @@ The adapter is in ${adapter}
 /** Where to go on from here. */
 export function describeServer({ graphql, rest, api_key: key }: StackAddress): string {
   return `
-GraphiQL  ${graphql}
+GraphiQL  ${graphql}#key=${key}
 REST      ${rest}
 API key   ${key}
 

@@ -58,7 +58,7 @@ export function parsePort(text: string): number {
 function describe(address: StackAddress): string {
   return `ScaiMind runs.
 
-  GraphiQL   ${address.graphql}
+  GraphiQL   ${address.graphql}#key=${address.api_key}
   GraphQL    ${address.graphql} and ${address.websocket}
   REST       ${address.rest}
   gRPC       ${address.grpc}
