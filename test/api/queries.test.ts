@@ -116,4 +116,49 @@ describe('Queries and submissions', () => {
     })
     expect(data.job.latestMetrics).toContainEqual({ name: 'loss', value: 5 / 3, step: 3 })
   })
+
+  it('another tenant’s job is not found, by whatever way it is asked for', async () => {
+    const [tenant, other] = [await under.tenant(), await under.tenant()]
+    const { job } = (await other.graphql(submit, { input })).data.submitJob
+    const { data, errors } = await tenant.graphql(
+      `query ($id: ID!, $global: ID!) {
+        cached: job(jobId: $id) { name }
+        asked: job(jobId: $id, consistency: COORDINATOR) { name }
+        node(id: $global) { id }
+        jobs { totalCount nodes { jobId } }
+      }`,
+      { id: job.jobId, global: job.id },
+    )
+    expect(data).toEqual({ cached: null, asked: null, node: null, jobs: { totalCount: 0, nodes: [] } })
+    expect(errors?.map(({ path, extensions }) => [path?.[0], extensions.code]).sort()).toEqual([
+      ['asked', 'JOB_NOT_FOUND'],
+      ['cached', 'JOB_NOT_FOUND'],
+    ])
+  })
+
+  it('lists are filtered, ordered and paged from either end', async () => {
+    const tenant = await under.tenant()
+    for (const name of ['c', 'a', 'b']) {
+      const labels = [{ key: 'odd', value: String(name !== 'b') }]
+      await tenant.graphql(submit, { input: { ...input, name, labels } })
+    }
+    const { data, errors } = await tenant.graphql(`{
+      byName: jobs(orderBy: { field: NAME, direction: ASC }, first: 2) { nodes { name } pageInfo { hasNextPage endCursor } }
+      last: jobs(orderBy: { field: NAME, direction: ASC }, last: 1) { nodes { name } pageInfo { hasPreviousPage } }
+      labelled: jobs(filter: { labels: [{ key: "odd", value: "true" }], trainingType: [LORA] }) { totalCount nodes { name } }
+    }`)
+    expect(errors).toBeUndefined()
+    expect(data).toMatchObject({
+      byName: { nodes: [{ name: 'a' }, { name: 'b' }], pageInfo: { hasNextPage: true } },
+      last: { nodes: [{ name: 'c' }], pageInfo: { hasPreviousPage: true } },
+      labelled: { totalCount: 2, nodes: [{ name: 'a' }, { name: 'c' }] },
+    })
+    const next = await tenant.graphql(
+      'query ($after: String) { jobs(orderBy: { field: NAME, direction: ASC }, after: $after) { nodes { name } } }',
+      {
+        after: data.byName.pageInfo.endCursor,
+      },
+    )
+    expect(next.data.jobs.nodes).toEqual([{ name: 'c' }])
+  })
 })
