@@ -1,20 +1,19 @@
 import { InvalidInput } from '../../contract/failure.js'
 import type { AttemptName, Engine, EngineEvent, EngineHandle } from '../engines/engine.js'
 import { attemptDirectory } from '../journal/paths.js'
+import { storeEnd, storeHandle, storeNeverRan, storeReach, storeStart } from './attempt-changes.js'
 import type { JobChanges } from './changes.js'
 import type { Database } from './database.js'
 import { examineAttempt } from './examine.js'
 import { type AttemptEnd, ownFailure } from './failure.js'
-import { decideEnd, notStarted } from './finish.js'
 import { followTrainer } from './follow-trainer.js'
 import { orderAttempt } from './job-file.js'
-import { canHappen } from './lifecycle.js'
 import type { Log } from './log.js'
 import { type Obedience, obey } from './obey.js'
 import { persist } from './persist.js'
-import { currentAttempt, type JobRecord, specOf, statusOf } from './record.js'
+import type { JobRecord } from './record.js'
 import type { JobSettings } from './settings.js'
-import type { JobStore, Step } from './store.js'
+import type { JobStore } from './store.js'
 
 /** An attempt that this process looks after until its processes are proven dead. */
 interface Held extends Obedience {
@@ -139,24 +138,17 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   async function resumePath({ job, name }: Held): Promise<string | null> {
     const id = job.attempts.find(({ number }) => number === name.number)?.fromCheckpoint
     if (!id) return null
-    return (await database.checkpoint.findUnique({ where: { checkpointId: id } }))?.path ?? null
+    const what = `looking up checkpoint ${id}`
+    return await persist({ signal, log, what }, async () => {
+      return (await database.checkpoint.findUnique({ where: { checkpointId: id } }))?.path ?? null
+    })
   }
 
   /** The engine has it: its handle goes on record, then it is followed to its end. */
   async function record(attempt: Held, handle: EngineHandle): Promise<void> {
     attempt.handle = handle
     const { jobId, number } = attempt.name
-    await keep(attempt, 'the handle', (job) => {
-      const row = job.attempts.find((candidate) => candidate.number === number)
-      const isStored = row?.handle === JSON.stringify(handle)
-      const steps: Step[] =
-        canHappen('submitted', statusOf(job)) && job.attempt === number ? [{ happened: 'submitted', message: 'Starting.' }] : []
-      if (isStored && steps.length === 0) return null
-      return {
-        steps,
-        effects: (tx) => tx.attempt.update({ where: { jobId_number: { jobId, number } }, data: { handle: JSON.stringify(handle) } }),
-      }
-    })
+    await keep(attempt, 'the handle', (job) => storeHandle(job, number, handle))
     attempt.submitted.resolve()
     void seeToIt(attempt)
     await persist({ signal, log, what: `following ${keyOf(jobId, number)}` }, () =>
@@ -176,23 +168,10 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     const { jobId, number } = attempt.name
     await attempt.started
     if (signal.aborted) return
-    const { failure, undelivered } = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
+    const ending = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
       examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings }),
     )
-    await keep(attempt, 'the end', (job, now) => {
-      const row = job.attempts.find((candidate) => candidate.number === number)
-      if (!row || row.finishedAt) return null
-      const ended = { finishedAt: end.time, exitCode: end.exitCode, signal: end.signal, startedAt: row.startedAt ?? row.submittedAt }
-      const after = {
-        ...job,
-        startedAt: job.startedAt ?? ended.startedAt,
-        attempts: job.attempts.map((candidate) => (candidate === row ? { ...row, ...ended } : candidate)),
-      }
-      return {
-        steps: job.attempt === number ? decideEnd(after, { end, failure, undelivered }, now) : [],
-        effects: (tx) => tx.attempt.update({ where: { jobId_number: { jobId, number } }, data: ended }),
-      }
-    })
+    await keep(attempt, 'the end', (job, now) => storeEnd(job, number, ending, now))
     held.delete(keyOf(jobId, number))
   }
 
@@ -202,15 +181,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     const isRefused = error instanceof InvalidInput
     const message = error instanceof Error ? error.message : String(error)
     const failure = ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
-    await keep(attempt, 'that it never ran', (job, now) => {
-      const row = job.attempts.find((candidate) => candidate.number === number)
-      if (!row || row.finishedAt) return null
-      const steps: Step[] = job.wanted === 'CANCEL' ? [{ happened: 'cancelled' }] : notStarted(job, isRefused, failure, now)
-      return {
-        steps: job.attempt === number ? steps : [],
-        effects: (tx) => tx.attempt.update({ where: { jobId_number: { jobId, number } }, data: { finishedAt: now } }),
-      }
-    })
+    await keep(attempt, 'that it never ran', (job, now) => storeNeverRan(job, number, { failure, isRefused }, now))
     held.delete(keyOf(jobId, number))
   }
 
@@ -225,7 +196,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     switch (event.type) {
       case 'started':
         attempt.started = attempt.submitted.promise
-          .then(() => started(attempt, event.time))
+          .then(() => (signal.aborted ? undefined : keep(attempt, 'the start', (job) => storeStart(job, attempt.name.number, event.time))))
           .catch(logged(attempt, 'its start could not be written'))
         return
       case 'ended':
@@ -233,27 +204,10 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
         attempt.ended.resolve()
         return
       case 'unreachable':
-        void keep(attempt, 'that it is out of reach', (job) =>
-          job.unreachable === event.unreachable ? null : { steps: [{ set: { unreachable: event.unreachable } }] },
-        ).catch(logged(attempt, 'its reach could not be written'))
+        void keep(attempt, 'its reach', (job) => storeReach(job, attempt.name.number, event.unreachable)).catch(
+          logged(attempt, 'its reach could not be written'),
+        )
     }
-  }
-
-  async function started(attempt: Held, time: Date): Promise<void> {
-    if (signal.aborted) return
-    const { jobId, number } = attempt.name
-    await keep(attempt, 'the start', (job) => {
-      const row = currentAttempt(job)
-      if (row?.number !== number || row.finishedAt) return null
-      // A program of the tenant's own need not speak of phases: once it runs, it trains.
-      const trains = specOf(job).training_config.framework.type === 'CUSTOM' && statusOf(job) === 'PREPARING'
-      if (row.startedAt && !trains) return null
-      const set = { startedAt: job.startedAt ?? time }
-      return {
-        steps: [trains ? { happened: 'trains', message: 'Running.', set } : { set }],
-        effects: (tx) => tx.attempt.update({ where: { jobId_number: { jobId, number } }, data: { startedAt: row.startedAt ?? time } }),
-      }
-    })
   }
 
   async function seeToIt(attempt: Held): Promise<void> {
@@ -263,7 +217,9 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   /** A change that must come about, however long the database is away. */
   async function keep(attempt: Held, what: string, decide: Parameters<JobStore['change']>[1]): Promise<void> {
     const { jobId, number } = attempt.name
-    await persist({ signal, log, what: `writing ${what} of ${keyOf(jobId, number)}` }, () => store.change(jobId, decide))
+    const job = await persist({ signal, log, what: `writing ${what} of ${keyOf(jobId, number)}` }, () => store.change(jobId, decide))
+    // Also where nothing was changed: what is wanted may have changed before we began to listen.
+    if (job && job.revision > attempt.job.revision) attempt.job = job
   }
 
   function logged({ name }: Held, message: string) {
