@@ -1,6 +1,8 @@
+import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation } from 'grpc-health-check'
@@ -15,6 +17,9 @@ import { callerReader } from './services/caller.js'
 import { clusterMethods } from './services/cluster.js'
 import { implement } from './services/handlers.js'
 import { jobMethods } from './services/jobs.js'
+
+/** Longest wait at the end for calls that are being answered. */
+const shutdownMs = 1000
 
 /** A coordinator that runs in this process. */
 export interface Coordinator {
@@ -59,9 +64,13 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     log,
     clock: () => new Date(),
   })
+  const stopping = new AbortController()
+  // A listener a stream is no leak.
+  setMaxListeners(0, stopping.signal)
   const entrance = {
     readCaller: callerReader({ allTenants: config.SCAIMIND_API_SECRET, byTenant: config.SCAIMIND_TENANT_SECRETS }),
     log,
+    stopping: stopping.signal,
   }
   const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
   server.addService(CoordinatorService.service, implement(CoordinatorService.service, jobMethods(jobs), entrance))
@@ -74,7 +83,8 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   const close = () => {
     closing ??= (async () => {
       health.setStatus('', 'NOT_SERVING')
-      server.forceShutdown()
+      stopping.abort()
+      await shutDown(server)
       await running?.close()
       await engine.close()
       await database.$disconnect()
@@ -92,6 +102,12 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     await close()
     throw unusableDatabase(error) ?? error
   }
+}
+
+/** Lets calls that are being answered come to their end, but not for long. */
+async function shutDown(server: Server): Promise<void> {
+  await Promise.race([new Promise<void>((done) => server.tryShutdown(() => done())), delay(shutdownMs, undefined, { ref: false })])
+  server.forceShutdown()
 }
 
 /** A start that fails for the database's sake, in one line that names the setting. */

@@ -40,6 +40,14 @@ export const streaming = <Request, Response>(run: Streaming<Request, Response>, 
 /** Opens a method to `x-tenant-id: *`. */
 export const forAllTenants = { allowsAllTenants: true }
 
+/** What all services stand behind. */
+export interface Entrance {
+  readCaller: CallerReader
+  log: Log
+  /** Aborts when the coordinator stops: streams then end with UNAVAILABLE, so that their readers come back. */
+  stopping: AbortSignal
+}
+
 /**
  * Makes a gRPC service of its methods: each call's caller is read first, and whatever is thrown leaves through `toServiceError`. Every method of the
  * definition that is not among them answers UNIMPLEMENTED.
@@ -47,7 +55,7 @@ export const forAllTenants = { allowsAllTenants: true }
 export function implement(
   service: ServiceDefinition,
   methods: Methods,
-  { readCaller, log }: { readCaller: CallerReader; log: Log },
+  { readCaller, log, stopping }: Entrance,
 ): UntypedServiceImplementation {
   const unknown = Object.keys(methods).filter((name) => !(name in service))
   if (unknown.length > 0) throw new Error(`The service has no method ${unknown.join(', ')}.`)
@@ -78,23 +86,33 @@ export function implement(
         )
       }
       const answersStream = (call: ServerWritableStream<unknown, unknown>) => {
-        const cancelled = new AbortController()
-        call.on('cancelled', () => cancelled.abort())
-        call.on('close', () => cancelled.abort())
+        const over = new AbortController()
+        const end = () => over.abort()
+        let isCancelled = false
+        const cancel = () => {
+          isCancelled = true
+          end()
+        }
+        call.on('cancelled', cancel)
+        call.on('close', cancel)
+        stopping.addEventListener('abort', end)
         const run = async () => {
           const { caller, method: built } = enter(call.metadata)
           if (!built.streaming) throw new Error(`${path} is not a stream here.`)
-          for await (const message of built.streaming(call.request, caller, cancelled.signal)) {
-            if (cancelled.signal.aborted) return
-            if (!call.write(message)) await untilDrained(call, cancelled.signal)
+          for await (const message of built.streaming(call.request, caller, over.signal)) {
+            if (over.signal.aborted) break
+            if (!call.write(message)) await untilDrained(call, over.signal)
           }
+          if (stopping.aborted) throw new Failure('COORDINATOR_UNAVAILABLE', 'The coordinator is stopping.', { retryAfterSeconds: 1 })
         }
-        run().then(
-          () => call.end(),
-          (thrown: unknown) => {
-            if (!cancelled.signal.aborted) call.emit('error', failed(thrown, call.metadata))
-          },
-        )
+        run()
+          .then(
+            () => call.end(),
+            (thrown: unknown) => {
+              if (!isCancelled) call.emit('error', failed(thrown, call.metadata))
+            },
+          )
+          .finally(() => stopping.removeEventListener('abort', end))
       }
       if (requestStream && responseStream) throw new Error(`${path}: streams in both directions are not provided for.`)
       return [name, (responseStream ? answersStream : answersOnce) as handleUnaryCall<unknown, unknown>]

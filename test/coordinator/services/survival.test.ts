@@ -39,11 +39,15 @@ for (let step = 1; step <= ${steps}; step++) {
 `
 
 /** Reads a stream to its end as clients do: where it breaks, again after its last cursor. */
-async function* resumed<Message extends { cursor: string; event?: string }>(method: string, jobId: string): AsyncGenerator<Message> {
+async function* resumed<Message extends { cursor: string; event?: string }>(
+  method: string,
+  jobId: string,
+  reader = tenant,
+): AsyncGenerator<Message> {
   let after = ''
   for (let broken = 0; broken < 100; broken++) {
     try {
-      for await (const message of tenant.stream<Message>(method, { job_id: jobId, after })) {
+      for await (const message of reader.stream<Message>(method, { job_id: jobId, after })) {
         after = message.cursor
         yield message
         if (message.event === 'end') return
@@ -121,5 +125,25 @@ describe('kill -9 of the coordinator in the middle of a job', () => {
       await tenant.until(id, 'COMPLETED')
       expect(readFileSync(join(coordinator.dataDir, 'jobs', tenant.id, id, 'starts'), 'utf8')).toBe('x')
     }
+  })
+})
+
+describe('An orderly restart', () => {
+  it('takes little time with open streams and running jobs, and loses nothing', async () => {
+    const inside = await startTestCoordinator()
+    keepOnFailure(inside)
+    const reader = inside.tenant()
+    const id = await reader.submit(reader.custom(slow(30)))
+    const seen: number[] = []
+    let restarted = false
+    for await (const { batch } of resumed<MetricEvent__Output>('StreamJobMetrics', id, reader)) {
+      seen.push(...(batch?.records ?? []).map(({ step }) => Number(step)))
+      if (restarted) continue
+      restarted = true
+      await inside.restart()
+    }
+    expect(seen).toEqual(Array.from({ length: 30 }, (_, index) => index + 1))
+    expect((await reader.job(id)).attempts).toHaveLength(1)
+    await inside.close()
   })
 })
