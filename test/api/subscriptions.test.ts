@@ -135,25 +135,37 @@ describe.each(Object.entries(transports))('Subscriptions over %s', (_name, subsc
     expect(graver).toEqual(['bad'])
   })
 
-  it('changes of a job are told live and after a cursor', async () => {
+  it('a job is told as it is, then as it changes, and the stream ends with it', async () => {
     const tenant = await under.tenant()
     const id = await known(tenant)
-    const live = subscribe(tenant, updates, { id })
-    const first = live.next()
-    // A subscription from now has begun when it is told something: until then the change is made again.
-    const again = setInterval(() => under.stub.change(id, { status: 'TRAINING' }), 50)
-    const { value } = await first
-    clearInterval(again)
-    expect(value).toMatchObject({ event: { type: 'STATUS_CHANGED' }, job: { status: 'TRAINING' } })
-    await live.return?.()
+    const told: Message[] = []
+    for await (const message of subscribe(tenant, updates, { id })) {
+      told.push(message)
+      if (told.length === 1) under.stub.change(id, { status: 'TRAINING' })
+      if (told.length === 2) under.stub.change(id, { status: 'COMPLETED' })
+    }
+    expect(told).toMatchObject([
+      { event: null, job: { status: 'QUEUED' } },
+      { event: { type: 'STATUS_CHANGED' }, job: { status: 'TRAINING' } },
+      { event: { type: 'STATUS_CHANGED', toStatus: 'COMPLETED' }, job: { status: 'COMPLETED' } },
+    ])
+    const again: Message[] = []
+    for await (const message of subscribe(tenant, updates, { id })) again.push(message)
+    expect(again).toMatchObject([{ event: null, job: { status: 'COMPLETED' } }])
+  })
+
+  it('changes of a job are told after a cursor, and nothing is told after the last', async () => {
+    const tenant = await under.tenant()
+    const id = await known(tenant)
+    const { value: first } = await subscribe(tenant, updates, { id }).next()
     under.stub.change(id, { message: 'one' })
     under.stub.change(id, { status: 'COMPLETED' })
-    const resumed: unknown[] = []
-    for await (const message of subscribe(tenant, updates, { id, after: value.cursor })) {
-      resumed.push(message)
-      if ((message as { job?: { status: string } }).job?.status === 'COMPLETED') break
-    }
-    expect(resumed.slice(-2)).toMatchObject([{ event: { type: 'UPDATED' } }, { event: { type: 'STATUS_CHANGED', toStatus: 'COMPLETED' } }])
+    const resumed: Message[] = []
+    for await (const message of subscribe(tenant, updates, { id, after: first.cursor })) resumed.push(message)
+    expect(resumed).toMatchObject([{ event: { type: 'UPDATED' } }, { event: { type: 'STATUS_CHANGED', toStatus: 'COMPLETED' } }])
+    const left: Message[] = []
+    for await (const message of subscribe(tenant, updates, { id, after: resumed.at(-1)?.cursor })) left.push(message)
+    expect(left).toEqual([])
   })
 
   it('another tenant’s job, an unknown one and a cursor of another job are refused', async () => {

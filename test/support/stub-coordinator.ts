@@ -378,15 +378,14 @@ export class StubCoordinator {
       stream.emit('error', this.refuse({ code: 'CURSOR_EXPIRED', message: 'that is gone' }))
       return
     }
-    let last = false
     void this.pump('StreamJobEvents', stream, () => {
-      if (last) return 'end'
       while (at < this.events.length) {
         const event = this.events[at++]
         if (!event || (tenant !== '*' && event.tenant_id !== tenant) || (job_id && event.job_id !== job_id)) continue
-        last = Boolean(job_id) && event.type === 'STATUS_CHANGED' && isTerminal(event.to_status as JobStatus)
         return { ...event, cursor: this.eventCursor(tenant, Number(event.sequence)) }
       }
+      // One job's stream ends when the job is terminal and all is told.
+      if (job_id && isTerminal(this.jobs.get(job_id)?.status as JobStatus)) return 'end'
       return undefined
     })
   }

@@ -18,15 +18,20 @@ const cursorDescription = 'Of the last thing in it. A stream opened `after` it g
 const afterDescription = 'Go on after this cursor of an earlier message.'
 
 const JobUpdateRef = builder.objectRef<JobUpdate>('JobUpdate').implement({
-  description: 'A change of a job.',
+  description: 'A job as it is, or as a change left it.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: cursorDescription }),
-    event: t.field({ type: JobEventRef, description: 'What changed.', resolve: ({ event }) => event }),
+    event: t.field({
+      type: JobEventRef,
+      nullable: true,
+      description: 'What changed; null in the first message of `jobUpdated` without `after`, which tells the job as it is.',
+      resolve: ({ event }) => event,
+    }),
     job: t.field({
       type: JobRef,
       nullable: true,
       description: 'The job as this change left it; null where it was deleted.',
-      resolve: ({ event }) => event.job && { job: event.job, syncedAt: new Date(), stale: false },
+      resolve: ({ job }) => job,
     }),
   }),
 })
@@ -111,7 +116,7 @@ const LogEventRef = builder.unionType('LogEvent', {
 builder.subscriptionFields((t) => ({
   jobUpdated: t.field({
     type: JobUpdateRef,
-    description: 'Changes of one job, from now or after a cursor. Goes on when the job is terminal, for it may be retried.',
+    description: 'One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       after: t.arg.string({ description: afterDescription }),

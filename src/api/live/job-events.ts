@@ -23,6 +23,8 @@ export interface JobEvents {
   begin(cursor: string): void
   /** Tells events that are in the cache by now. */
   publish(events: readonly JobEvent__Output[]): void
+  /** The cursor of the newest event that was told, among one tenant's; empty before the first word of the upstream. */
+  here(tenantId: string): string
   /** Follows a tenant's events; their cursors are the tenant's. Throws CURSOR_INVALID at once. */
   follow(reading: EventReading): Live<JobEvent__Output>
   /** Follows one job from its first event, or after a cursor, to the one that made it terminal, on a stream of its own. */
@@ -67,6 +69,8 @@ export function jobEvents({ openStream, ringBytes = 8 * 1024 * 1024 }: { openStr
       // Never waits for readers: who falls out of the ring reads on by themselves.
       void topic.push(events.map(entryOf), closing.signal)
     },
+
+    here: (tenantId) => cursorAt(tenantId, topic.ring.head),
 
     follow(reading) {
       const { after, tenantId } = reading

@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { parseCursor } from '../../contract/cursor.js'
 import { parseJobId } from '../../contract/ids.js'
 import { fromTimestamp } from '../../contract/proto.js'
-import { type LogLevel, logLevels } from '../../contract/statuses.js'
+import { isTerminal, type JobStatus, type LogLevel, logLevels } from '../../contract/statuses.js'
+import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 import { requirePermission } from '../auth/permissions.js'
@@ -11,7 +12,7 @@ import type { LiveItem } from '../live/hub.js'
 import { liveStream } from '../live/live-stream.js'
 import { thinStream } from '../live/thin.js'
 import { matchesFilter } from './job-filter.js'
-import type { JobOperations, Live, LiveMessage } from './job-types.js'
+import type { JobOperations, JobUpdate, JobView, Live, LiveMessage } from './job-types.js'
 import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
@@ -29,10 +30,10 @@ const logsSchema = z.object({
   follow: z.boolean().default(true),
 })
 
-type Streams = Pick<JobOperations, 'followMetrics' | 'followLogs' | 'followJob' | 'followJobs'>
+type Streams = Pick<JobOperations, 'followMetrics' | 'followLogs' | 'followJob' | 'followJobEvents' | 'followJobs'>
 
 /** Live streams. A job must be the tenant's before anything of it is opened. */
-export function jobStreams({ cache, coordinator, metricsHub, logsHub, events }: JobParts): Streams {
+export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, isFresh }: JobParts): Streams {
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
   const closing = new AbortController().signal
 
@@ -48,6 +49,13 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events }: 
     tenantId: viewer.tenantId,
     jobId,
     after,
+    requestId,
+    ended: viewer.ended,
+  })
+
+  const eventReadingOf = ({ viewer, requestId }: Caller, jobId: string) => ({
+    tenantId: viewer.tenantId,
+    jobId,
     requestId,
     ended: viewer.ended,
   })
@@ -86,9 +94,7 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events }: 
           if (!wanted.follow) return
         }
         if (wanted.follow) {
-          const live = messages(logsHub.follow(readingOf(caller, jobId, from)), choose)
-          signal.addEventListener('abort', () => void live.return())
-          yield* live
+          yield* leaving(signal, messages(logsHub.follow(readingOf(caller, jobId, from)), choose))
           return
         }
         while (!signal.aborted) {
@@ -102,15 +108,32 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events }: 
       return liveStream(read, { ended: caller.viewer.ended, closing })
     },
 
-    async followJob(caller, id, { after, fromStart, untilTerminal } = {}) {
+    async followJob(caller, id, { after } = {}) {
       const jobId = await ownJob(caller, id)
-      const { tenantId, ended } = caller.viewer
-      const reading = { tenantId, jobId, after: after || undefined, requestId: caller.requestId, ended }
-      const stream =
-        untilTerminal || (fromStart && !after)
-          ? events.followToEnd(reading)
-          : events.follow({ ...reading, matches: (event) => event.job_id === jobId })
-      return mapLive(stream, (event) => ({ cursor: event.cursor, event }))
+      const reading = eventReadingOf(caller, jobId)
+      if (after) parseCursor(after, 'events', reading.tenantId)
+
+      async function* read(signal: AbortSignal): AsyncGenerator<JobUpdate, void, undefined> {
+        // Taken before the job is read: a change in between is told twice rather than not at all.
+        const here = events.here(reading.tenantId)
+        const now = await current(caller, jobId)
+        if (!after) yield { cursor: here, event: null, job: now }
+        if (isTerminal(now.job.status as JobStatus)) {
+          if (after) yield* leaving(signal, mapLive(events.followToEnd({ ...reading, after }), updateOf))
+          return
+        }
+        const live = events.follow({ ...reading, after: after || here || undefined, matches: (event) => event.job_id === jobId })
+        for await (const event of leaving(signal, live)) {
+          yield updateOf(event)
+          if (await isOver(caller, event)) return
+        }
+      }
+      return liveStream(read, { ended: caller.viewer.ended, closing })
+    },
+
+    async followJobEvents(caller, id, { after } = {}) {
+      const jobId = await ownJob(caller, id)
+      return events.followToEnd({ ...eventReadingOf(caller, jobId), after: after || undefined })
     },
 
     async followJobs(caller, { filter, after } = {}) {
@@ -118,9 +141,35 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events }: 
       const { tenantId, ended } = caller.viewer
       const matches = matchesFilter(filter ?? {})
       const stream = events.follow({ tenantId, after: after || undefined, requestId: caller.requestId, ended, matches })
-      return mapLive(stream, (event) => ({ cursor: event.cursor, event }))
+      return mapLive(stream, updateOf)
     },
   }
+
+  async function current(caller: Caller, jobId: string): Promise<JobView> {
+    const cached = await cache.get(caller.viewer.tenantId, jobId)
+    if (cached) return { ...cached, stale: !isFresh() }
+    return { job: await coordinator.call('GetJob', { job_id: jobId }, contextOf(caller)), syncedAt: new Date(), stale: false }
+  }
+
+  /** Whether nothing follows: the job is gone, or terminal and not retried since. */
+  async function isOver(caller: Caller, { type, to_status, job, job_id }: JobEvent__Output): Promise<boolean> {
+    if (type === 'DELETED') return true
+    if (!isTerminal(to_status as JobStatus)) return false
+    const newest = await cache.get(caller.viewer.tenantId, job_id)
+    return !newest || BigInt(newest.job.revision) <= BigInt(job?.revision ?? 0)
+  }
+}
+
+const updateOf = (event: JobEvent__Output): JobUpdate => ({
+  cursor: event.cursor,
+  event,
+  job: event.job && { job: event.job, syncedAt: new Date(), stale: false },
+})
+
+/** Reads a stream until the signal says to leave it. */
+async function* leaving<Message>(signal: AbortSignal, live: Live<Message>): AsyncGenerator<Message, void, undefined> {
+  signal.addEventListener('abort', () => void live.return(), { once: true })
+  yield* live
 }
 
 const isWanted = (record: LogRecord__Output, { level, rank }: { level: LogLevel | undefined; rank: number | undefined }) =>

@@ -104,12 +104,14 @@ export type LiveMessage<Record> =
   | { type: 'gap'; cursor: string; from: string; to: string; reason: string }
   | { type: 'end'; cursor: string; status: JobStatus; reason: string }
 
-/** A change of a job. */
+/** A job as it is when a stream begins, or as a change left it. */
 export interface JobUpdate {
   /** An event stream of the tenant opened after it goes on with the next change. */
   cursor: string
-  /** Carries the job as this change left it; none where it was deleted. */
-  event: JobEvent__Output
+  /** The change; null in the first message of a stream that begins now. */
+  event: JobEvent__Output | null
+  /** Null where it was deleted. */
+  job: JobView | null
 }
 
 /** The use cases of jobs. All throw AUTHZ_PERMISSION_DENIED; those that name a job throw JOB_NOT_FOUND, also for another tenant's. */
@@ -181,12 +183,10 @@ export interface JobOperations {
       follow?: boolean | null
     },
   ): Promise<Live<LiveMessage<LogRecord__Output>>>
-  /** Changes of one job from `after`, from its first (`fromStart`), or from now; ends after it turned terminal where `untilTerminal`. */
-  followJob(
-    caller: Caller,
-    jobId: string,
-    options?: { after?: string | null; fromStart?: boolean; untilTerminal?: boolean },
-  ): Promise<Live<JobUpdate>>
+  /** One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told. */
+  followJob(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Live<JobUpdate>>
+  /** The changes of one job from its first, or after a cursor. Ends when the job is terminal and all is told. */
+  followJobEvents(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Live<JobEvent__Output>>
   /** Changes of the tenant's jobs that match, from `after` or from now. */
   followJobs(caller: Caller, options?: { filter?: JobFilter | null; after?: string | null }): Promise<Live<JobUpdate>>
 }

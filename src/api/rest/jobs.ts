@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isTerminal, type JobStatus, jobOrderFields, jobStatuses, logLevels, trainingTypes } from '../../contract/statuses.js'
-import type { JobUpdate, JobView, LiveMessage } from '../operations/job-types.js'
+import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
+import type { JobView, LiveMessage } from '../operations/job-types.js'
 import { type FramedMessage, type JsonAnswer, type Rest, type RestCall, stream } from './answer.js'
 import { type JsonObject, toJson } from './json.js'
 import { flag, text, textList, textsByName, wholeNumber, word, words } from './query.js'
@@ -122,9 +123,9 @@ export const jobRoutes = [
       return { data: { events: events.map((event) => toJson('JobEvent', event)) } }
     }
     const after = lastEventId(call)
-    const live = await operations.jobs.followJob(caller, id, { after, fromStart: true, untilTerminal: true })
+    const live = await operations.jobs.followJobEvents(caller, id, { after })
     // Nothing comes after the event that made the job terminal, for a caller who has it already.
-    return stream(live, framesOfUpdate, after === null ? 'more' : 'perhaps more')
+    return stream(live, framesOfEvent, after === null ? 'more' : 'perhaps more')
   }),
 ]
 
@@ -148,8 +149,8 @@ function framesOf(type: 'MetricRecord' | 'LogRecord', rest: Rest = 'more') {
   }
 }
 
-function framesOfUpdate({ cursor, event }: JobUpdate): FramedMessage {
+function framesOfEvent(event: JobEvent__Output): FramedMessage {
   // A retry may follow the end of a job.
   const isEnd = event.type === 'DELETED' || isTerminal(event.to_status as JobStatus)
-  return { frames: [{ id: cursor, data: toJson('JobEvent', event) }], rest: isEnd ? 'perhaps more' : 'more' }
+  return { frames: [{ id: event.cursor, data: toJson('JobEvent', event) }], rest: isEnd ? 'perhaps more' : 'more' }
 }

@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import { describe, expect, it } from 'vitest'
-import type { JobUpdate, LiveMessage } from '../../../src/api/operations/job-types.js'
+import type { LiveMessage } from '../../../src/api/operations/job-types.js'
 import { Failure } from '../../../src/contract/failure.js'
 import { toTimestamp } from '../../../src/contract/proto.js'
-import type { JobEvent } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
+import type { JobEvent, JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
 import type { LogRecord__Output } from '../../../src/generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../../src/generated/proto/scaimind/v1/MetricRecord.js'
 import { fed, job, jobsInMemory, offTheWire, openDoor } from './support.js'
@@ -102,32 +102,32 @@ describe('A stream of logs', () => {
 })
 
 describe('A stream of job events', () => {
-  const update = (cursor: string, event: JobEvent): JobUpdate => ({ cursor, event: offTheWire('StreamJobEvents', { cursor, ...event }) })
+  const update = (cursor: string, event: JobEvent): JobEvent__Output => offTheWire('StreamJobEvents', { cursor, ...event })
   const sse = { accept: 'text/event-stream' }
 
   it('is told where the caller accepts it, from the first event to the one that made the job terminal', async () => {
     const asked: unknown[] = []
-    const feed = fed<JobUpdate>(
+    const feed = fed<JobEvent__Output>(
       update('e1', { type: 'SUBMITTED', to_status: 'PENDING' }),
       update('e2', { type: 'STATUS_CHANGED', from_status: 'EXPORTING', to_status: 'COMPLETED', job: one }),
     )
     feed.end()
-    const followJob = async (...[, , options]: unknown[]) => {
+    const followJobEvents = async (...[, , options]: unknown[]) => {
       asked.push(options)
       return feed.live
     }
-    const door = await openDoor({ jobs: jobsInMemory([], { followJob }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followJobEvents }) })
     const frames = (await (await door.open(path('events'), { headers: sse })).text()).split('\n\n')
-    expect(asked).toEqual([{ after: null, fromStart: true, untilTerminal: true }])
+    expect(asked).toEqual([{ after: null }])
     expect(frames[0]).toMatch(/^id: e1\ndata: \{"cursor":"e1",.*"type":"SUBMITTED","from_status":null,"to_status":"PENDING"/)
     expect(JSON.parse(frames[1]?.split('data: ')[1] ?? '')).toMatchObject({ to_status: 'COMPLETED', job: { job_id: one.job_id } })
     expect(frames.slice(2)).toEqual(['data: [DONE]', ''])
   })
 
   it('is over at once for a caller who has the last event already', async () => {
-    const feed = fed<JobUpdate>()
+    const feed = fed<JobEvent__Output>()
     feed.end()
-    const door = await openDoor({ jobs: jobsInMemory([], { followJob: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followJobEvents: async () => feed.live }) })
     const response = await door.open(path('events'), { headers: { ...sse, 'last-event-id': 'e2' } })
     expect(await response.text()).toBe('data: [DONE]\n\n')
   })
