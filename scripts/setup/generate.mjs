@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { hashOf, isFresh, writeStamp } from './stamp.mjs'
 import { root, runQuietly, step } from './steps.mjs'
 
-/** Generates what is stale under src/generated: the Prisma clients, the types for Pothos and the types of the protobuf messages. */
+/** Generates what is stale under src/generated: the Prisma clients and the types of the protobuf messages. */
 export async function generate() {
   for (const database of ['api', 'coordinator']) await generatePrisma(database)
   await generateProto()
@@ -13,8 +13,7 @@ async function generatePrisma(database) {
   const schema = `prisma/${database}/schema.prisma`
   const config = `prisma.${database}.config.ts`
   const outputs = [`src/generated/prisma/${database}/client.ts`]
-  if (database === 'api') outputs.push('src/generated/pothos.ts')
-  const hash = hashOf([schema, config], [versionOf('prisma'), versionOf('@pothos/plugin-prisma')])
+  const hash = hashOf([schema, config], [versionOf('prisma')])
   const stamp = `src/generated/.prisma-${database}`
   if (isFresh(stamp, hash, outputs)) return
   await step(`Generating the Prisma client (${database})`, async () => {

@@ -21,8 +21,6 @@ export interface SchemaTypes {
 /** The builder of the schema. Each noun adds its types and fields to it; `schema.ts` builds the whole. */
 export const builder = new SchemaBuilder<SchemaTypes>({
   plugins: [ErrorsPlugin, RelayPlugin, ComplexityPlugin],
-  // The generated Prisma types bring the Prisma plugin's options into the builder's; the plugin itself is not used.
-  ...({} as { prisma: never }),
   defaultFieldNullability: false,
   errors: { defaultTypes: [] },
   complexity: { defaultComplexity: 1, defaultListMultiplier: 10, limit: (context) => ({ complexity: context.limits.complexity }) },
