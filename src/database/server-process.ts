@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseUnusable } from './connect.js'
@@ -27,10 +27,14 @@ const stopTimeoutMs = 30_000
 /** Fills `<folder>/data` with MariaDB's own tables; made beside it and renamed, so that it is there whole or not at all. */
 export async function initialiseData({ install }: MariadbPrograms, folder: string): Promise<void> {
   const unfinished = join(folder, 'data.unfinished')
+  const scratch = join(folder, 'install.tmp')
   rmSync(unfinished, { recursive: true, force: true })
+  mkdirSync(scratch, { recursive: true })
   const args = [
     '--no-defaults',
     `--datadir=${unfinished}`,
+    // Several installations at once have been seen to trip over each other's temporary tables in the common folder.
+    `--tmpdir=${scratch}`,
     // root may come in only through the socket, and only as the owner of these files.
     '--auth-root-authentication-method=socket',
     '--skip-test-db',
@@ -39,6 +43,7 @@ export async function initialiseData({ install }: MariadbPrograms, folder: strin
   const log = join(folder, 'install.log')
   const code = await exitCodeOf(spawnToLog(install, args, log))
   if (code !== 0) throw new DatabaseUnusable(`The private database could not be made. The end of ${log}:\n${tailOf(log)}`)
+  rmSync(scratch, { recursive: true, force: true })
   renameSync(unfinished, join(folder, 'data'))
 }
 

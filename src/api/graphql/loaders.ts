@@ -13,10 +13,13 @@ export interface Loaders {
   latestMetrics: DataLoader<string, MetricRecord__Output | null>
   checkpoints: DataLoader<string, Checkpoint__Output[]>
   nodes(): Promise<Snapshot<ClusterNode__Output[]>>
+  /** The places in the queue of the tenant's waiting jobs, by job id. */
+  queuePositions(): Promise<Map<string, number>>
 }
 
 export function createLoaders(operations: Operations, caller: () => Caller): Loaders {
   let nodes: Promise<Snapshot<ClusterNode__Output[]>> | undefined
+  let queue: Promise<Map<string, number>> | undefined
   const each = <Value>(load: (jobId: string) => Promise<Value>) =>
     new DataLoader<string, Value>((ids) => Promise.all(ids.map((id) => load(id).catch((error: unknown) => toError(error)))))
   return {
@@ -26,6 +29,12 @@ export function createLoaders(operations: Operations, caller: () => Caller): Loa
     nodes() {
       nodes ??= operations.cluster.nodes(caller())
       return nodes
+    },
+    queuePositions() {
+      queue ??= operations.cluster
+        .queue(caller())
+        .then(({ value }) => new Map(value.entries.filter(({ job_id }) => job_id !== '').map((entry) => [entry.job_id, entry.position])))
+      return queue
     },
   }
 }
