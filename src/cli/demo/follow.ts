@@ -18,20 +18,17 @@ export function subscriptionClient(url: string, key: string): Client {
 
 /**
  * Reads a subscription to its end. When the connection is lost, it subscribes again after the last cursor, so that every message comes
- * exactly once. It ends early when the signal is aborted.
+ * exactly once.
  */
 export async function* follow<Message extends { cursor?: string | null }>(
   client: Client,
   query: string,
   variables: Record<string, unknown>,
-  signal?: AbortSignal,
 ): AsyncGenerator<Message, void, undefined> {
   let after: string | undefined
   let lostSince: number | undefined
   for (;;) {
     const messages = client.iterate<{ message: Message }>({ query, variables: { ...variables, after } })
-    const leave = () => void messages.return?.()
-    signal?.addEventListener('abort', leave)
     try {
       for await (const { data, errors } of messages) {
         if (errors?.[0]) throw new CommandFailed(errors.map(({ message }) => message).join('; '))
@@ -42,13 +39,10 @@ export async function* follow<Message extends { cursor?: string | null }>(
       }
       return
     } catch (error) {
-      if (signal?.aborted) return
       if (error instanceof CommandFailed || isRefusal(error)) throw error
       lostSince ??= Date.now()
       if (Date.now() - lostSince > giveUpAfterMs) throw new CommandFailed('The API has not answered for a minute.', { cause: error })
       await new Promise((done) => setTimeout(done, pauseMs))
-    } finally {
-      signal?.removeEventListener('abort', leave)
     }
   }
 }

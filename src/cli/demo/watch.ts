@@ -19,10 +19,9 @@ export async function watchDemoJob(client: Client, jobId: string): Promise<Deliv
   const view = new ProgressView(process.stderr)
   const delivered: Delivered = { metrics: 0, logLines: 0, lastLines: [] }
   const pace = paceOf()
-  const ended = new AbortController()
 
   const followJob = async () => {
-    for await (const { job } of follow<JobUpdate>(client, jobUpdated, { jobId }, ended.signal)) {
+    for await (const { job } of follow<JobUpdate>(client, jobUpdated, { jobId })) {
       const totalSteps = Number(job.progress?.totalSteps ?? 0)
       if (totalSteps > 0) pace.totalSteps = totalSteps
       view.update({ status: job.status, ...(totalSteps > 0 ? { totalSteps } : {}) })
@@ -45,9 +44,7 @@ export async function watchDemoJob(client: Client, jobId: string): Promise<Deliv
     }
   }
   try {
-    // The end of metrics and logs is the end of the job; a job that was over before it was watched has no update any more.
-    const records = Promise.all([followMetrics(), followLogs()]).finally(() => ended.abort())
-    await Promise.all([records, followJob()])
+    await Promise.all([followJob(), followMetrics(), followLogs()])
   } finally {
     view.end()
   }

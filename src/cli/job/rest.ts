@@ -32,16 +32,14 @@ const passingCodes = ['COORDINATOR_UNAVAILABLE', 'DATABASE_UNAVAILABLE', 'BACKEN
 export function restClient({ url, key }: ServerAddress) {
   const base = `${url}/v1/modules/scaimind`
 
-  async function request(method: string, path: string, { query = {}, body, headers = {}, signal }: RequestOptions = {}): Promise<Response> {
+  async function request(method: string, path: string, { query = {}, body, headers = {} }: RequestOptions = {}): Promise<Response> {
     try {
       return await fetch(`${base}${path}${queryString(query)}`, {
         method,
         headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        ...(signal ? { signal } : {}),
       })
-    } catch (error) {
-      if (signal?.aborted) throw error
+    } catch {
       throw new Unreachable(`Nothing answers at ${url}. Does \`scaimind up\` run? Another address goes into --server or SCAIMIND_URL.`)
     }
   }
@@ -60,17 +58,14 @@ export function restClient({ url, key }: ServerAddress) {
      * The messages of server-sent events until the server says that nothing follows. A connection that is lost is opened again, going on after the last
      * frame seen, for two minutes. `onGap` is told of records that are gone.
      */
-    async *stream<T>(
-      path: string,
-      { query = {}, signal, onGap = () => undefined }: StreamOptions = {},
-    ): AsyncGenerator<T, void, undefined> {
+    async *stream<T>(path: string, { query = {}, onGap = () => undefined }: StreamOptions = {}): AsyncGenerator<T, void, undefined> {
       let lastId: string | undefined
       let pauseMs = pauseFirstMs
       let lostSince: number | undefined
       for (;;) {
         try {
           const headers = { accept: 'text/event-stream', ...(lastId === undefined ? {} : { 'last-event-id': lastId }) }
-          const response = await request('GET', path, { query, headers, ...(signal ? { signal } : {}) })
+          const response = await request('GET', path, { query, headers })
           if (!response.ok || response.body === null) throw await failureOf(response)
           for await (const frame of readFrames(chunksOf(response.body))) {
             if (frame.event === 'error') throw failureOfFrame(frame)
@@ -82,13 +77,11 @@ export function restClient({ url, key }: ServerAddress) {
             else yield JSON.parse(frame.data) as T
           }
         } catch (error) {
-          if (signal?.aborted) return
           if (error instanceof RestFailure && !passingCodes.includes(error.code)) throw error
           if (lastId === undefined && error instanceof Unreachable) throw error
           lostSince ??= Date.now()
           if (Date.now() - lostSince > reconnectForMs) throw error
         }
-        if (signal?.aborted) return
         await new Promise((done) => setTimeout(done, pauseMs))
         pauseMs = Math.min(pauseMs * 2, pauseMaxMs)
       }
@@ -103,7 +96,6 @@ class Unreachable extends CommandFailed {}
 
 interface StreamOptions {
   query?: Query
-  signal?: AbortSignal
   onGap?: (gap: GapMessage) => void
 }
 
@@ -111,7 +103,6 @@ interface RequestOptions {
   query?: Query
   body?: unknown
   headers?: Record<string, string>
-  signal?: AbortSignal
 }
 
 function queryString(query: Query): string {

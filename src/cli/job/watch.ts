@@ -24,10 +24,8 @@ export async function watchJob(client: RestClient, jobId: string, asJson: boolea
   const view = new ProgressView(asJson ? { write: () => undefined } : process.stderr)
   const print = (kind: string, message: unknown) => process.stdout.write(`${JSON.stringify({ [kind]: message })}\n`)
 
-  const ended = new AbortController()
-
   const followEvents = async () => {
-    for await (const event of client.stream<JobEventMessage>(jobPath(jobId, '/events'), { signal: ended.signal })) {
+    for await (const event of client.stream<JobEventMessage>(jobPath(jobId, '/events'))) {
       if (asJson) print('event', event)
       else if (event.job) view.update(progressOf(event.job))
     }
@@ -45,9 +43,7 @@ export async function watchJob(client: RestClient, jobId: string, asJson: boolea
       else view.line(plainText(record.text), (line) => process.stdout.write(line))
     }
   }
-  // The end of metrics and logs is the end of the job.
-  const records = Promise.all([followMetrics(), followLogs()]).finally(() => ended.abort())
-  await Promise.all([records, followEvents()])
+  await Promise.all([followEvents(), followMetrics(), followLogs()])
 
   const job = await client.get<JobMessage>(jobPath(jobId))
   if (asJson) print('job', job)
