@@ -70,8 +70,12 @@ describe.sequential('scaimind up', () => {
     process.kill(address.pids.api, 'SIGKILL')
     await untilGone(address.pids.api)
     for (;;) {
-      const response = await fetch(address.graphql.replace('graphql', 'health')).catch(() => undefined)
-      if (response) break
+      const signal = AbortSignal.timeout(2000)
+      const health = await fetch(address.graphql.replace('graphql', 'health'), { signal }).then(
+        (response) => response.json() as Promise<{ coordinator: string }>,
+        () => undefined,
+      )
+      if (health?.coordinator === 'ok') break
       await new Promise((done) => setTimeout(done, 50))
     }
   })

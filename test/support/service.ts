@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { resolve } from 'node:path'
+import { freePort } from '../../src/database/free-port.js'
 
 const main = resolve(import.meta.dirname, '../../dist/cli/main.js')
 
@@ -18,6 +19,8 @@ export class Service {
 
   /** Starts it and waits until it says that it listens. Rejects with the place of its log where it ends instead. */
   async start(): Promise<void> {
+    // One that is still free when the service is started again.
+    this.port ||= await freePort()
     const portSetting = this.name === 'api' ? 'SCAIMIND_PORT' : 'SCAIMIND_COORDINATOR_PORT'
     const env = { PATH: process.env.PATH ?? '', ...this.env, [portSetting]: String(this.port) }
     const child = fork(main, [this.name], { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] })

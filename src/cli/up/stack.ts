@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { databaseUrls } from '../../config.js'
 import { checkDatabase } from '../../database/connect.js'
-import { isFree } from '../../database/free-port.js'
+import { freePort, isFree } from '../../database/free-port.js'
 import { CommandFailed } from '../failure.js'
 import { migrateBoth } from '../migrate.js'
 import { SupervisedChild } from './child.js'
@@ -82,10 +82,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         onCrash: options.onNotice,
       })
 
-    const coordinator = child('coordinator', 'SCAIMIND_COORDINATOR_PORT', 0)
+    const coordinator = child('coordinator', 'SCAIMIND_COORDINATOR_PORT', await freePort())
     undo.push(() => coordinator.stop())
     const grpcPort = await coordinator.start()
-    const api = child('api', 'SCAIMIND_PORT', options.port, { SCAIMIND_GRPC_HOST: host, SCAIMIND_GRPC_PORT: String(grpcPort) })
+    const api = child('api', 'SCAIMIND_PORT', options.port || (await freePort()), {
+      SCAIMIND_GRPC_HOST: host,
+      SCAIMIND_GRPC_PORT: String(grpcPort),
+    })
     undo.push(() => api.stop())
     const apiPort = await api.start()
 
