@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFailed } from 'vitest'
 import { freshDatabase } from './database.js'
+import { keptMarker } from './global-setup.js'
 import { Service } from './service.js'
 import { Tenant } from './tenant.js'
 
@@ -64,6 +65,7 @@ const kept = new Set<string>()
 export function keepOnFailure(stack: Stack): void {
   onTestFailed(() => {
     kept.add(stack.dataDir)
+    writeFileSync(join(tmpdir(), keptMarker), '')
     process.stderr.write(`Kept for a look: ${stack.dataDir}\n`)
   })
 }
