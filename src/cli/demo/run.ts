@@ -58,8 +58,8 @@ export async function runDemoJob(address: StackAddress, file: string, stopped: P
 async function submit(server: ServerAddress, file: string): Promise<string> {
   const { submitJob: answer } = await graphqlRequest<SubmitAnswer>(server, submitJob, { input: demoJob(file) })
   if (answer.job) return answer.job.jobId
-  const fields = (answer.fields ?? []).map(({ path, message }) => `\n  ${path}: ${message}`).join('')
-  throw new UsageError(`The job was refused: ${answer.message ?? ''}${fields}`)
+  const fields = answer.fields?.map(({ path, message }) => `\n  ${path}: ${message}`)
+  throw new UsageError(`The job was refused: ${fields?.length ? fields.join('') : (answer.message ?? '')}`)
 }
 
 /** The demo leaves no job behind that nobody waits for. */
