@@ -34,8 +34,11 @@ export async function runDemoJob(address: StackAddress, file: string, stopped: P
   process.stderr.write(`Job ${jobId}: a LoRA on scaimind/byte-tiny, trained on ${file}\n`)
   const client = subscriptionClient(address.websocket, address.api_key)
   try {
-    const watching = watchDemoJob(client, jobId)
-    const delivered = await Promise.race([watching, stopped.then(() => cancel(server, jobId, watching))])
+    let isOver = false
+    const watching = watchDemoJob(client, jobId).finally(() => {
+      isOver = true
+    })
+    const delivered = await Promise.race([watching, stopped.then(() => (isOver ? watching : cancel(server, jobId, watching)))])
     const { viewer, job } = await graphqlRequest<OutcomeAnswer>(server, outcome, { jobId })
     if (job.status !== 'COMPLETED' || !job.finalEvaluation || !job.output) throw new CommandFailed(describeFailure(job, delivered))
     await checkDelivery(join(address.data_dir, 'jobs', viewer.tenantId, jobId), delivered)
