@@ -4,7 +4,7 @@ import { Failure } from './failure.js'
 declare const brand: unique symbol
 type Branded<Name extends string> = string & { readonly [brand]: Name }
 
-/** `job_` and 26 lower-case characters that sort by time of creation. */
+/** `job_` (an evaluation's: `eval_`) and 26 lower-case characters that sort by time of creation. */
 export type JobId = Branded<'JobId'>
 /** 1 to 64 characters of `A-Z a-z 0-9 _ -`, beginning with a letter or digit. */
 export type TenantId = Branded<'TenantId'>
@@ -23,11 +23,21 @@ export function newId(prefix: string, now = Date.now()): string {
 /** A new job id. */
 export const newJobId = (now?: number): JobId => newId('job', now) as JobId
 
-const jobIdPattern = /^job_[0-9a-z]{26}$/
+/** The id of a new evaluation, which is a job. */
+export const newEvaluationId = (now?: number): JobId => newId('eval', now) as JobId
+
+const jobIdPattern = /^(?:job|eval)_[0-9a-z]{26}$/
 
 /** Takes a caller's text as a job id. Throws JOB_NOT_FOUND: an id that cannot exist is answered like one that does not. */
 export function parseJobId(text: string): JobId {
   if (!jobIdPattern.test(text)) throw new Failure('JOB_NOT_FOUND', `There is no job ${JSON.stringify(text.slice(0, 64))}.`)
+  return text as JobId
+}
+
+/** Takes a caller's text as the id of an evaluation. Throws EVALUATION_NOT_FOUND. */
+export function parseEvaluationId(text: string): JobId {
+  if (!/^eval_[0-9a-z]{26}$/.test(text))
+    throw new Failure('EVALUATION_NOT_FOUND', `There is no evaluation ${JSON.stringify(text.slice(0, 64))}.`)
   return text as JobId
 }
 

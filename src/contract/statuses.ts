@@ -42,7 +42,7 @@ export const logLevels = ['DEBUG', 'INFO', 'WARN', 'ERROR'] as const
 export type LogLevel = (typeof logLevels)[number]
 
 export const saveStrategies = ['STEPS', 'EPOCH', 'NONE'] as const
-export const jobActions = ['CANCEL', 'PAUSE', 'RESUME', 'RETRY', 'UPDATE'] as const
+export const jobActions = ['CANCEL', 'PAUSE', 'RESUME', 'RETRY', 'UPDATE', 'ARCHIVE'] as const
 /** What a caller may ask of a job. */
 export type JobAction = (typeof jobActions)[number]
 /** What is wanted of a job; stored before any signal is sent. */
@@ -64,6 +64,15 @@ export const failureClasses = [
   'UNKNOWN',
 ] as const
 export type FailureClass = (typeof failureClasses)[number]
+
+/** Why a job waits. */
+export const blockerKinds = ['GPUS', 'CPUS', 'MEMORY', 'NODES', 'DRAINING', 'DEPENDENCY', 'START_TIME', 'QUOTA', 'JOBS_AHEAD'] as const
+/** Why a job waits: one thing that it lacks. */
+export type BlockerKind = (typeof blockerKinds)[number]
+/** What a retention policy deletes. */
+export const retentionScopes = ['CHECKPOINTS', 'JOBS'] as const
+/** What the embedded trainer can measure. */
+export const benchmarkNames = ['perplexity', 'exact_match', 'bytes_accuracy'] as const
 
 /** The fields that job lists can be ordered by. */
 export const jobOrderFields = ['created_at', 'started_at', 'finished_at', 'priority', 'name', 'status'] as const

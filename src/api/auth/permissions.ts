@@ -1,6 +1,3 @@
-import { Failure } from '../../contract/failure.js'
-import type { Viewer } from './viewer.js'
-
 /** The four permission keys. */
 export const permissions = ['scaimind:view', 'scaimind:manage', 'scaimind:evaluate', 'scaimind:cluster_admin'] as const
 /** What a caller may be allowed to do. */
@@ -29,10 +26,4 @@ export function parseGrants(text: string): { roles: Role[]; permissions: Readonl
     permissions: new Set([...held.flatMap((role): readonly Permission[] => roles[role]), ...words.filter(isPermission)]),
     unknown: words.filter((word) => !isRole(word) && !isPermission(word)),
   }
-}
-
-/** Throws AUTHZ_PERMISSION_DENIED unless the viewer holds one of the permissions. */
-export function requirePermission(viewer: Viewer, ...anyOf: [Permission, ...Permission[]]): void {
-  if (anyOf.some((permission) => viewer.permissions.has(permission))) return
-  throw new Failure('AUTHZ_PERMISSION_DENIED', `This needs the permission ${anyOf.join(' or ')}, which the key does not hold.`)
 }

@@ -13,6 +13,12 @@ export interface JobSelection {
   nameContains?: string | undefined
   createdAfter?: Date | undefined
   createdBefore?: Date | undefined
+  /** Only evaluations of these jobs. */
+  evaluatesJobIds?: readonly string[] | undefined
+  /** Only jobs that left a model behind. */
+  hasOutput?: boolean | undefined
+  /** Archived jobs too, or only those; default neither. */
+  archived?: 'include' | 'only' | undefined
 }
 
 /** The order of a list; the job id breaks ties, in the same direction. */
@@ -62,11 +68,17 @@ function readArray(text: string): unknown[] {
 export function where(tenantId: string, selection: JobSelection): Prisma.Sql {
   const oneOf = (column: string, values: readonly string[] | undefined) =>
     values && values.length > 0 ? [Prisma.sql`${Prisma.raw(column)} IN (${Prisma.join([...values])})`] : []
-  const { baseModel, nameContains, createdAfter, createdBefore, labels } = selection
+  const { baseModel, nameContains, createdAfter, createdBefore, labels, evaluatesJobIds, hasOutput, archived } = selection
   return Prisma.join(
     [
       Prisma.sql`tenant_id = ${tenantId}`,
-      ...(isEvaluation(labels) ? [] : [Prisma.sql`is_evaluation = FALSE`]),
+      ...(evaluatesJobIds
+        ? [Prisma.sql`evaluates_job_id IN (${Prisma.join([...evaluatesJobIds])})`]
+        : isEvaluation(labels)
+          ? [Prisma.sql`is_evaluation = TRUE`]
+          : [Prisma.sql`is_evaluation = FALSE`]),
+      ...(hasOutput ? [Prisma.sql`has_output = TRUE`] : []),
+      ...(archived === 'include' ? [] : [Prisma.sql`is_archived = ${archived === 'only'}`]),
       ...oneOf('status', selection.statuses),
       ...oneOf('training_type', selection.trainingTypes),
       ...oneOf('framework', selection.frameworks),

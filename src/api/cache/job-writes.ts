@@ -29,8 +29,8 @@ async function upsert(tx: Transaction, jobs: readonly Job__Output[], syncedAt: D
   const values = jobs.map((job) => {
     const row = toRow(job, syncedAt)
     return Prisma.sql`(${row.jobId}, ${row.tenantId}, ${row.revision}, ${row.userId}, ${row.name}, ${row.status}, ${row.trainingType},
-      ${row.framework}, ${row.baseModel}, ${row.queue}, ${row.priority}, ${row.contentHash}, ${row.isEvaluation}, ${row.createdAt},
-      ${row.startedAt}, ${row.finishedAt}, ${row.syncedAt}, ${row.document})`
+      ${row.framework}, ${row.baseModel}, ${row.queue}, ${row.priority}, ${row.contentHash}, ${row.isEvaluation},
+      ${row.evaluatesJobId}, ${row.isArchived}, ${row.hasOutput}, ${row.createdAt}, ${row.startedAt}, ${row.finishedAt}, ${row.syncedAt}, ${row.document})`
   })
   const mutable = [
     'user_id',
@@ -43,6 +43,9 @@ async function upsert(tx: Transaction, jobs: readonly Job__Output[], syncedAt: D
     'priority',
     'content_hash',
     'is_evaluation',
+    'evaluates_job_id',
+    'is_archived',
+    'has_output',
     'created_at',
     'started_at',
     'finished_at',
@@ -56,7 +59,7 @@ async function upsert(tx: Transaction, jobs: readonly Job__Output[], syncedAt: D
   ].join(', ')
   await tx.$executeRaw`
     INSERT INTO job (job_id, tenant_id, revision, user_id, name, status, training_type, framework, base_model, queue, priority,
-      content_hash, is_evaluation, created_at, started_at, finished_at, synced_at, document)
+      content_hash, is_evaluation, evaluates_job_id, is_archived, has_output, created_at, started_at, finished_at, synced_at, document)
     VALUES ${Prisma.join(values)} ON DUPLICATE KEY UPDATE ${Prisma.raw(assignments)}`
 }
 

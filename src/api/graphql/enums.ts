@@ -83,6 +83,7 @@ export const JobActionEnum = enumOf('JobAction', 'What a caller may ask of a job
   RESUME: 'resumeJob.',
   RETRY: 'retryJob.',
   UPDATE: 'updateJob.',
+  ARCHIVE: 'archiveJob.',
 })
 
 export const AttemptCauseEnum = enumOf('AttemptCause', 'Why an attempt was started.', attemptCauses, {

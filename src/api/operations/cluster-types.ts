@@ -2,6 +2,7 @@ import type { Cluster__Output } from '../../generated/proto/scaimind/v1/Cluster.
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { Caller } from '../auth/viewer.js'
+import type { Live } from '../live/live-stream.js'
 
 /** An answer of the coordinator and how fresh it is. */
 export interface Snapshot<Value> {
@@ -11,7 +12,7 @@ export interface Snapshot<Value> {
   stale: boolean
 }
 
-/** The use cases of the cluster. All need `scaimind:view`, and throw COORDINATOR_UNAVAILABLE only where there is no earlier answer. */
+/** The use cases of the cluster. Reads throw COORDINATOR_UNAVAILABLE only where there is no earlier answer. */
 export interface ClusterOperations {
   /** Totals over all nodes, and the tenant's jobs. */
   cluster(caller: Caller): Promise<Snapshot<Cluster__Output>>
@@ -21,4 +22,16 @@ export interface ClusterOperations {
   node(caller: Caller, nodeId: string): Promise<Snapshot<ClusterNode__Output>>
   /** What waits, in the order it would start; one queue's or all. */
   queue(caller: Caller, queue?: string | null): Promise<Snapshot<Queue__Output>>
+  /** No new work on the node; what runs finishes, unless it is evicted. Throws NODE_NOT_FOUND, InvalidInput. Repeating it is fine. */
+  drain(
+    caller: Caller,
+    nodeId: string,
+    options?: { reason?: string | null; deadlineSeconds?: number | null; evict?: boolean | null },
+  ): Promise<ClusterNode__Output>
+  /** The node takes work again. Throws NODE_NOT_FOUND. Repeating it is fine. */
+  enable(caller: Caller, nodeId: string): Promise<ClusterNode__Output>
+  /** Every node as it is, then each as it changes. Never ends by itself. */
+  followNodes(caller: Caller): Promise<Live<ClusterNode__Output>>
+  /** The queue as it is, then as it changes. Never ends by itself. */
+  followQueue(caller: Caller): Promise<Live<Queue__Output>>
 }

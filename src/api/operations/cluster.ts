@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { Failure } from '../../contract/failure.js'
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
-import { requirePermission } from '../auth/permissions.js'
 import type { Caller } from '../auth/viewer.js'
+import { allow } from '../auth/who-may.js'
 import type { ClusterSnapshots, SnapshotKind } from '../cache/cluster-snapshots.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { ClusterOperations, Snapshot } from './cluster-types.js'
@@ -20,7 +20,11 @@ const writeEveryMs = 2000
 const rememberedMax = 10_000
 
 /** The use cases of the cluster. The coordinator is asked each time; its last answer stands in while it is away. */
-export function clusterOperations({ coordinator, snapshots, log }: ClusterParts): ClusterOperations {
+export function clusterOperations({
+  coordinator,
+  snapshots,
+  log,
+}: ClusterParts): Pick<ClusterOperations, 'cluster' | 'nodes' | 'node' | 'queue'> {
   const writtenAt = new Map<string, number>()
 
   async function ask<Value>(
@@ -28,7 +32,7 @@ export function clusterOperations({ coordinator, snapshots, log }: ClusterParts)
     kind: SnapshotKind,
     question: (context: Parameters<CoordinatorClient['call']>[2]) => Promise<Value>,
   ) {
-    requirePermission(caller.viewer, 'scaimind:view')
+    allow(caller.viewer, 'readCluster')
     const { tenantId, userId } = caller.viewer
     try {
       const value = await question({ tenantId, userId, requestId: caller.requestId })

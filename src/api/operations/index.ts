@@ -6,7 +6,7 @@ import { type JobParts, jobOperations } from './jobs.js'
 /** Every use case; GraphQL and REST both call these. */
 export interface Operations {
   jobs: JobOperations
-  cluster: ClusterOperations
+  cluster: Pick<ClusterOperations, 'cluster' | 'nodes' | 'node' | 'queue'>
 }
 
 /** Puts the use cases together from the parts that they work on. */

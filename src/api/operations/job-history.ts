@@ -3,8 +3,8 @@ import { parseCursor } from '../../contract/cursor.js'
 import { parseJobId } from '../../contract/ids.js'
 import { logLevels } from '../../contract/statuses.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
-import { requirePermission } from '../auth/permissions.js'
 import type { Caller } from '../auth/viewer.js'
+import { allow } from '../auth/who-may.js'
 import type { JobOperations } from './job-types.js'
 import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
@@ -35,7 +35,7 @@ type History = Pick<JobOperations, 'checkpoints' | 'metrics' | 'logs' | 'events'
 /** What a job left behind so far: the coordinator is asked each time. */
 export function jobHistory({ coordinator }: JobParts): History {
   function prepare(caller: Caller, id: string) {
-    requirePermission(caller.viewer, 'scaimind:view')
+    allow(caller.viewer, 'readJobs')
     const { tenantId, userId } = caller.viewer
     return { job_id: parseJobId(id), context: { tenantId, userId, requestId: caller.requestId } }
   }

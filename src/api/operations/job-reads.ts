@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { InvalidInput } from '../../contract/failure.js'
 import { parseJobId } from '../../contract/ids.js'
 import { type JobStatus, jobOrderFields, type TrainingType } from '../../contract/statuses.js'
-import { requirePermission } from '../auth/permissions.js'
 import type { Caller } from '../auth/viewer.js'
+import { allow } from '../auth/who-may.js'
 import { formatPlace, parsePlace } from '../cache/job-query.js'
 import type { CoordinatorListing, JobOperations, JobOrder, JobView } from './job-types.js'
 import type { JobParts } from './jobs.js'
@@ -28,7 +28,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
 
   const reads: Reads = {
     async get(caller, id, { consistency } = {}) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'readJobs')
       const jobId = parseJobId(id)
       const { tenantId } = caller.viewer
       const cached = consistency === 'COORDINATOR' ? null : await cache.get(tenantId, jobId)
@@ -46,7 +46,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
     },
 
     async getMany(caller, jobIds) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'readJobs')
       const found = new Map(
         (await cache.getMany(caller.viewer.tenantId, [...new Set(jobIds)])).map((cached) => [cached.job.job_id, cached]),
       )
@@ -57,7 +57,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
     },
 
     async list(caller, { filter, orderBy, page = {} }) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'readJobs')
       const order = orderBy ?? newestFirst
       const { size, backward, after, before } = readPage(page)
       const place = backward ? before : after
@@ -81,12 +81,12 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
     },
 
     async count(caller, filter) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'readJobs')
       return cache.count(caller.viewer.tenantId, filter ?? {})
     },
 
     async listFromCoordinator(caller, listing) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'readJobs')
       const { statuses = [], trainingTypes = [], labels = {}, pageSize = pageSizeDefault, pageToken = '', orderBy = '' } = listing
       if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > pageSizeMax) throw outOfRange('page_size')
       // A token that the cache gave while the coordinator was away goes on in the cache.

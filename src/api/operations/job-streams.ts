@@ -6,8 +6,8 @@ import { isTerminal, type JobStatus, type LogLevel, logLevels } from '../../cont
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
-import { requirePermission } from '../auth/permissions.js'
 import type { Caller } from '../auth/viewer.js'
+import { allow } from '../auth/who-may.js'
 import type { LiveItem } from '../live/hub.js'
 import { liveStream } from '../live/live-stream.js'
 import { thinStream } from '../live/thin.js'
@@ -39,7 +39,7 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
 
   /** The job's id, where it is the tenant's; the coordinator is asked only for one that the cache does not know yet. */
   async function ownJob(caller: Caller, id: string): Promise<string> {
-    requirePermission(caller.viewer, 'scaimind:view')
+    allow(caller.viewer, 'followJobs')
     const job_id = parseJobId(id)
     if (!(await cache.get(caller.viewer.tenantId, job_id))) await coordinator.call('GetJob', { job_id }, contextOf(caller))
     return job_id
@@ -137,7 +137,7 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
     },
 
     async followJobs(caller, { filter, after } = {}) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'followJobs')
       const { tenantId, ended } = caller.viewer
       const matches = matchesFilter(filter ?? {})
       const stream = events.follow({ tenantId, after: after || undefined, requestId: caller.requestId, ended, matches })

@@ -3,8 +3,8 @@ import { z } from 'zod'
 import { parseJobId } from '../../contract/ids.js'
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
-import { requirePermission } from '../auth/permissions.js'
 import type { Caller } from '../auth/viewer.js'
+import { allow } from '../auth/who-may.js'
 import type { JobCache } from '../cache/jobs.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { Method, RequestOf } from '../coordinator-client/methods.js'
@@ -53,7 +53,7 @@ export function jobOperations(parts: JobParts): JobOperations {
     method: M,
     request: RequestOf<M & Method> & { job_id?: string },
   ): Promise<JobView> {
-    requirePermission(caller.viewer, 'scaimind:manage')
+    allow(caller.viewer, 'controlJobs')
     parseJobId(request.job_id ?? '')
     return keep(await coordinator.call(method as JobWrite, request, contextOf(caller)), caller)
   }
@@ -64,7 +64,7 @@ export function jobOperations(parts: JobParts): JobOperations {
     ...jobStreams(parts),
 
     async submit(caller, { spec, idempotencyKey, dryRun }) {
-      requirePermission(caller.viewer, 'scaimind:manage')
+      allow(caller.viewer, dryRun ? 'planJob' : 'submitJob')
       const options = parseInput(submission, { idempotency_key: idempotencyKey, dry_run: dryRun })
       const request = { ...options, spec: parseJobSpec(spec) }
       const { job, plan, message, estimated_wait_seconds } = await coordinator.call('SubmitJob', request, contextOf(caller))

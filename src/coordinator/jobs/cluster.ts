@@ -115,6 +115,7 @@ export function clusterView({
             waiting_for: isOwn ? hideOthers(waitingFor, tenantId, view) : '',
             queued_at: toTimestamp(job.queuedAt ?? job.createdAt),
             estimated_start: null,
+            blockers: [],
           }
         }),
       }

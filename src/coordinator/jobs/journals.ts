@@ -128,6 +128,7 @@ export function jobJournals({ store, database, changes, history, dataDir }: Jour
         records: page.records.map((entry) => toLogRecord(job.jobId, entry)),
         has_more: page.hasMore,
         end_cursor: cursorAt('logs', job.jobId, page.end),
+        scan_spent: false,
       }
     },
 

@@ -27,7 +27,15 @@
  * max_retries, so a job can be preempted or paused as often as it pleases.
  */
 import { Failure, JobStateConflict } from '../../contract/failure.js'
-import { isTerminal, type JobAction, type JobStatus, type JobWanted, jobActions, jobStatuses } from '../../contract/statuses.js'
+import {
+  isTerminal,
+  type JobAction,
+  type JobStatus,
+  type JobWanted,
+  jobActions,
+  jobStatuses,
+  terminalStatuses,
+} from '../../contract/statuses.js'
 
 /** States in which processes of the job may be alive. */
 const running = ['PREPARING', 'TRAINING', 'CHECKPOINTING', 'EVALUATING', 'EXPORTING'] as const satisfies readonly JobStatus[]
@@ -64,6 +72,7 @@ export const actions = {
   RESUME: ['PAUSED'],
   RETRY: ['FAILED', 'CANCELLED', 'PREEMPTED'],
   UPDATE: jobStatuses,
+  ARCHIVE: terminalStatuses,
 } as const satisfies Record<JobAction, readonly JobStatus[]>
 
 /** What the lifecycle looks at. */
@@ -87,7 +96,7 @@ export function statusAfter(transition: Transition, status: JobStatus): JobStatu
 export function availableActions({ status, wanted }: Standing): JobAction[] {
   return jobActions.filter((action) => {
     if (!(actions[action] as readonly JobStatus[]).includes(status)) return false
-    if (action === 'UPDATE' || action === 'RETRY' || action === 'RESUME') return true
+    if (action === 'UPDATE' || action === 'RETRY' || action === 'RESUME' || action === 'ARCHIVE') return true
     return wanted !== 'CANCEL' && (action === 'CANCEL' || wanted !== 'PAUSE')
   })
 }

@@ -2,11 +2,14 @@ import { toTimestamp } from '../../contract/proto.js'
 import { type AttemptCause, isActive, type JobStatus, type JobWanted, jobStatuses } from '../../contract/statuses.js'
 import type { Attempt, Job } from '../../generated/prisma/coordinator/client.js'
 import type { Attempt__Output } from '../../generated/proto/scaimind/v1/Attempt.js'
+import type { DataHash__Output } from '../../generated/proto/scaimind/v1/DataHash.js'
+import type { EvaluationRun__Output } from '../../generated/proto/scaimind/v1/EvaluationRun.js'
 import type { FinalEvaluation__Output } from '../../generated/proto/scaimind/v1/FinalEvaluation.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
 import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { Progress__Output } from '../../generated/proto/scaimind/v1/Progress.js'
+import type { TrainerCode__Output } from '../../generated/proto/scaimind/v1/TrainerCode.js'
 import type { Placement } from '../engines/engine.js'
 import { availableActions } from './lifecycle.js'
 import { maskEnvironment, type Spec } from './spec.js'
@@ -83,6 +86,12 @@ export function toJobMessage(job: JobRecord, now: Date): Job__Output {
     unreachable: job.unreachable,
     gpu_seconds: gpuSeconds(job.attempts, now),
     nodes: current && isActive(status) ? nodesOf(current) : [],
+    blockers: [],
+    estimated_start: null,
+    archived_at: job.archivedAt && toTimestamp(job.archivedAt),
+    data_hashes: parse<DataHash__Output[]>(job.dataHashes) ?? [],
+    code: parse<TrainerCode__Output>(job.code),
+    evaluation: parse<EvaluationRun__Output>(job.evaluation),
   }
 }
 

@@ -73,6 +73,12 @@ export function jobSubmission({ store, queue, idempotency, clock, ...lookups }: 
       nodes: guest?.placement?.map(({ nodeId }) => nodeId) ?? [],
       starts_now: guest?.placement !== null && guest?.placement !== undefined && spec.scheduling_config.depends_on.length === 0,
       jobs_ahead: ahead,
+      acceptable: true,
+      sources: [],
+      memory: [],
+      estimated_start: null,
+      blockers: [],
+      content_hash: '',
     }
   }
 }

@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Logger, pino } from 'pino'
 import { onTestFinished } from 'vitest'
-import { type Permission, permissions, requirePermission } from '../../../src/api/auth/permissions.js'
+import { type Permission, permissions } from '../../../src/api/auth/permissions.js'
 import type { Caller, Credentials, Viewer } from '../../../src/api/auth/viewer.js'
+import { allow, type UseCaseName } from '../../../src/api/auth/who-may.js'
 import type { ClusterOperations } from '../../../src/api/operations/cluster-types.js'
 import { parseJobSpec } from '../../../src/api/operations/job-spec.js'
 import type { JobOperations, Live } from '../../../src/api/operations/job-types.js'
@@ -40,8 +41,8 @@ export function job(fields: Job = {}): Job__Output {
 
 /** The use cases over jobs in memory; a test puts others in the place of those that it is about. */
 export function jobsInMemory(jobs: Job__Output[], others: Partial<JobOperations> = {}): JobOperations {
-  function own({ viewer }: Caller, permission: Permission, id: string): Job__Output {
-    requirePermission(viewer, permission)
+  function own({ viewer }: Caller, useCase: UseCaseName, id: string): Job__Output {
+    allow(viewer, useCase)
     const found = jobs.find(({ job_id, tenant_id }) => job_id === parseJobId(id) && tenant_id === viewer.tenantId)
     if (!found) throw new Failure('JOB_NOT_FOUND', `There is no job ${JSON.stringify(id)}.`)
     return found
@@ -50,26 +51,26 @@ export function jobsInMemory(jobs: Job__Output[], others: Partial<JobOperations>
   const moved = (found: Job__Output, status: JobStatus) => view(Object.assign(found, { status }))
 
   const inMemory: Partial<JobOperations> = {
-    get: async (caller, id) => view(own(caller, 'scaimind:view', id)),
+    get: async (caller, id) => view(own(caller, 'readJobs', id)),
     async submit(caller, { spec }) {
-      requirePermission(caller.viewer, 'scaimind:manage')
+      allow(caller.viewer, 'submitJob')
       const made = job({ ...parseJobSpec(spec), tenant_id: caller.viewer.tenantId, status: 'QUEUED' })
       jobs.push(made)
       return { view: view(made), plan: null, message: 'Waits for resources.', estimatedWaitSeconds: 4.5 }
     },
     async listFromCoordinator(caller, { pageSize = 20 }) {
-      requirePermission(caller.viewer, 'scaimind:view')
+      allow(caller.viewer, 'readJobs')
       const all = jobs.filter(({ tenant_id }) => tenant_id === caller.viewer.tenantId)
       return { jobs: all.slice(0, pageSize), nextPageToken: '', totalCount: all.length, stale: false, syncedAt: null }
     },
     async cancel(caller, id) {
-      const found = own(caller, 'scaimind:manage', id)
+      const found = own(caller, 'controlJobs', id)
       if (isTerminal(found.status as JobStatus)) throw new JobStateConflict('cancel', found.status, ['TRAINING', 'QUEUED'])
       return moved(found, 'CANCELLED')
     },
-    pause: async (caller, id) => moved(own(caller, 'scaimind:manage', id), 'PAUSED'),
-    resume: async (caller, id) => moved(own(caller, 'scaimind:manage', id), 'QUEUED'),
-    retry: async (caller, id) => moved(own(caller, 'scaimind:manage', id), 'QUEUED'),
+    pause: async (caller, id) => moved(own(caller, 'controlJobs', id), 'PAUSED'),
+    resume: async (caller, id) => moved(own(caller, 'controlJobs', id), 'QUEUED'),
+    retry: async (caller, id) => moved(own(caller, 'controlJobs', id), 'QUEUED'),
   }
   return onlyThese({ ...inMemory, ...others })
 }

@@ -20,6 +20,7 @@ const attempt = {
   finishedAt: time,
   exitCode: null,
   signal: '',
+  evicted: null,
 }
 
 function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true } = {}): JobRecord {

@@ -23,7 +23,7 @@ describe('A job', () => {
     const job = await tenant.job(id)
     expect(job).toMatchObject({
       status: 'COMPLETED',
-      available_actions: ['UPDATE'],
+      available_actions: ['UPDATE', 'ARCHIVE'],
       user_id: 'ada',
       attempts: [{ number: 1, cause: 'FIRST', exit_code: 0 }],
     })
