@@ -55,6 +55,16 @@ const apiSettings = z.object({
   SCAIMIND_MAX_COMPLEXITY: positive.default(20_000),
   /** Aliases in a GraphQL query. */
   SCAIMIND_MAX_ALIASES: positive.default(50),
+  /** Items of a list in an argument of a GraphQL operation. */
+  SCAIMIND_MAX_LIST_LENGTH: positive.default(500),
+  /** Items of a page that a GraphQL operation may ask for, at most 100. */
+  SCAIMIND_MAX_PAGE_SIZE: positive.max(100).default(100),
+  /** Whether the GraphQL schema may be asked for; without it GraphiQL knows no fields. */
+  SCAIMIND_INTROSPECTION: flag.default(true),
+  /** JSON file of documents by id, `{"<id or SHA-256>": "query …"}`, that requests may name instead of sending their text. */
+  SCAIMIND_TRUSTED_DOCUMENTS: z.string().optional(),
+  /** Whether only the trusted documents run. */
+  SCAIMIND_TRUSTED_DOCUMENTS_ONLY: flag.default(false),
   /** Bytes of a request body. */
   SCAIMIND_MAX_BODY_BYTES: positive.default(1_048_576),
   /** Subscriptions on one WebSocket connection. */

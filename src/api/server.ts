@@ -13,6 +13,7 @@ import { followedJobs } from './cache/followed.js'
 import { jobCache } from './cache/jobs.js'
 import { connectCoordinator } from './coordinator-client/index.js'
 import { graphiqlPage, wantsPage } from './graphql/graphiql.js'
+import { readTrustedDocuments, type TrustedDocuments, trustedDocuments } from './graphql/trusted-documents.js'
 import { socketServer } from './graphql/websocket.js'
 import { httpHandler } from './graphql/yoga.js'
 import { followJobs } from './live/follow-jobs.js'
@@ -39,6 +40,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     pino.destination({ fd: 2, sync: true }),
   )
   const metrics = prometheus()
+  const documents = readDocuments(config)
 
   const database = openDatabase(config.DATABASE_URL)
   await database.$queryRaw`SELECT 1`.catch(async (error: unknown) => {
@@ -74,8 +76,15 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   const snapshots = clusterSnapshots(database)
   const operations = createOperations({ cache, coordinator, metricsHub, logsHub, events, snapshots, log, isFresh: follower.isFresh })
   const identify = (credentials: Credentials) => identifyViewer(keys, credentials)
-  const limits = { depth: config.SCAIMIND_MAX_DEPTH, complexity: config.SCAIMIND_MAX_COMPLEXITY, aliases: config.SCAIMIND_MAX_ALIASES }
-  const parts = { operations, identify, limits, log }
+  const limits = {
+    depth: config.SCAIMIND_MAX_DEPTH,
+    complexity: config.SCAIMIND_MAX_COMPLEXITY,
+    aliases: config.SCAIMIND_MAX_ALIASES,
+    listLength: config.SCAIMIND_MAX_LIST_LENGTH,
+    pageSize: config.SCAIMIND_MAX_PAGE_SIZE,
+    introspection: config.SCAIMIND_INTROSPECTION,
+  }
+  const parts = { operations, identify, limits, documents, log }
   const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
 
   const graphql = httpHandler({ ...parts, bodyBytesMax })
@@ -176,6 +185,15 @@ export async function startApi(config: ApiConfig): Promise<Api> {
       closed ??= close()
       return closed
     },
+  }
+}
+
+function readDocuments({ SCAIMIND_TRUSTED_DOCUMENTS: path, SCAIMIND_TRUSTED_DOCUMENTS_ONLY: only }: ApiConfig): TrustedDocuments {
+  if (only && !path) throw new ConfigError('SCAIMIND_TRUSTED_DOCUMENTS_ONLY needs SCAIMIND_TRUSTED_DOCUMENTS, the file that has them.')
+  try {
+    return trustedDocuments(path ? readTrustedDocuments(path) : {}, only)
+  } catch (error) {
+    throw new ConfigError(`SCAIMIND_TRUSTED_DOCUMENTS: ${(error as Error).message}`)
   }
 }
 

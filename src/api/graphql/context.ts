@@ -17,4 +17,10 @@ export interface Limits {
   depth: number
   complexity: number
   aliases: number
+  /** Items of a list in an argument. */
+  listLength: number
+  /** Items of a page. */
+  pageSize: number
+  /** Whether the schema may be asked for. */
+  introspection: boolean
 }

@@ -13,6 +13,7 @@ import type { Logger } from 'pino'
 import { Failure } from '../../contract/failure.js'
 import type { Caller, Viewer } from '../auth/viewer.js'
 import type { Operations } from '../operations/index.js'
+import { argumentProblems } from './argument-limits.js'
 import type { Context, Limits } from './context.js'
 import { presentError, presentResult } from './failure.js'
 import { createLoaders } from './loaders.js'
@@ -21,6 +22,12 @@ import { createLoaders } from './loaders.js'
 export const cursorOf = Symbol('cursor')
 /** A message of a subscription. */
 export type LiveResult = ExecutionResult & { [cursorOf]?: string }
+
+/** What is refused before an operation runs, whichever way it came: a missing key, arguments that are too much. */
+export function refusalsOf({ document, operationName, variableValues }: ExecutionArgs, context: Context): GraphQLError[] {
+  const anonymous = refuseAnonymous(document, operationName, context)
+  return anonymous ? [anonymous] : argumentProblems(document, variableValues ?? {}, context.limits)
+}
 
 /** What both transports run operations with. */
 export interface ExecutionParts {
@@ -47,7 +54,7 @@ export function createContext({ operations, limits }: ExecutionParts, viewer: Vi
 }
 
 /** The error that an operation gets that needs a key and came without; null where it may run. */
-export function refuseAnonymous(document: DocumentNode, operationName: string | null | undefined, context: Context): GraphQLError | null {
+function refuseAnonymous(document: DocumentNode, operationName: string | null | undefined, context: Context): GraphQLError | null {
   const operation = getOperationAST(document, operationName)
   if (!operation || asksOnlyForTheSchema(operation)) return null
   try {

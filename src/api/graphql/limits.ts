@@ -1,9 +1,18 @@
-import { type ASTVisitor, type DocumentNode, GraphQLError, Kind, type SelectionSetNode, type ValidationContext } from 'graphql'
+import {
+  type ASTVisitor,
+  type DocumentNode,
+  GraphQLError,
+  Kind,
+  NoSchemaIntrospectionCustomRule,
+  type SelectionSetNode,
+  type ValidationContext,
+} from 'graphql'
 import type { Limits } from './context.js'
 
-/** Rules that refuse operations that are too deep or have too many aliases, before anything runs. Introspection counts for neither. */
-export function limitRules({ depth, aliases }: Pick<Limits, 'depth' | 'aliases'>) {
+/** Rules that refuse operations that are too deep, have too many aliases, or ask for a schema that is not told, before anything runs. Introspection counts for neither. */
+export function limitRules({ depth, aliases, introspection }: Pick<Limits, 'depth' | 'aliases' | 'introspection'>) {
   return [
+    ...(introspection ? [] : [NoSchemaIntrospectionCustomRule]),
     (context: ValidationContext): ASTVisitor => ({
       Document(document) {
         const measured = measure(document, depth + 1)

@@ -9,10 +9,12 @@ import { Failure } from '../../contract/failure.js'
 import { newId } from '../../contract/ids.js'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Context } from './context.js'
-import { createContext, type ExecutionParts, refuseAnonymous, subscribe } from './execution.js'
+import { asksForCost, costOf, withCost } from './cost.js'
+import { createContext, type ExecutionParts, refusalsOf, subscribe } from './execution.js'
 import { presentError, presentResult } from './failure.js'
 import { limitRules } from './limits.js'
 import { schema } from './schema.js'
+import type { OperationRequest, TrustedDocuments } from './trusted-documents.js'
 
 /** What GraphQL over WebSocket needs. */
 export interface SocketParts extends ExecutionParts {
@@ -21,6 +23,7 @@ export interface SocketParts extends ExecutionParts {
   subscriptionsMax: number
   /** Bytes of one message. */
   messageBytesMax: number
+  documents: TrustedDocuments
 }
 
 /** The WebSocket door. */
@@ -37,10 +40,11 @@ const tryAgainLater = 1013
 
 /** GraphQL over graphql-ws. The key comes in connectionParams, as `authorization` or `apiKey`, or in the header. */
 export function socketServer(parts: SocketParts): SocketServer {
-  const { identify, log, limits } = parts
+  const { identify, log, limits, documents } = parts
   const sockets = new WebSocketServer({ noServer: true, maxPayload: parts.messageBytesMax, perMessageDeflate: false })
   const rules = [...specifiedRules, ...limitRules(limits)]
   const viewers = new WeakMap<object, Viewer>()
+  const costly = new WeakSet<ExecutionArgs>()
 
   const server = useServer(
     {
@@ -59,21 +63,24 @@ export function socketServer(parts: SocketParts): SocketServer {
         }
       },
 
-      async onSubscribe({ extra, subscriptions }, _id, { query, operationName, variables }) {
+      async onSubscribe({ extra, subscriptions }, _id, payload) {
+        const { operationName, variables, extensions } = payload
         const requestId = newId('req')
         const present = { requestId, log }
         if (Object.keys(subscriptions).length > parts.subscriptionsMax) {
           return [refusal(`A connection has at most ${parts.subscriptionsMax} subscriptions at once.`, requestId)]
         }
         try {
-          const document = parse(query, { maxTokens: 10_000 })
+          const document = parse(documents.textFor(payload as OperationRequest) ?? '', { maxTokens: 10_000 })
           const errors = validate(schema, document, rules)
           if (errors.length > 0) return errors.map((error) => presentError(error, present))
           if (!getOperationAST(document, operationName)) return [presentError(new GraphQLError('Unable to identify operation'), present)]
           const contextValue = createContext(parts, viewers.get(extra) ?? null, requestId)
-          const anonymous = refuseAnonymous(document, operationName, contextValue)
-          if (anonymous) return [presentError(anonymous, present)]
-          return { schema, document, operationName, variableValues: variables, contextValue } as ExecutionArgs
+          const args = { schema, document, operationName, variableValues: variables, contextValue } as ExecutionArgs
+          const refused = refusalsOf(args, contextValue)
+          if (refused.length > 0) return refused.map((error) => presentError(error, present))
+          if (asksForCost(extensions)) costly.add(args)
+          return args
         } catch (error) {
           if (error instanceof GraphQLError) return [presentError(error, present)]
           throw error
@@ -82,7 +89,8 @@ export function socketServer(parts: SocketParts): SocketServer {
 
       execute: async (args) => {
         const { requestId } = args.contextValue as Context
-        return presentResult(await execute(args), { requestId, log })
+        const result = presentResult(await execute(args), { requestId, log })
+        return costly.has(args) ? withCost(result, costOf(args)) : result
       },
       subscribe: (args) => subscribe(args, parts),
     },

@@ -1,20 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type ExecutionArgs, execute, GraphQLError } from 'graphql'
-import { createYoga, type Plugin } from 'graphql-yoga'
+import { createYoga, type GraphQLParams, type Plugin } from 'graphql-yoga'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Context } from './context.js'
-import { createContext, type ExecutionParts, refuseAnonymous, subscribe } from './execution.js'
+import { asksForCost, costOf, withCost } from './cost.js'
+import { createContext, type ExecutionParts, refusalsOf, subscribe } from './execution.js'
 import { inOurWords, presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
 import { schema } from './schema.js'
 import { sseWithCursors } from './sse.js'
+import type { TrustedDocuments } from './trusted-documents.js'
 
 /** What GraphQL over HTTP needs. */
 export interface HttpParts extends ExecutionParts {
   identify(credentials: Credentials): Promise<Viewer>
   /** Bytes of a request body. */
   bodyBytesMax: number
+  documents: TrustedDocuments
 }
 
 interface ServerContext {
@@ -39,7 +42,8 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
     // Errors are presented by our own plugin, which knows the request id; only what Yoga refuses before that is put in our words here.
     maskedErrors: { maskError: (error) => (error instanceof GraphQLError ? inOurWords(error) : (error as Error)) },
     maxRequestBodySize: parts.bodyBytesMax,
-    cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id'] },
+    extraParamNames: ['documentId'],
+    cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id', 'retry-after'] },
     plugins: [operationRules(parts), sseWithCursors()],
     async context({ req, requestId }) {
       const { authorization, 'x-scaigrid-tenant': tenant } = req.headers
@@ -62,21 +66,30 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext> {
     ...args,
     contextValue: (args.contextValue as YogaContext).inner,
   })
-  const refusalOf = ({ document, operationName, contextValue }: ExecutionArgs) =>
-    refuseAnonymous(document, operationName, (contextValue as YogaContext).inner)
+  const refused = (args: ExecutionArgs) => refusalsOf(args, (args.contextValue as YogaContext).inner)
 
   return {
+    onParams({ request, params, setParams }) {
+      const documentId = (params as { documentId?: unknown }).documentId ?? new URL(request.url).searchParams.get('documentId')
+      const query = parts.documents.textFor({ ...params, documentId })
+      if (query !== params.query) setParams({ ...params, query })
+    },
     onValidate({ addValidationRule }) {
       for (const rule of rules) addValidationRule(rule)
     },
     onExecute({ args, setExecuteFn, setResultAndStopExecution }) {
-      const refusal = refusalOf(args)
-      if (refusal) setResultAndStopExecution({ errors: [refusal] })
-      else setExecuteFn((given: ExecutionArgs) => execute(own(given)))
+      const errors = refused(args)
+      if (errors.length > 0) return setResultAndStopExecution({ errors })
+      const { extensions } = (args.contextValue as unknown as { params: GraphQLParams }).params
+      setExecuteFn(async (given: ExecutionArgs) => {
+        const ours = own(given)
+        const result = await execute(ours)
+        return asksForCost(extensions) ? withCost(result, costOf(ours)) : result
+      })
     },
     onSubscribe({ args, setSubscribeFn, setResultAndStopExecution }) {
-      const refusal = refusalOf(args)
-      if (refusal) return setResultAndStopExecution({ errors: [refusal] })
+      const errors = refused(args)
+      if (errors.length > 0) return setResultAndStopExecution({ errors })
       const cursor = (args.contextValue as ServerContext).req.headers['last-event-id']?.toString()
       setSubscribeFn((given: ExecutionArgs) => {
         const { document, operationName, variableValues } = given

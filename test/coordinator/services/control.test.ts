@@ -93,7 +93,10 @@ describe('Cancelling', () => {
     await tenant.until(id, ({ job }) => job?.progress != null)
     await tenant.call('CancelJob', { job_id: id, reason: 'wrong data' })
     await tenant.until(id, 'CANCELLED')
-    expect(await tenant.job(id)).toMatchObject({ message: 'Cancelled by ada: wrong data', available_actions: ['RETRY', 'UPDATE', 'ARCHIVE'] })
+    expect(await tenant.job(id)).toMatchObject({
+      message: 'Cancelled by ada: wrong data',
+      available_actions: ['RETRY', 'UPDATE', 'ARCHIVE'],
+    })
     expect(await checkpoints(id)).toEqual([])
     expect((await tenant.call<Job__Output>('CancelJob', { job_id: id })).status).toBe('CANCELLED')
   })
