@@ -12,9 +12,11 @@ import { type Code, codes } from '../../src/contract/codes.js'
 import { formatCursor, parseCursor } from '../../src/contract/cursor.js'
 import { newJobId } from '../../src/contract/ids.js'
 import { scaimindV1, toTimestamp } from '../../src/contract/proto.js'
-import { isTerminal, type JobStatus } from '../../src/contract/statuses.js'
+import { isTerminal, type JobStatus, terminalStatuses } from '../../src/contract/statuses.js'
+import type { Blocker } from '../../src/generated/proto/scaimind/v1/Blocker.js'
 import type { Job } from '../../src/generated/proto/scaimind/v1/Job.js'
 import type { JobEvent } from '../../src/generated/proto/scaimind/v1/JobEvent.js'
+import type { JobPlan } from '../../src/generated/proto/scaimind/v1/JobPlan.js'
 import type { LogRecord } from '../../src/generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord } from '../../src/generated/proto/scaimind/v1/MetricRecord.js'
 
@@ -54,6 +56,10 @@ export class StubCoordinator {
   readonly calls = new Map<string, number>()
   /** Requests as they came, newest last. */
   readonly requests: { method: string; request: unknown; metadata: Metadata }[] = []
+  /** Why jobs wait, by job. */
+  readonly blockers = new Map<string, Blocker[]>()
+  /** What a dry run answers, over what it says by itself. */
+  plan: Partial<JobPlan> = {}
   /** Cursors at or before this number are told to have expired; by job. */
   readonly expired = new Map<string, number>()
   private readonly bell = new EventEmitter().setMaxListeners(0)
@@ -232,7 +238,10 @@ export class StubCoordinator {
       SubmitJob: this.unary('SubmitJob', (request, tenant) => {
         const { spec, dry_run } = request
         if (dry_run)
-          return { message: 'It could run.', plan: { records: '3', tokens: '300', total_steps: '10', nodes: ['n1'], starts_now: true } }
+          return {
+            message: 'It could run.',
+            plan: { acceptable: true, records: '3', tokens: '300', total_steps: '10', nodes: ['n1'], starts_now: true, ...this.plan },
+          }
         return { job: this.addJob(tenant, { ...spec }), message: 'Accepted.', estimated_wait_seconds: 1.5 }
       }),
       GetJob: this.unary('GetJob', ({ job_id }, tenant) => this.own(job_id, tenant)),
@@ -259,6 +268,18 @@ export class StubCoordinator {
           ...(labels ? { labels: labels.labels } : {}),
           ...(priority === undefined ? {} : { training_config: { ...training_config, priority } }),
         })
+      }),
+      ArchiveJob: this.unary('ArchiveJob', ({ job_id, archived }, tenant) => {
+        const { status: state, archived_at } = this.own(job_id, tenant)
+        if (!isTerminal(state as JobStatus)) {
+          const fields = [
+            { path: 'state', message: String(state) },
+            { path: 'allowed_from', message: terminalStatuses.join(' ') },
+          ]
+          throw { code: 'JOB_STATE_CONFLICT', message: `A job that is ${state} cannot be archived.`, fields } satisfies Refusal
+        }
+        if (Boolean(archived_at) === archived) return this.own(job_id, tenant)
+        return this.record(job_id, 'UPDATED', { archived_at: archived ? toTimestamp(new Date()) : null })
       }),
       ListCheckpoints: this.unary('ListCheckpoints', ({ job_id }, tenant) => {
         this.own(job_id, tenant)
@@ -296,11 +317,17 @@ export class StubCoordinator {
       GetCluster: this.unary('GetCluster', () => ({ nodes_total: 1, nodes_online: 1, cpus_total: 4, engine: 'stub' })),
       ListNodes: this.unary('ListNodes', () => ({ nodes: [node, { ...node, node_id: 'n2', hostname: 'n2' }] })),
       GetQueue: this.unary('GetQueue', (_request, tenant) => {
-        const mine = [...this.jobs.values()].find((job) => job.tenant_id === tenant)
+        const waiting = [...this.jobs.values()].filter((job) => job.tenant_id === tenant && job.status === 'QUEUED')
         return {
-          depth: 1,
-          depths: [{ queue: 'default', priority: 5, jobs: 1 }],
-          entries: [{ job_id: mine?.job_id ?? '', queue: 'default', position: 1 }],
+          depth: waiting.length,
+          depths: [{ queue: 'default', priority: 5, jobs: waiting.length }],
+          entries: waiting.map(({ job_id = '', estimated_start }, index) => ({
+            job_id,
+            queue: 'default',
+            position: index + 1,
+            estimated_start,
+            blockers: this.blockers.get(job_id) ?? [],
+          })),
         }
       }),
     }

@@ -43,7 +43,8 @@ const QueueDepthRef = builder.objectRef<QueueDepth__Output>('QueueDepth').implem
   }),
 })
 
-const QueueEntryRef = builder.objectRef<QueueEntry__Output>('QueueEntry').implement({
+/** A job that waits. */
+export const QueueEntryRef = builder.objectRef<QueueEntry__Output>('QueueEntry').implement({
   description: 'A job that waits. Of other tenants’ jobs only the place is shown.',
   fields: (t) => ({
     jobId: t.id({ nullable: true, description: 'The job, where it is the tenant’s.', resolve: (e) => orNull(e.job_id) }),

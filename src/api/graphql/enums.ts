@@ -1,6 +1,7 @@
 import { codes } from '../../contract/codes.js'
 import {
   attemptCauses,
+  blockerKinds,
   failureClasses,
   frameworkTypes,
   jobActions,
@@ -103,6 +104,18 @@ export const FailureClassEnum = enumOf('FailureClass', 'What kind of failure end
   AUTH: 'Something could not be fetched for lack of permission.',
   TIME_LIMIT: 'The job ran longer than it was allowed to.',
   UNKNOWN: 'None of these is known.',
+})
+
+export const BlockerKindEnum = enumOf('BlockerKind', 'What a waiting job lacks.', blockerKinds, {
+  GPUS: 'GPUs; `of` is their type, null for any.',
+  CPUS: 'CPU slots of a machine.',
+  MEMORY: 'Bytes of memory of a machine.',
+  NODES: 'Machines that match the node selector, are online and large enough.',
+  DRAINING: 'A machine that would do is draining; `of` is its id.',
+  DEPENDENCY: 'Jobs that must be COMPLETED first: `jobs`.',
+  START_TIME: 'A time to come: `startAfter`, or the wait before a retry.',
+  QUOTA: 'A limit of the tenant; `of` says which.',
+  JOBS_AHEAD: 'Jobs that are ahead in the queue and need the same: `jobs`, those of the tenant.',
 })
 
 export const NodeStatusEnum = enumOf('NodeStatus', 'Whether a machine takes work.', nodeStatuses, {

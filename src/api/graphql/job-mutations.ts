@@ -1,23 +1,11 @@
-import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
 import type { JobView, Submitted } from '../operations/job-types.js'
 import { builder } from './builder.js'
 import { mutationErrors } from './failure.js'
 import { jobIdOf } from './ids.js'
 import { JobRef } from './job.js'
 import { SubmitJobInput, toSpec } from './job-inputs.js'
+import { JobPlanRef } from './job-plan.js'
 import { KeyValueInput, toRecord } from './key-values.js'
-
-const JobPlanRef = builder.objectRef<JobPlan__Output>('JobPlan').implement({
-  description: 'What a job would take.',
-  fields: (t) => ({
-    records: t.field({ type: 'BigInt', description: 'Usable records over all sources.', resolve: (p) => p.records }),
-    tokens: t.field({ type: 'BigInt', description: 'Their tokens.', resolve: (p) => p.tokens }),
-    totalSteps: t.int({ description: 'Optimizer steps.', resolve: (p) => Number(p.total_steps) }),
-    nodes: t.exposeStringList('nodes', { description: 'Ids of the machines that it could be placed on.' }),
-    startsNow: t.exposeBoolean('starts_now', { description: 'Whether it would start at once.' }),
-    jobsAhead: t.exposeInt('jobs_ahead', { description: 'Jobs ahead of it in the queue.' }),
-  }),
-})
 
 const SubmitJobSuccess = builder.objectRef<Submitted>('SubmitJobSuccess').implement({
   description: 'The job was accepted, or in a dry run could be.',
@@ -133,5 +121,21 @@ builder.mutationField('updateJob', (t) =>
         priority: priority ?? null,
         labels: labels ? toRecord(labels, 'labels') : null,
       }),
+  }),
+)
+
+builder.mutationField('archiveJob', (t) =>
+  t.field({
+    type: successOf('ArchiveJob'),
+    errors: mutationErrors('ArchiveJob'),
+    complexity: 10,
+    description:
+      'Puts a terminal job out of the way of listings, or back; a JobStateConflict for one that is not terminal. Repeating it answers the same job. Needs scaimind:manage.',
+    args: {
+      jobId: t.arg.id(jobIdArgument),
+      archived: t.arg.boolean({ defaultValue: true, description: 'False puts it back.' }),
+    },
+    resolve: (_root, { jobId, archived }, { operations, caller }) =>
+      operations.jobs.archive(caller, jobIdOf(jobId), { archived: archived ?? true }),
   }),
 )

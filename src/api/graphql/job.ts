@@ -71,12 +71,6 @@ builder.node(JobRef, {
       resolve: ({ job }) => orNull(job.content_hash),
     }),
     progress: t.field({ type: ProgressRef, nullable: true, description: 'How far training is.', resolve: ({ job }) => job.progress }),
-    queuePosition: t.int({
-      nullable: true,
-      description: 'From 1 while it is QUEUED, over all tenants. Places move without the job changing: they are asked of the coordinator.',
-      resolve: async ({ job }, _args, { loaders }) =>
-        job.status === 'QUEUED' ? ((await loaders.queuePositions()).get(job.job_id) ?? null) : null,
-    }),
     latestMetrics: t.field({
       type: [MetricRef],
       nullable: true,

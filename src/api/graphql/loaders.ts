@@ -2,6 +2,7 @@ import DataLoader from 'dataloader'
 import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
+import type { QueueEntry__Output } from '../../generated/proto/scaimind/v1/QueueEntry.js'
 import type { Caller } from '../auth/viewer.js'
 import type { Snapshot } from '../operations/cluster-types.js'
 import type { Operations } from '../operations/index.js'
@@ -13,13 +14,13 @@ export interface Loaders {
   latestMetrics: DataLoader<string, MetricRecord__Output | null>
   checkpoints: DataLoader<string, Checkpoint__Output[]>
   nodes(): Promise<Snapshot<ClusterNode__Output[]>>
-  /** The places in the queue of the tenant's waiting jobs, by job id. */
-  queuePositions(): Promise<Map<string, number>>
+  /** The tenant's waiting jobs in the queue, by job id. */
+  queueEntries(): Promise<Map<string, QueueEntry__Output>>
 }
 
 export function createLoaders(operations: Operations, caller: () => Caller): Loaders {
   let nodes: Promise<Snapshot<ClusterNode__Output[]>> | undefined
-  let queue: Promise<Map<string, number>> | undefined
+  let queue: Promise<Map<string, QueueEntry__Output>> | undefined
   const each = <Value>(load: (jobId: string) => Promise<Value>) =>
     new DataLoader<string, Value>((ids) => Promise.all(ids.map((id) => load(id).catch((error: unknown) => toError(error)))))
   return {
@@ -30,10 +31,10 @@ export function createLoaders(operations: Operations, caller: () => Caller): Loa
       nodes ??= operations.cluster.nodes(caller())
       return nodes
     },
-    queuePositions() {
+    queueEntries() {
       queue ??= operations.cluster
         .queue(caller())
-        .then(({ value }) => new Map(value.entries.filter(({ job_id }) => job_id !== '').map((entry) => [entry.job_id, entry.position])))
+        .then(({ value }) => new Map(value.entries.flatMap((entry) => (entry.job_id ? [[entry.job_id, entry]] : []))))
       return queue
     },
   }

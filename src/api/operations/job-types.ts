@@ -118,6 +118,8 @@ export interface JobUpdate {
 export interface JobOperations {
   /** Submits a job, or only validates and plans it. `spec` is the submission in snake_case (proto `JobSpec`), checked here. */
   submit(caller: Caller, input: { spec: unknown; idempotencyKey?: string | null; dryRun?: boolean | null }): Promise<Submitted>
+  /** What a submission would take; nothing is stored. Throws InvalidInput. */
+  plan(caller: Caller, spec: unknown): Promise<JobPlan__Output>
   get(caller: Caller, jobId: string, options?: { consistency?: Consistency | null }): Promise<JobView>
   /** The jobs that exist, in the order of the ids; null for the others. */
   getMany(caller: Caller, jobIds: readonly string[]): Promise<(JobView | null)[]>
@@ -140,6 +142,8 @@ export interface JobOperations {
     jobId: string,
     changes: { priority?: number | null; labels?: Readonly<Record<string, string>> | null },
   ): Promise<JobView>
+  /** Puts a terminal job out of the way of listings, or back. */
+  archive(caller: Caller, jobId: string, options: { archived: boolean }): Promise<JobView>
   /** Complete checkpoints, newest first. */
   checkpoints(caller: Caller, jobId: string): Promise<Checkpoint__Output[]>
   /** History as series, and the newest value of each metric. */

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { z } from 'zod'
+import { Failure } from '../../contract/failure.js'
 import { parseJobId } from '../../contract/ids.js'
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
@@ -29,7 +30,7 @@ export interface JobParts {
   log: Logger
 }
 
-type JobWrite = 'CancelJob' | 'PauseJob' | 'ResumeJob' | 'RetryJob' | 'UpdateJob'
+type JobWrite = 'CancelJob' | 'PauseJob' | 'ResumeJob' | 'RetryJob' | 'UpdateJob' | 'ArchiveJob'
 
 const submission = z.object({ idempotency_key: idempotencyKeySchema.optional(), dry_run: z.boolean().optional() })
 const changes = z.object({ priority: prioritySchema.optional(), labels: labelsSchema.optional() })
@@ -71,6 +72,13 @@ export function jobOperations(parts: JobParts): JobOperations {
       return { view: job && (await keep(job, caller)), plan, message, estimatedWaitSeconds: estimated_wait_seconds ?? null }
     },
 
+    async plan(caller, spec) {
+      allow(caller.viewer, 'planJob')
+      const { plan } = await coordinator.call('SubmitJob', { spec: parseJobSpec(spec), dry_run: true }, contextOf(caller))
+      if (!plan) throw new Failure('NOT_IMPLEMENTED', 'This coordinator does not plan jobs.')
+      return plan
+    },
+
     cancel: (caller, jobId, { reason, saveCheckpoint } = {}) =>
       write(caller, 'CancelJob', { job_id: jobId, reason: reason ?? '', save_checkpoint: saveCheckpoint ?? false }),
 
@@ -83,6 +91,8 @@ export function jobOperations(parts: JobParts): JobOperations {
       const { idempotency_key = '' } = parseInput(submission, { idempotency_key: idempotencyKey })
       return write(caller, 'RetryJob', { job_id: jobId, from_checkpoint: fromCheckpoint ?? '', idempotency_key })
     },
+
+    archive: (caller, jobId, { archived }) => write(caller, 'ArchiveJob', { job_id: jobId, archived }),
 
     update(caller, jobId, change) {
       const { priority, labels } = parseInput(changes, change)
