@@ -8,7 +8,7 @@ export interface DeclaredTable {
   foreignKeys: Record<string, string>
 }
 
-const plainTypes: Record<string, string> = { Int: 'int(11)', BigInt: 'bigint(20)', Boolean: 'tinyint(1)' }
+const plainTypes: Record<string, string> = { Int: 'int(11)', BigInt: 'bigint(20)', Boolean: 'tinyint(1)', Float: 'double' }
 const nativeTypes: Record<string, string> = { VarChar: 'varchar', Char: 'char', Text: 'text', LongText: 'longtext', DateTime: 'datetime' }
 
 /** Reads the models of a Prisma schema, each field written on one line. Throws on a type that it does not know. */

@@ -1,27 +1,23 @@
 import { PrismaMariaDb } from '@prisma/adapter-mariadb'
 import { Failure } from '../../contract/failure.js'
 import { Prisma, PrismaClient } from '../../generated/prisma/api/client.js'
+import { driverRead, openPool, type Read } from './driver.js'
+import type { Sql } from './sql.js'
 
 /** The API's database. Throws DATABASE_UNAVAILABLE, with a retry hint, where it cannot be reached. */
 export type Database = PrismaClient
 
+/** A database that is also read beneath Prisma. */
+export type ReadableDatabase = Database & { $read: Read }
+
 /** Opens a pool of connections to the API's database; nothing is connected before the first query. */
-export function openDatabase(url: string, { connections = 10 } = {}): Database {
-  const at = new URL(url)
-  const adapter = new PrismaMariaDb({
-    host: at.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(at.port || 3306),
-    user: decodeURIComponent(at.username),
-    password: decodeURIComponent(at.password),
-    database: decodeURIComponent(at.pathname.slice(1)),
-    connectionLimit: connections,
-    connectTimeout: 2000,
-    acquireTimeout: 3000,
-    idleTimeout: 60,
-    minimumIdle: 1,
-  })
+export function openDatabase(url: string, { connections = 10 } = {}): ReadableDatabase {
+  const pool = openPool(url, connections)
+  const adapter = new PrismaMariaDb(pool, { database: decodeURIComponent(new URL(url).pathname.slice(1)) })
+  const read = driverRead(pool)
   const client = new PrismaClient({ adapter, errorFormat: 'minimal' })
-  const failing = client.$extends({
+  let ended: Promise<void> | undefined
+  const extended = client.$extends({
     query: {
       async $allOperations({ args, query }) {
         try {
@@ -31,9 +27,22 @@ export function openDatabase(url: string, { connections = 10 } = {}): Database {
         }
       },
     },
+    client: {
+      async $disconnect() {
+        ended ??= client.$disconnect().then(() => pool.end())
+        await ended
+      },
+      async $read<Row>(query: Sql): Promise<Row[]> {
+        try {
+          return await read<Row>(query)
+        } catch (error) {
+          throw asFailure(error)
+        }
+      },
+    },
   })
-  // An extension of queries alone leaves the client's shape as it is, which its type does not say.
-  return failing as unknown as Database
+  // The models stay as they are under these extensions, which their type does not say.
+  return extended as unknown as ReadableDatabase
 }
 
 /** What a transaction's function works on. */

@@ -1,29 +1,45 @@
 import { Failure } from '../../contract/failure.js'
 import { jobOrderFields } from '../../contract/statuses.js'
-import { Prisma } from '../../generated/prisma/api/client.js'
-import { isEvaluation } from './job-row.js'
+import { all, oneOf, type Sql, sql } from './sql.js'
 
-/** Which jobs; what is unset does not filter. Evaluations only where a label asks for them. */
+/** A label that a job must have; without a value any value will do. */
+export interface LabelCondition {
+  key: string
+  value?: string | null | undefined
+}
+
+/** Which jobs; what is unset does not filter. Evaluations only where a label asks for them, or `evaluatesJobIds`. */
 export interface JobSelection {
   statuses?: readonly string[] | undefined
   trainingTypes?: readonly string[] | undefined
   frameworks?: readonly string[] | undefined
   baseModel?: string | undefined
-  labels?: Readonly<Record<string, string>> | undefined
+  labels?: readonly LabelCondition[] | undefined
   nameContains?: string | undefined
   createdAfter?: Date | undefined
   createdBefore?: Date | undefined
+  startedAfter?: Date | undefined
+  startedBefore?: Date | undefined
+  finishedAfter?: Date | undefined
+  finishedBefore?: Date | undefined
+  userId?: string | undefined
+  /** An attempt of it ran on this node. */
+  nodeId?: string | undefined
+  contentHash?: string | undefined
+  /** Archived jobs too, or only those; default neither. */
+  archived?: 'EXCLUDE' | 'INCLUDE' | 'ONLY' | undefined
   /** Only evaluations of these jobs. */
   evaluatesJobIds?: readonly string[] | undefined
   /** Only jobs that left a model behind. */
   hasOutput?: boolean | undefined
-  /** Archived jobs too, or only those; default neither. */
-  archived?: 'include' | 'only' | undefined
 }
+
+/** What cached jobs can be ordered by. */
+export const jobOrderings = [...jobOrderFields, 'updated_at'] as const
 
 /** The order of a list; the job id breaks ties, in the same direction. */
 export interface JobOrdering {
-  field: (typeof jobOrderFields)[number]
+  field: (typeof jobOrderings)[number]
   descending: boolean
 }
 
@@ -34,6 +50,7 @@ export interface JobPlace {
 }
 
 const isTime = (field: JobOrdering['field']) => field.endsWith('_at')
+const isNullable = (field: JobOrdering['field']) => field === 'started_at' || field === 'finished_at'
 
 /** A cursor: the ordering, the row's value in it, and its id, so that rows inserted meanwhile move nothing. */
 export function formatPlace(ordering: JobOrdering, { value, jobId }: JobPlace): string {
@@ -43,16 +60,23 @@ export function formatPlace(ordering: JobOrdering, { value, jobId }: JobPlace): 
 /** Reads a cursor. Throws CURSOR_INVALID where it is malformed or of another ordering. */
 export function parsePlace(text: string, ordering: JobOrdering, argument: string): JobPlace {
   const [field, descending, value, jobId] = readArray(text)
-  const isValue =
-    value === null ||
-    (isTime(ordering.field) ? typeof value === 'string' && !Number.isNaN(Date.parse(value)) : ['string', 'number'].includes(typeof value))
-  if (!jobOrderFields.some((known) => known === field) || typeof jobId !== 'string' || !isValue) {
+  if (!jobOrderings.some((known) => known === field) || typeof descending !== 'boolean' || typeof jobId !== 'string') {
     throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of a job list.`)
   }
   if (field !== ordering.field || descending !== ordering.descending) {
-    throw new Failure('CURSOR_INVALID', `${argument}: this cursor belongs to a list in another order.`)
+    throw new Failure(
+      'CURSOR_INVALID',
+      `${argument}: this cursor belongs to a list ordered by ${field} ${descending ? 'descending' : 'ascending'}.`,
+    )
   }
-  return { value: value as JobPlace['value'], jobId }
+  if (!isValueOf(ordering.field, value)) throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of a job list.`)
+  return { value, jobId }
+}
+
+function isValueOf(field: JobOrdering['field'], value: unknown): value is JobPlace['value'] {
+  if (value === null) return isNullable(field)
+  if (field === 'priority') return Number.isInteger(value)
+  return typeof value === 'string' && (!isTime(field) || !Number.isNaN(Date.parse(value)))
 }
 
 function readArray(text: string): unknown[] {
@@ -64,54 +88,64 @@ function readArray(text: string): unknown[] {
   }
 }
 
-/** The conditions of a selection; the tenant comes first, as in the indexes. */
-export function where(tenantId: string, selection: JobSelection): Prisma.Sql {
-  const oneOf = (column: string, values: readonly string[] | undefined) =>
-    values && values.length > 0 ? [Prisma.sql`${Prisma.raw(column)} IN (${Prisma.join([...values])})`] : []
-  const { baseModel, nameContains, createdAfter, createdBefore, labels, evaluatesJobIds, hasOutput, archived } = selection
-  return Prisma.join(
-    [
-      Prisma.sql`tenant_id = ${tenantId}`,
-      ...(evaluatesJobIds
-        ? [Prisma.sql`evaluates_job_id IN (${Prisma.join([...evaluatesJobIds])})`]
-        : isEvaluation(labels)
-          ? [Prisma.sql`is_evaluation = TRUE`]
-          : [Prisma.sql`is_evaluation = FALSE`]),
-      ...(hasOutput ? [Prisma.sql`has_output = TRUE`] : []),
-      ...(archived === 'include' ? [] : [Prisma.sql`is_archived = ${archived === 'only'}`]),
-      ...oneOf('status', selection.statuses),
-      ...oneOf('training_type', selection.trainingTypes),
-      ...oneOf('framework', selection.frameworks),
-      ...(baseModel ? [Prisma.sql`base_model = ${baseModel}`] : []),
-      ...(nameContains ? [Prisma.sql`LOWER(name) LIKE LOWER(${`%${nameContains.replace(/[\\%_]/g, '\\$&')}%`})`] : []),
-      ...(createdAfter ? [Prisma.sql`created_at > ${createdAfter}`] : []),
-      ...(createdBefore ? [Prisma.sql`created_at < ${createdBefore}`] : []),
-      ...Object.entries(labels ?? {}).map(
-        ([key, value]) =>
-          Prisma.sql`EXISTS (SELECT 1 FROM job_label l WHERE l.job_id = job.job_id AND l.\`key\` = ${key} AND l.value = ${value})`,
-      ),
-    ],
-    ' AND ',
-  )
+const evaluationOnly = ({ evaluatesJobIds, labels }: JobSelection) =>
+  Boolean(evaluatesJobIds) || Boolean(labels?.some(({ key, value }) => key === 'type' && value === 'evaluation'))
+
+/** What a list reads: conditions of the table `job`. A count asks the same. */
+export function conditions(tenantId: string, selection: JobSelection, { without }: { without?: LabelCondition | 'node' } = {}): Sql {
+  const { baseModel, nameContains, labels, evaluatesJobIds, hasOutput, archived, userId, nodeId, contentHash } = selection
+  return all([
+    sql('job.tenant_id = ?', tenantId),
+    sql(`job.is_evaluation = ${evaluationOnly(selection) ? 'TRUE' : 'FALSE'}`),
+    archived === 'INCLUDE' ? sql('job.is_archived IN (FALSE, TRUE)') : sql(`job.is_archived = ${archived === 'ONLY' ? 'TRUE' : 'FALSE'}`),
+    evaluatesJobIds && oneOf('job.evaluates_job_id', evaluatesJobIds),
+    hasOutput && sql('job.has_output = TRUE'),
+    selection.statuses?.length && oneOf('job.status', selection.statuses),
+    selection.trainingTypes?.length && oneOf('job.training_type', selection.trainingTypes),
+    selection.frameworks?.length && oneOf('job.framework', selection.frameworks),
+    baseModel && sql('job.base_model = ?', baseModel),
+    userId && sql('job.user_id = ?', userId),
+    contentHash && sql('job.content_hash = ?', contentHash),
+    nameContains && sql('LOWER(job.name) LIKE LOWER(?)', `%${nameContains.replace(/[\\%_]/g, '\\$&')}%`),
+    ...between('created_at', selection.createdAfter, selection.createdBefore),
+    ...between('started_at', selection.startedAfter, selection.startedBefore),
+    ...between('finished_at', selection.finishedAfter, selection.finishedBefore),
+    nodeId &&
+      without !== 'node' &&
+      sql('job.job_id IN (SELECT job_id FROM job_node WHERE tenant_id = ? AND node_id = ?)', tenantId, nodeId),
+    ...(labels ?? []).filter((label) => label !== without).map((label) => hasLabel(tenantId, label)),
+  ])
 }
 
-/** The condition of standing after a place when the list is read in this direction. NULL stands before every value. */
-export function beyond(ordering: JobOrdering, { value, jobId }: JobPlace): Prisma.Sql {
-  const column = Prisma.raw(ordering.field)
-  const further = Prisma.raw(ordering.descending ? '<' : '>')
+const between = (column: string, after: Date | undefined, before: Date | undefined) => [
+  after && sql(`job.${column} > ?`, after),
+  before && sql(`job.${column} < ?`, before),
+]
+
+const hasLabel = (tenantId: string, { key, value }: LabelCondition): Sql =>
+  value == null
+    ? sql('job.job_id IN (SELECT job_id FROM job_label WHERE tenant_id = ? AND `key` = ?)', tenantId, key)
+    : sql('job.job_id IN (SELECT job_id FROM job_label WHERE tenant_id = ? AND `key` = ? AND value = ?)', tenantId, key, value)
+
+/**
+ * The condition of standing after a place when the list is read in this direction; NULL stands before every value. Written as ranges joined by OR, which
+ * MariaDB reads one after the other in the order of the index; written as one range with an exception it reads all rows with the same value, and where
+ * the column can have but one value it sorts.
+ */
+export function beyond({ field, descending }: JobOrdering, { value, jobId }: JobPlace, table = 'job'): Sql {
+  const [column, id, further] = [`${table}.${field}`, `${table}.job_id`, descending ? '<' : '>']
   if (value === null) {
-    const tie = Prisma.sql`${column} IS NULL AND job_id ${further} ${jobId}`
-    return ordering.descending ? Prisma.sql`(${tie})` : Prisma.sql`(${column} IS NOT NULL OR (${tie}))`
+    // No time is before the year 1000: it only keeps the column from having one value.
+    const values = descending ? `${column} < '1000-01-01'` : `${column} IS NOT NULL`
+    return sql(`((${column} IS NULL AND ${id} ${further} ?) OR ${values})`, jobId)
   }
-  const at = isTime(ordering.field) ? new Date(value) : value
-  // Written as one range with an exception, which an index can be read by.
-  const range = Prisma.sql`${column} ${further}= ${at} AND (${column} ${further} ${at} OR job_id ${further} ${jobId})`
-  const nullsFollow = ordering.descending && (ordering.field === 'started_at' || ordering.field === 'finished_at')
-  return nullsFollow ? Prisma.sql`((${range}) OR ${column} IS NULL)` : Prisma.sql`(${range})`
+  const at = isTime(field) ? new Date(value) : value
+  const nulls = descending && isNullable(field) ? ` OR ${column} IS NULL` : ''
+  return sql(`(${column} ${further} ? OR (${column} = ? AND ${id} ${further} ?)${nulls})`, at, at, jobId)
 }
 
 /** The ORDER BY of an ordering. */
-export function orderBy({ field, descending }: JobOrdering): Prisma.Sql {
-  const direction = Prisma.raw(descending ? 'DESC' : 'ASC')
-  return Prisma.sql`${Prisma.raw(field)} ${direction}, job_id ${direction}`
+export function orderBy({ field, descending }: JobOrdering, table = 'job'): string {
+  const direction = descending ? 'DESC' : 'ASC'
+  return `${table}.${field} ${direction}, ${table}.job_id ${direction}`
 }

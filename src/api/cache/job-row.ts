@@ -15,22 +15,40 @@ export function toRow(job: Job__Output, syncedAt: Date) {
     baseModel: (job.training_config?.base_model?.model_id ?? '').slice(0, 500),
     queue: (job.scheduling_config?.queue ?? '').slice(0, 64),
     priority: job.training_config?.priority ?? 5,
+    message: job.message,
+    gpuSeconds: Number.isFinite(job.gpu_seconds) ? job.gpu_seconds : 0,
     contentHash: job.content_hash,
     isEvaluation: isEvaluation(job.labels),
     evaluatesJobId: job.evaluation?.job_id ?? '',
     isArchived: Boolean(job.archived_at),
     hasOutput: Boolean(job.output),
-    createdAt: fromTimestamp(job.created_at) ?? syncedAt,
+    createdAt: createdAt(job, syncedAt),
     startedAt: fromTimestamp(job.started_at),
     finishedAt: fromTimestamp(job.finished_at),
+    updatedAt: fromTimestamp(job.updated_at) ?? createdAt(job, syncedAt),
     syncedAt,
     document: JSON.stringify(job),
   }
 }
 
+const createdAt = (job: Job__Output, syncedAt: Date) => fromTimestamp(job.created_at) ?? syncedAt
+
 /** The labels of a job as rows; what is longer than the columns is cut, for the document has it whole. */
-export const labelRows = (job: Job__Output) =>
-  Object.entries(job.labels).map(([key, value]) => ({ jobId: job.job_id, key: key.slice(0, 128), value: value.slice(0, 255) }))
+export const labelRows = (job: Job__Output, syncedAt: Date) =>
+  Object.entries(job.labels).map(([key, value]) => ({ ...ownerOf(job, syncedAt), key: key.slice(0, 128), value: value.slice(0, 255) }))
+
+/** The nodes that any attempt of a job ran on as rows. */
+export const nodeRows = (job: Job__Output, syncedAt: Date) =>
+  [...new Set([...job.attempts.flatMap(({ nodes }) => nodes), ...job.nodes])].map((nodeId) => ({
+    ...ownerOf(job, syncedAt),
+    nodeId: nodeId.slice(0, 255),
+  }))
+
+const ownerOf = (job: Job__Output, syncedAt: Date) => ({
+  jobId: job.job_id,
+  tenantId: job.tenant_id,
+  createdAt: createdAt(job, syncedAt),
+})
 
 /** Evaluations are jobs with this label; job lists leave them out unless it is asked for. */
 export const isEvaluation = (labels: Readonly<Record<string, string>> | undefined): boolean => labels?.type === 'evaluation'

@@ -1,18 +1,18 @@
 import { Prisma } from '../../generated/prisma/api/client.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import type { Transaction } from './database.js'
-import { labelRows, toRow } from './job-row.js'
+import { labelRows, nodeRows, toRow } from './job-row.js'
 
 const rowsAtOnce = 100
 
-/** Writes each job where its revision is newer than the row's, whoever wrote that, and its labels with it. */
+/** Writes each job where its revision is newer than the row's, whoever wrote that, and with it its labels and the nodes that it ran on. */
 export async function writeJobs(tx: Transaction, jobs: readonly Job__Output[], syncedAt: Date): Promise<void> {
   // One order in all transactions, so that two that write the same jobs wait instead of dying of each other.
   const newest = [...newestOf(jobs).values()].sort((a, b) => (a.job_id < b.job_id ? -1 : 1))
   for (let start = 0; start < newest.length; start += rowsAtOnce) {
     const some = newest.slice(start, start + rowsAtOnce)
     await upsert(tx, some, syncedAt)
-    await writeLabels(tx, some)
+    await writeLabelsAndNodes(tx, some, syncedAt)
   }
 }
 
@@ -25,53 +25,73 @@ function newestOf(jobs: readonly Job__Output[]): Map<string, Job__Output> {
   return newest
 }
 
+type Row = ReturnType<typeof toRow>
+
+const columns = {
+  job_id: 'jobId',
+  tenant_id: 'tenantId',
+  user_id: 'userId',
+  name: 'name',
+  status: 'status',
+  training_type: 'trainingType',
+  framework: 'framework',
+  base_model: 'baseModel',
+  queue: 'queue',
+  priority: 'priority',
+  message: 'message',
+  gpu_seconds: 'gpuSeconds',
+  content_hash: 'contentHash',
+  is_evaluation: 'isEvaluation',
+  evaluates_job_id: 'evaluatesJobId',
+  is_archived: 'isArchived',
+  has_output: 'hasOutput',
+  created_at: 'createdAt',
+  started_at: 'startedAt',
+  finished_at: 'finishedAt',
+  updated_at: 'updatedAt',
+  synced_at: 'syncedAt',
+  document: 'document',
+  revision: 'revision',
+} as const satisfies Record<string, keyof Row>
+
+const columnList = Prisma.raw(Object.keys(columns).join(', '))
+// MariaDB assigns from left to right, so that the revision, which the others look at, comes last.
+const assignments = Prisma.raw(
+  [
+    ...Object.keys(columns)
+      .filter((column) => !['job_id', 'tenant_id', 'revision'].includes(column))
+      .map((column) => `${column} = IF(VALUES(revision) > revision, VALUES(${column}), ${column})`),
+    'revision = GREATEST(revision, VALUES(revision))',
+  ].join(', '),
+)
+
 async function upsert(tx: Transaction, jobs: readonly Job__Output[], syncedAt: Date): Promise<void> {
   const values = jobs.map((job) => {
     const row = toRow(job, syncedAt)
-    return Prisma.sql`(${row.jobId}, ${row.tenantId}, ${row.revision}, ${row.userId}, ${row.name}, ${row.status}, ${row.trainingType},
-      ${row.framework}, ${row.baseModel}, ${row.queue}, ${row.priority}, ${row.contentHash}, ${row.isEvaluation},
-      ${row.evaluatesJobId}, ${row.isArchived}, ${row.hasOutput}, ${row.createdAt}, ${row.startedAt}, ${row.finishedAt}, ${row.syncedAt}, ${row.document})`
+    return Prisma.sql`(${Prisma.join(Object.values(columns).map((field) => row[field]))})`
   })
-  const mutable = [
-    'user_id',
-    'name',
-    'status',
-    'training_type',
-    'framework',
-    'base_model',
-    'queue',
-    'priority',
-    'content_hash',
-    'is_evaluation',
-    'evaluates_job_id',
-    'is_archived',
-    'has_output',
-    'created_at',
-    'started_at',
-    'finished_at',
-    'synced_at',
-    'document',
-  ]
-  // MariaDB assigns from left to right, so that the revision, which the others look at, comes last.
-  const assignments = [
-    ...mutable.map((column) => `${column} = IF(VALUES(revision) > revision, VALUES(${column}), ${column})`),
-    'revision = GREATEST(revision, VALUES(revision))',
-  ].join(', ')
-  await tx.$executeRaw`
-    INSERT INTO job (job_id, tenant_id, revision, user_id, name, status, training_type, framework, base_model, queue, priority,
-      content_hash, is_evaluation, evaluates_job_id, is_archived, has_output, created_at, started_at, finished_at, synced_at, document)
-    VALUES ${Prisma.join(values)} ON DUPLICATE KEY UPDATE ${Prisma.raw(assignments)}`
+  await tx.$executeRaw`INSERT INTO job (${columnList}) VALUES ${Prisma.join(values)} ON DUPLICATE KEY UPDATE ${assignments}`
 }
 
-async function writeLabels(tx: Transaction, jobs: readonly Job__Output[]): Promise<void> {
+async function writeLabelsAndNodes(tx: Transaction, jobs: readonly Job__Output[], syncedAt: Date): Promise<void> {
   const ids = jobs.map((job) => job.job_id)
-  const rows = await tx.job.findMany({ where: { jobId: { in: ids } }, select: { jobId: true, revision: true, labels: true } })
+  const select = { jobId: true, revision: true, labels: true, nodes: true }
+  const rows = await tx.job.findMany({ where: { jobId: { in: ids } }, select })
   const kept = new Map(rows.map((row) => [row.jobId, row]))
-  // A row with another revision was written by someone who knew better, labels included.
+  // A row with another revision was written by someone who knew better, labels and nodes included.
   const ours = jobs.filter((job) => kept.get(job.job_id)?.revision === BigInt(job.revision))
-  const text = (labels: { key: string; value: string }[]) => JSON.stringify(labels.map(({ key, value }) => [key, value]).sort())
-  const changed = ours.filter((job) => text(labelRows(job)) !== text(kept.get(job.job_id)?.labels ?? []))
-  if (changed.length === 0) return
-  await tx.jobLabel.deleteMany({ where: { jobId: { in: changed.map((job) => job.job_id) } } })
-  await tx.jobLabel.createMany({ data: changed.flatMap(labelRows), skipDuplicates: true })
+
+  const labelText = (labels: { key: string; value: string }[]) => JSON.stringify(labels.map(({ key, value }) => [key, value]).sort())
+  const relabelled = ours.filter((job) => labelText(labelRows(job, syncedAt)) !== labelText(kept.get(job.job_id)?.labels ?? []))
+  if (relabelled.length > 0) {
+    await tx.jobLabel.deleteMany({ where: { jobId: { in: relabelled.map((job) => job.job_id) } } })
+    await tx.jobLabel.createMany({ data: relabelled.flatMap((job) => labelRows(job, syncedAt)), skipDuplicates: true })
+  }
+
+  const nodeText = (nodes: { nodeId: string }[]) => JSON.stringify(nodes.map(({ nodeId }) => nodeId).sort())
+  const moved = ours.filter((job) => nodeText(nodeRows(job, syncedAt)) !== nodeText(kept.get(job.job_id)?.nodes ?? []))
+  if (moved.length > 0) {
+    await tx.jobNode.deleteMany({ where: { jobId: { in: moved.map((job) => job.job_id) } } })
+    await tx.jobNode.createMany({ data: moved.flatMap((job) => nodeRows(job, syncedAt)), skipDuplicates: true })
+  }
 }

@@ -1,9 +1,9 @@
-import { Prisma } from '../../generated/prisma/api/client.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
-import type { Database } from './database.js'
-import { transaction } from './database.js'
-import { beyond, type JobOrdering, type JobPlace, type JobSelection, orderBy, where } from './job-query.js'
+import { type ReadableDatabase, transaction } from './database.js'
+import { conditions, type JobOrdering, type JobPlace, type JobSelection } from './job-query.js'
 import { writeJobs } from './job-writes.js'
+import { listQuery } from './list-query.js'
+import { oneOf, sql } from './sql.js'
 
 /** A cached job and when it was written. */
 export interface CachedJob {
@@ -29,19 +29,21 @@ export interface JobCache {
 }
 
 interface Row {
+  job_id: string
   document: string
   synced_at: Date
-  place: string | number | bigint | Date | null
 }
 
-const read = ({ document, synced_at }: Row): CachedJob => ({ job: JSON.parse(document) as Job__Output, syncedAt: new Date(synced_at) })
+const read = ({ document, synced_at }: Row): CachedJob => ({ job: JSON.parse(document) as Job__Output, syncedAt: synced_at })
 
 /** The queries of the cached jobs. */
-export function jobCache(database: Database): JobCache {
+export function jobCache(database: ReadableDatabase): JobCache {
   async function getMany(tenantId: string, jobIds: readonly string[]): Promise<CachedJob[]> {
     if (jobIds.length === 0) return []
-    const rows = await database.$queryRaw<Row[]>`
-      SELECT document, synced_at FROM job WHERE tenant_id = ${tenantId} AND job_id IN (${Prisma.join([...jobIds])})`
+    const ids = oneOf('job_id', jobIds)
+    const rows = await database.$read<Row>(
+      sql(`SELECT document, synced_at FROM job WHERE tenant_id = ? AND ${ids.text}`, tenantId, ...ids.values),
+    )
     return rows.map(read)
   }
 
@@ -50,18 +52,16 @@ export function jobCache(database: Database): JobCache {
     getMany,
 
     async list(tenantId, selection, ordering, limit, after) {
-      const start = after ? Prisma.sql`AND ${beyond(ordering, after)}` : Prisma.empty
-      const rows = await database.$queryRaw<Row[]>`
-        SELECT document, synced_at, ${Prisma.raw(ordering.field)} AS place FROM job
-        WHERE ${where(tenantId, selection)} ${start} ORDER BY ${orderBy(ordering)} LIMIT ${limit}`
-      return rows.map((row) => {
-        const cached = read(row)
-        return { ...cached, place: { value: placeValue(row.place), jobId: cached.job.job_id } }
-      })
+      const columns = [...new Set(['job_id', 'document', 'synced_at', ordering.field])]
+      const rows = await database.$read<Row & Record<string, PlaceColumn>>(
+        listQuery(tenantId, { selection, ordering, limit, after }, columns),
+      )
+      return rows.map((row) => ({ ...read(row), place: { value: placeValue(row[ordering.field] ?? null), jobId: row.job_id } }))
     },
 
     async count(tenantId, selection) {
-      const rows = await database.$queryRaw<{ total: bigint }[]>`SELECT COUNT(*) AS total FROM job WHERE ${where(tenantId, selection)}`
+      const where = conditions(tenantId, selection)
+      const rows = await database.$read<{ total: bigint }>(sql(`SELECT COUNT(*) AS total FROM job WHERE ${where.text}`, ...where.values))
       return Number(rows[0]?.total ?? 0)
     },
 
@@ -69,7 +69,6 @@ export function jobCache(database: Database): JobCache {
   }
 }
 
-function placeValue(value: Row['place']): JobPlace['value'] {
-  if (value instanceof Date) return value.toISOString()
-  return typeof value === 'bigint' ? Number(value) : value
-}
+type PlaceColumn = string | number | Date | null
+
+const placeValue = (value: PlaceColumn): JobPlace['value'] => (value instanceof Date ? value.toISOString() : value)

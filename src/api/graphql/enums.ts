@@ -124,13 +124,14 @@ export const NodeStatusEnum = enumOf('NodeStatus', 'Whether a machine takes work
   OFFLINE: 'Not there.',
 })
 
-export const JobOrderFieldEnum = enumOf('JobOrderField', 'What jobs are ordered by.', jobOrderFields, {
+export const JobOrderFieldEnum = enumOf('JobOrderField', 'What jobs are ordered by.', [...jobOrderFields, 'updated_at'] as const, {
   created_at: 'When it was submitted.',
   started_at: 'When its first attempt started.',
   finished_at: 'When it ended.',
   priority: 'Its priority.',
-  name: 'Its name.',
+  name: 'Its name, character by character: capitals come before small letters.',
   status: 'Its status, by the alphabet.',
+  updated_at: 'When it last changed. A job that changes while someone pages moves to the newest end.',
 })
 
 export const jobEventTypes = ['SUBMITTED', 'STATUS_CHANGED', 'UPDATED', 'DELETED'] as const
@@ -144,6 +145,12 @@ export const JobEventTypeEnum = enumOf('JobEventType', 'What a change of a job w
 export const ConsistencyEnum = enumOf('Consistency', 'Where a job is read.', ['CACHED', 'COORDINATOR'] as const, {
   CACHED: 'From the copy that job events keep fresh within a second.',
   COORDINATOR: 'From the coordinator, now; the copy where it cannot be reached.',
+})
+
+export const ArchivedEnum = enumOf('Archived', 'Whether archived jobs are meant.', ['EXCLUDE', 'INCLUDE', 'ONLY'] as const, {
+  EXCLUDE: 'Only jobs that are not archived.',
+  INCLUDE: 'Archived jobs and others.',
+  ONLY: 'Only archived jobs.',
 })
 
 export const OrderDirectionEnum = enumOf('OrderDirection', 'Which end comes first.', ['ASC', 'DESC'] as const, {

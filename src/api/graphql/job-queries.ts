@@ -1,9 +1,24 @@
 import type { JobFilter } from '../operations/job-types.js'
 import { builder } from './builder.js'
-import { ConsistencyEnum, FrameworkTypeEnum, JobOrderFieldEnum, JobStatusEnum, OrderDirectionEnum, TrainingTypeEnum } from './enums.js'
+import {
+  ArchivedEnum,
+  ConsistencyEnum,
+  FrameworkTypeEnum,
+  JobOrderFieldEnum,
+  JobStatusEnum,
+  OrderDirectionEnum,
+  TrainingTypeEnum,
+} from './enums.js'
 import { jobIdOf } from './ids.js'
 import { JobRef } from './job.js'
-import { KeyValueInput, toRecord } from './key-values.js'
+
+const LabelFilterInput = builder.inputType('LabelFilter', {
+  description: 'A label that a job must have.',
+  fields: (t) => ({
+    key: t.string({ required: true, description: 'Its name, 1 to 128 characters.' }),
+    value: t.string({ description: 'Its value, at most 255 characters; without it any value will do.' }),
+  }),
+})
 
 /** Which jobs are meant. */
 export const JobFilterInput = builder.inputType('JobFilter', {
@@ -12,11 +27,19 @@ export const JobFilterInput = builder.inputType('JobFilter', {
     status: t.field({ type: [JobStatusEnum], description: 'In one of these states.' }),
     trainingType: t.field({ type: [TrainingTypeEnum], description: 'Trained in one of these ways.' }),
     framework: t.field({ type: [FrameworkTypeEnum], description: 'With one of these frameworks.' }),
-    baseModel: t.string({ description: 'With exactly this model id.' }),
-    labels: t.field({ type: [KeyValueInput], description: 'With all of these labels. Evaluations only with type=evaluation.' }),
-    nameContains: t.string({ description: 'With this text in the name, in any case.' }),
+    baseModel: t.string({ description: 'With exactly this model id, at most 500 characters.' }),
+    labels: t.field({ type: [LabelFilterInput], description: 'With all of these labels. Evaluations only with type=evaluation.' }),
+    nameContains: t.string({ description: 'With this text in the name, in any case; at most 255 characters.' }),
     createdAfter: t.field({ type: 'DateTime', description: 'Submitted after this time.' }),
     createdBefore: t.field({ type: 'DateTime', description: 'Submitted before this time.' }),
+    startedAfter: t.field({ type: 'DateTime', description: 'First started after this time.' }),
+    startedBefore: t.field({ type: 'DateTime', description: 'First started before this time.' }),
+    finishedAfter: t.field({ type: 'DateTime', description: 'Ended after this time.' }),
+    finishedBefore: t.field({ type: 'DateTime', description: 'Ended before this time.' }),
+    userId: t.string({ description: 'Submitted by this user.' }),
+    nodeId: t.string({ description: 'An attempt of it runs or ran on this machine.' }),
+    contentHash: t.string({ description: 'The same work: with this content hash.' }),
+    archived: t.field({ type: ArchivedEnum, defaultValue: 'EXCLUDE', description: 'Whether archived jobs are meant.' }),
   }),
 })
 
@@ -30,16 +53,14 @@ const JobOrderInput = builder.inputType('JobOrder', {
 
 /** The filter as the use cases take it. */
 export function toJobFilter(filter: typeof JobFilterInput.$inferInput | null | undefined): JobFilter {
-  const { status, trainingType, framework, baseModel, labels, nameContains, createdAfter, createdBefore } = filter ?? {}
+  const { status, trainingType, framework, archived, ...others } = filter ?? {}
+  const given = Object.fromEntries(Object.entries(others).filter(([, value]) => value != null)) as Omit<JobFilter, 'statuses'>
   return {
+    ...given,
     statuses: status ?? undefined,
     trainingTypes: trainingType ?? undefined,
     frameworks: framework ?? undefined,
-    baseModel: baseModel ?? undefined,
-    labels: labels ? toRecord(labels, 'filter.labels') : undefined,
-    nameContains: nameContains ?? undefined,
-    createdAfter: createdAfter ?? undefined,
-    createdBefore: createdBefore ?? undefined,
+    archived: archived ?? undefined,
   }
 }
 

@@ -5,6 +5,7 @@ import { type JobStatus, jobOrderFields, type TrainingType } from '../../contrac
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import { formatPlace, parsePlace } from '../cache/job-query.js'
+import { checkFilter } from './job-filter.js'
 import type { CoordinatorListing, JobOperations, JobOrder, JobView } from './job-types.js'
 import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
@@ -59,6 +60,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
     async list(caller, { filter, orderBy, page = {} }) {
       allow(caller.viewer, 'readJobs')
       const order = orderBy ?? newestFirst
+      checkFilter(filter ?? {})
       const { size, backward, after, before } = readPage(page)
       const place = backward ? before : after
       // Backwards is the opposite order, turned round again.
@@ -82,6 +84,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
 
     async count(caller, filter) {
       allow(caller.viewer, 'readJobs')
+      checkFilter(filter ?? {})
       return cache.count(caller.viewer.tenantId, filter ?? {})
     },
 
@@ -114,7 +117,8 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
   }
 
   async function listFromCache(caller: Caller, { statuses, trainingTypes, labels, pageSize, pageToken, orderBy }: CoordinatorListing) {
-    const filter = { statuses: statuses as JobStatus[], trainingTypes: trainingTypes as TrainingType[], labels }
+    const conditions = Object.entries(labels ?? {}).map(([key, value]) => ({ key, value }))
+    const filter = { statuses: statuses as JobStatus[], trainingTypes: trainingTypes as TrainingType[], labels: conditions }
     const after = pageToken?.slice(cacheToken.length) || null
     const page = await reads.list(caller, { filter, orderBy: parseOrder(orderBy), page: { first: pageSize, after } })
     const views = page.edges.map(({ node }) => node)

@@ -1,4 +1,4 @@
-import type { FrameworkType, JobStatus, jobOrderFields, LogLevel, TrainingType } from '../../contract/statuses.js'
+import type { FrameworkType, JobStatus, LogLevel, TrainingType } from '../../contract/statuses.js'
 import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
 import type { GetJobMetricsResponse__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsResponse.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
@@ -8,6 +8,7 @@ import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRec
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 import type { ReadJobLogsResponse__Output } from '../../generated/proto/scaimind/v1/ReadJobLogsResponse.js'
 import type { Caller } from '../auth/viewer.js'
+import type { JobOrdering, LabelCondition } from '../cache/job-query.js'
 import type { Live } from '../live/live-stream.js'
 
 export type { Live } from '../live/live-stream.js'
@@ -25,23 +26,33 @@ export interface JobView {
 /** CACHED: the copy that job events keep fresh. COORDINATOR: asked now, the copy where it cannot be reached. */
 export type Consistency = 'CACHED' | 'COORDINATOR'
 
-/** Which jobs of the tenant are meant; what is unset does not filter. Evaluations only where a label asks for them. */
+/** Which jobs of the tenant are meant; what is unset does not filter. Evaluations only where a label asks for them, archived jobs only where `archived` does. */
 export interface JobFilter {
   statuses?: readonly JobStatus[] | undefined
   trainingTypes?: readonly TrainingType[] | undefined
   frameworks?: readonly FrameworkType[] | undefined
   baseModel?: string | undefined
-  /** All must be equal. */
-  labels?: Readonly<Record<string, string>> | undefined
+  /** All must be there; without a value any value will do. */
+  labels?: readonly LabelCondition[] | undefined
   /** Part of the name, in any case. */
   nameContains?: string | undefined
   createdAfter?: Date | undefined
   createdBefore?: Date | undefined
+  startedAfter?: Date | undefined
+  startedBefore?: Date | undefined
+  finishedAfter?: Date | undefined
+  finishedBefore?: Date | undefined
+  userId?: string | undefined
+  /** An attempt of it ran on this node. */
+  nodeId?: string | undefined
+  contentHash?: string | undefined
+  /** Default EXCLUDE. */
+  archived?: 'EXCLUDE' | 'INCLUDE' | 'ONLY' | undefined
 }
 
 /** The order of a list; the job id breaks ties. */
 export interface JobOrder {
-  field: (typeof jobOrderFields)[number]
+  field: JobOrdering['field']
   descending: boolean
 }
 
