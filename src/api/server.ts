@@ -9,6 +9,7 @@ import { apiKeyStore } from './auth/api-keys.js'
 import { type Credentials, identifyViewer } from './auth/viewer.js'
 import { clusterSnapshots } from './cache/cluster-snapshots.js'
 import { openDatabase } from './cache/database.js'
+import { evaluationsOfJobs } from './cache/evaluations-of-jobs.js'
 import { followedJobs } from './cache/followed.js'
 import { jobCache } from './cache/jobs.js'
 import { connectCoordinator } from './coordinator-client/index.js'
@@ -16,6 +17,7 @@ import { graphiqlPage, wantsPage } from './graphql/graphiql.js'
 import { readTrustedDocuments, type TrustedDocuments, trustedDocuments } from './graphql/trusted-documents.js'
 import { socketServer } from './graphql/websocket.js'
 import { httpHandler } from './graphql/yoga.js'
+import { clusterEvents } from './live/cluster-events.js'
 import { followJobs } from './live/follow-jobs.js'
 import { recordHub } from './live/hub.js'
 import { jobEvents } from './live/job-events.js'
@@ -74,7 +76,19 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   const follower = followJobs({ coordinator, followed: followedJobs(database), events, log })
 
   const snapshots = clusterSnapshots(database)
-  const operations = createOperations({ cache, coordinator, metricsHub, logsHub, events, snapshots, log, isFresh: follower.isFresh })
+  const cluster = clusterEvents({ openStream })
+  const operations = createOperations({
+    evaluationsOfJobs: evaluationsOfJobs(database),
+    clusterEvents: cluster,
+    cache,
+    coordinator,
+    metricsHub,
+    logsHub,
+    events,
+    snapshots,
+    log,
+    isFresh: follower.isFresh,
+  })
   const identify = (credentials: Credentials) => identifyViewer(keys, credentials)
   const limits = {
     depth: config.SCAIMIND_MAX_DEPTH,
@@ -93,7 +107,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   const sockets = socketServer({ ...parts, subscriptionsMax: config.SCAIMIND_MAX_SUBSCRIPTIONS, messageBytesMax: bodyBytesMax })
   metrics.watch({
     sockets: sockets.connectionCount,
-    topics: () => metricsHub.topicCount() + logsHub.topicCount(),
+    topics: () => metricsHub.topicCount() + logsHub.topicCount() + cluster.topicCount(),
     isFresh: follower.isFresh,
   })
 
@@ -170,6 +184,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     metricsHub.close()
     logsHub.close()
     events.close()
+    cluster.close()
     await sockets.close()
     const timer = setTimeout(() => server.closeAllConnections(), 2000)
     server.closeIdleConnections()

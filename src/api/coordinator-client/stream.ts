@@ -7,7 +7,7 @@ import { coordinatorUnavailable } from './failure.js'
 import { type Method, methodOf, type RequestOf, type ResponseOf } from './methods.js'
 
 /** The streams of the coordinator. */
-export type StreamMethod = 'StreamJobMetrics' | 'StreamJobLogs' | 'StreamJobEvents'
+export type StreamMethod = 'StreamJobMetrics' | 'StreamJobLogs' | 'StreamJobEvents' | 'StreamClusterEvents'
 
 /** How a stream is kept open. */
 export interface StreamOptions<M extends StreamMethod> {

@@ -62,3 +62,23 @@ export function liveStream<Message>(
     },
   }
 }
+
+/** Reads a stream until the signal says to leave it. */
+export async function* leaving<Message>(signal: AbortSignal, live: Live<Message>): AsyncGenerator<Message, void, undefined> {
+  signal.addEventListener('abort', () => void live.return(), { once: true })
+  yield* live
+}
+
+/** A stream of what each message becomes. */
+export function mapLive<From, To>(live: Live<From>, map: (value: From) => To): Live<To> {
+  return {
+    [Symbol.asyncIterator]() {
+      return this
+    },
+    async next() {
+      const { done, value } = await live.next()
+      return done ? { done, value: undefined } : { done: false, value: map(value) }
+    },
+    return: () => live.return() as Promise<IteratorResult<To, undefined>>,
+  }
+}

@@ -31,7 +31,7 @@ export interface ClusterOperations {
   /** The node takes work again. Throws NODE_NOT_FOUND. Repeating it is fine. */
   enable(caller: Caller, nodeId: string): Promise<ClusterNode__Output>
   /** Every node as it is, then each as it changes. Never ends by itself. */
-  followNodes(caller: Caller): Promise<Live<ClusterNode__Output>>
+  followNodes(caller: Caller): Promise<Live<Snapshot<ClusterNode__Output>>>
   /** The queue as it is, then as it changes. Never ends by itself. */
-  followQueue(caller: Caller): Promise<Live<Queue__Output>>
+  followQueue(caller: Caller): Promise<Live<Snapshot<Queue__Output>>>
 }

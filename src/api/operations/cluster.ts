@@ -1,31 +1,42 @@
 import type { Logger } from 'pino'
+import { z } from 'zod'
 import { Failure } from '../../contract/failure.js'
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { ClusterSnapshots, SnapshotKind } from '../cache/cluster-snapshots.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
+import type { ClusterEvents, ClusterReading, ClusterState } from '../live/cluster-events.js'
+import { mapLive } from '../live/live-stream.js'
 import type { ClusterOperations, Snapshot } from './cluster-types.js'
+import { parseInput } from './parse.js'
 import { isUnreachable } from './unreachable.js'
 
 /** What the use cases of the cluster work on. */
 export interface ClusterParts {
   coordinator: CoordinatorClient
   snapshots: ClusterSnapshots
+  clusterEvents: ClusterEvents
   log: Logger
 }
+
+const drainSchema = z.object({
+  reason: z
+    .string()
+    .regex(/^\P{Cc}{0,500}$/u, 'A reason has at most 500 characters, none of them a control character')
+    .default(''),
+  deadline_seconds: z.number().int().min(0).max(4_294_967_295).default(0),
+  evict: z.boolean().default(false),
+})
 
 // The last answer is for when the coordinator is away: it need not be written down each time.
 const writeEveryMs = 2000
 const rememberedMax = 10_000
 
 /** The use cases of the cluster. The coordinator is asked each time; its last answer stands in while it is away. */
-export function clusterOperations({
-  coordinator,
-  snapshots,
-  log,
-}: ClusterParts): Pick<ClusterOperations, 'cluster' | 'nodes' | 'node' | 'queue'> {
+export function clusterOperations({ coordinator, snapshots, clusterEvents, log }: ClusterParts): ClusterOperations {
   const writtenAt = new Map<string, number>()
+  const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
 
   async function ask<Value>(
     caller: Caller,
@@ -33,9 +44,9 @@ export function clusterOperations({
     question: (context: Parameters<CoordinatorClient['call']>[2]) => Promise<Value>,
   ) {
     allow(caller.viewer, 'readCluster')
-    const { tenantId, userId } = caller.viewer
+    const { tenantId } = caller.viewer
     try {
-      const value = await question({ tenantId, userId, requestId: caller.requestId })
+      const value = await question(contextOf(caller))
       const syncedAt = new Date()
       remember(tenantId, kind, value, syncedAt)
       return { value, syncedAt, stale: false }
@@ -65,7 +76,7 @@ export function clusterOperations({
     async node(caller, nodeId) {
       const { value, ...rest } = await nodes(caller)
       const node = value.find(({ node_id }) => node_id === nodeId)
-      if (!node) throw new Failure('NODE_NOT_FOUND', `There is no node ${JSON.stringify(nodeId.slice(0, 64))}.`)
+      if (!node) throw noNode(nodeId)
       return { ...rest, value: node }
     },
 
@@ -76,5 +87,36 @@ export function clusterOperations({
       const depth = depths.reduce((sum, { jobs }) => sum + jobs, 0)
       return { ...rest, value: { depth, depths, entries: value.entries.filter(({ queue }) => queue === name) } }
     },
+
+    async drain(caller, nodeId, { reason, deadlineSeconds, evict } = {}) {
+      allow(caller.viewer, 'controlNodes')
+      const options = parseInput(drainSchema, { reason, deadline_seconds: deadlineSeconds, evict })
+      return coordinator.call('DrainNode', { node_id: checked(nodeId), ...options }, contextOf(caller))
+    },
+
+    async enable(caller, nodeId) {
+      allow(caller.viewer, 'controlNodes')
+      return coordinator.call('EnableNode', { node_id: checked(nodeId) }, contextOf(caller))
+    },
+
+    async followNodes(caller) {
+      allow(caller.viewer, 'readCluster')
+      return mapLive(clusterEvents.followNodes(readingOf(caller)), snapshotOf)
+    },
+
+    async followQueue(caller) {
+      allow(caller.viewer, 'readCluster')
+      return mapLive(clusterEvents.followQueue(readingOf(caller)), snapshotOf)
+    },
   }
+}
+
+const readingOf = ({ viewer: { tenantId, ended }, requestId }: Caller): ClusterReading => ({ tenantId, ended, requestId })
+const snapshotOf = <Value>({ value, at }: ClusterState<Value>): Snapshot<Value> => ({ value, syncedAt: at, stale: false })
+const noNode = (nodeId: string) => new Failure('NODE_NOT_FOUND', `There is no node ${JSON.stringify(nodeId.slice(0, 64))}.`)
+
+/** An id that cannot exist is answered like one that does not; whether this one does, only the coordinator knows. */
+function checked(nodeId: string): string {
+  if (/^[\x21-\x7e]{1,255}$/.test(nodeId)) return nodeId
+  throw noNode(nodeId)
 }

@@ -24,6 +24,26 @@ export interface EvaluationPage {
   pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; startCursor: string | null; endCursor: string | null }
 }
 
+/** One score of several evaluations, in their order; null where one has none. */
+export interface ScoreComparison {
+  name: string
+  /** Which way is better. */
+  direction: 'LOWER' | 'HIGHER'
+  values: ({ value: number; standardError: number | null; numSamples: number } | null)[]
+  /** Of the best value, the first of equals; null where there is none. */
+  bestIndex: number | null
+}
+
+/** One benchmark on the same records. */
+export interface BenchmarkComparison {
+  name: string
+  /** As the first that ran it named it. */
+  dataset: string
+  /** Null where it is not known. */
+  contentHash: string | null
+  scores: ScoreComparison[]
+}
+
 /** The use cases of evaluations. All throw AUTHZ_PERMISSION_DENIED; those that name an evaluation throw EVALUATION_NOT_FOUND, also for another tenant's. */
 export interface EvaluationOperations {
   /** Submits an evaluation. `input` is the proto `SubmitEvaluationRequest` in snake_case without its key, checked here. Throws InvalidInput, JOB_NOT_FOUND or CHECKPOINT_NOT_FOUND. */
@@ -36,6 +56,8 @@ export interface EvaluationOperations {
   count(caller: Caller, filter?: EvaluationFilter | null): Promise<number>
   /** The newest evaluations of each job, at most `limit` (default 100) each: one query however many jobs there are. */
   ofJobs(caller: Caller, jobIds: readonly string[], limit?: number): Promise<EvaluationView[][]>
+  /** 2 to 10 evaluations side by side. Throws InvalidInput, or EVALUATION_NOT_FOUND where one of them is not the tenant's. */
+  compare(caller: Caller, evaluationIds: readonly string[]): Promise<{ evaluations: EvaluationView[]; benchmarks: BenchmarkComparison[] }>
   /** A page from the coordinator; from the cache where it cannot be reached. For REST. */
   listFromCoordinator(
     caller: Caller,

@@ -1,15 +1,31 @@
+import type { ArtefactOperations } from './artefact-types.js'
+import { artefactOperations } from './artefacts.js'
 import { type ClusterParts, clusterOperations } from './cluster.js'
 import type { ClusterOperations } from './cluster-types.js'
+import { dataOperations } from './data.js'
+import type { DataOperations } from './data-types.js'
+import type { EvaluationOperations } from './evaluation-types.js'
+import { type EvaluationParts, evaluationOperations } from './evaluations.js'
 import type { JobOperations } from './job-types.js'
 import { type JobParts, jobOperations } from './jobs.js'
 
 /** Every use case; GraphQL and REST both call these. */
 export interface Operations {
   jobs: JobOperations
-  cluster: Pick<ClusterOperations, 'cluster' | 'nodes' | 'node' | 'queue'>
+  evaluations: EvaluationOperations
+  artefacts: ArtefactOperations
+  cluster: ClusterOperations
+  data: DataOperations
 }
 
 /** Puts the use cases together from the parts that they work on. */
-export function createOperations(parts: JobParts & ClusterParts): Operations {
-  return { jobs: jobOperations(parts), cluster: clusterOperations(parts) }
+export function createOperations(parts: JobParts & EvaluationParts & ClusterParts): Operations {
+  const jobs = jobOperations(parts)
+  return {
+    jobs,
+    evaluations: evaluationOperations(parts),
+    artefacts: artefactOperations({ ...parts, jobs }),
+    cluster: clusterOperations(parts),
+    data: dataOperations(parts),
+  }
 }

@@ -1,19 +1,14 @@
 import { z } from 'zod'
-import { InvalidInput } from '../../contract/failure.js'
 import { parseJobId } from '../../contract/ids.js'
 import { type JobStatus, jobOrderFields, type TrainingType } from '../../contract/statuses.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
-import { formatPlace, parsePlace } from '../cache/job-query.js'
 import { checkFilter } from './job-filter.js'
 import type { CoordinatorListing, JobOperations, JobOrder, JobView } from './job-types.js'
 import type { JobParts } from './jobs.js'
+import { cachedPage, newestFirst, pageSizeDefault, pageSizeMax, pageSizeProblem } from './paging.js'
 import { parseInput } from './parse.js'
 import { isUnreachable } from './unreachable.js'
-
-const pageSizeMax = 100
-const pageSizeDefault = 20
-const newestFirst: JobOrder = { field: 'created_at', descending: true }
 
 type Reads = Pick<JobOperations, 'get' | 'getMany' | 'list' | 'count' | 'listFromCoordinator'>
 
@@ -59,27 +54,9 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
 
     async list(caller, { filter, orderBy, page = {} }) {
       allow(caller.viewer, 'readJobs')
-      const order = orderBy ?? newestFirst
       checkFilter(filter ?? {})
-      const { size, backward, after, before } = readPage(page)
-      const place = backward ? before : after
-      // Backwards is the opposite order, turned round again.
-      const reading = { ...order, descending: order.descending !== backward }
-      const start = place ? parsePlace(place, order, backward ? 'before' : 'after') : undefined
-      const rows = await cache.list(caller.viewer.tenantId, filter ?? {}, reading, size + 1, start)
-      const hasMore = rows.length > size
-      const shown = rows.slice(0, size)
-      if (backward) shown.reverse()
-      const edges = shown.map((row) => ({ cursor: formatPlace(order, row.place), node: view({ job: row.job, syncedAt: row.syncedAt }) }))
-      return {
-        edges,
-        pageInfo: {
-          hasNextPage: backward ? Boolean(before) : hasMore,
-          hasPreviousPage: backward ? hasMore : Boolean(after),
-          startCursor: edges[0]?.cursor ?? null,
-          endCursor: edges.at(-1)?.cursor ?? null,
-        },
-      }
+      const { tenantId } = caller.viewer
+      return cachedPage({ cache, tenantId, selection: filter ?? {}, order: orderBy ?? newestFirst }, page, view)
     },
 
     async count(caller, filter) {
@@ -91,7 +68,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
     async listFromCoordinator(caller, listing) {
       allow(caller.viewer, 'readJobs')
       const { statuses = [], trainingTypes = [], labels = {}, pageSize = pageSizeDefault, pageToken = '', orderBy = '' } = listing
-      if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > pageSizeMax) throw outOfRange('page_size')
+      if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > pageSizeMax) throw pageSizeProblem('page_size')
       // A token that the cache gave while the coordinator was away goes on in the cache.
       if (pageToken.startsWith(cacheToken)) return listFromCache(caller, { ...listing, pageSize })
       const request = {
@@ -136,30 +113,9 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
 }
 
 const cacheToken = 'cache.'
-const outOfRange = (path: string) => new InvalidInput([{ path, message: `This is a whole number from 1 to ${pageSizeMax}.` }])
 
 /** Reads `-created_at`. */
 function parseOrder(text: string | undefined): JobOrder {
   const field = parseInput(z.enum(jobOrderFields), text?.replace(/^-/, '') || newestFirst.field)
   return { field, descending: text ? text.startsWith('-') : true }
-}
-
-function readPage({
-  first,
-  after,
-  last,
-  before,
-}: {
-  first?: number | null
-  after?: string | null
-  last?: number | null
-  before?: string | null
-}) {
-  if (first != null && last != null) throw new InvalidInput([{ path: 'last', message: 'Give first or last, not both.' }])
-  if (after && (last != null || before)) throw new InvalidInput([{ path: 'after', message: 'after goes with first, before with last.' }])
-  if (before && first != null) throw new InvalidInput([{ path: 'before', message: 'before goes with last, after with first.' }])
-  const backward = last != null || Boolean(before)
-  const size = (backward ? last : first) ?? pageSizeDefault
-  if (size < 1 || size > pageSizeMax) throw outOfRange(backward ? 'last' : 'first')
-  return { size, backward, after, before }
 }

@@ -14,7 +14,8 @@ const bigCount = z.union([z.number().int().min(0), z.string().regex(/^\d{1,19}$/
 const bigInteger = z.union([z.number().int(), z.string().regex(/^-?\d{1,19}$/)], 'This is a whole number').transform(String)
 /** Numbers and booleans are taken as they are written. */
 const mapValue = z.union([z.string(), z.number(), z.boolean()], 'This is a text').transform(String)
-const map = z.record(z.string().min(1).max(255), mapValue)
+/** A map of texts. */
+export const mapSchema = z.record(z.string().min(1).max(255), mapValue)
 const time = z
   .union([z.date(), z.iso.datetime({ offset: true })])
   .transform((value) => toTimestamp(value instanceof Date ? value : new Date(value)))
@@ -41,48 +42,50 @@ const trainingConfig = z.strictObject({
     tokenizer_id: text.optional(),
     dtype: text.optional(),
     trust_remote_code: z.boolean().optional(),
-    model_kwargs: map.optional(),
+    model_kwargs: mapSchema.optional(),
   }),
   framework: z
     .strictObject({
       type: z.enum(frameworkTypes).optional(),
-      config: map.optional(),
+      config: mapSchema.optional(),
       distributed: z
-        .strictObject({ world_size: count.optional(), backend: text.optional(), strategy: text.optional(), config: map.optional() })
+        .strictObject({ world_size: count.optional(), backend: text.optional(), strategy: text.optional(), config: mapSchema.optional() })
         .optional(),
       custom_script_path: text.optional(),
     })
     .optional(),
-  hyperparameters: map.optional(),
-  environment: map.optional(),
+  hyperparameters: mapSchema.optional(),
+  environment: mapSchema.optional(),
   resume_from_checkpoint: text.optional(),
   max_retries: count.optional(),
   priority: prioritySchema.optional(),
 })
 
+/** One source of data. */
+export const dataSourceSchema = z.strictObject({
+  path: filledText,
+  type: text.optional(),
+  split: text.optional(),
+  format: text.optional(),
+  columns: z.array(text).optional(),
+  filters: mapSchema.optional(),
+  sampling: mapSchema.optional(),
+})
+
+/** How records become tokens. */
+export const preprocessSchema = z.strictObject({
+  tokenizer: text.optional(),
+  add_bos: z.boolean().optional(),
+  add_eos: z.boolean().optional(),
+  padding: text.optional(),
+  truncation: text.optional(),
+  chat_template: z.string().max(65_536).optional(),
+  field_mapping: mapSchema.optional(),
+})
+
 const dataConfig = z.strictObject({
-  sources: z.array(
-    z.strictObject({
-      path: filledText,
-      type: text.optional(),
-      split: text.optional(),
-      format: text.optional(),
-      columns: z.array(text).optional(),
-      filters: map.optional(),
-      sampling: map.optional(),
-    }),
-  ),
-  preprocess: z
-    .strictObject({
-      tokenizer: text.optional(),
-      add_bos: z.boolean().optional(),
-      add_eos: z.boolean().optional(),
-      padding: text.optional(),
-      truncation: text.optional(),
-      chat_template: z.string().max(65_536).optional(),
-      field_mapping: map.optional(),
-    })
-    .optional(),
+  sources: z.array(dataSourceSchema),
+  preprocess: preprocessSchema.optional(),
   max_seq_length: count.optional(),
   batch_size: count.optional(),
   gradient_accumulation_steps: count.optional(),
@@ -99,7 +102,7 @@ const resourceConfig = z.strictObject({
   min_gpu_memory_gb: amount.optional(),
   cpus_per_node: count.optional(),
   memory_gb_per_node: amount.optional(),
-  node_selector: map.optional(),
+  node_selector: mapSchema.optional(),
 })
 
 const outputConfig = z.strictObject({

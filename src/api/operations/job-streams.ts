@@ -9,7 +9,7 @@ import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/Met
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { LiveItem } from '../live/hub.js'
-import { liveStream } from '../live/live-stream.js'
+import { leaving, liveStream, mapLive } from '../live/live-stream.js'
 import { thinStream } from '../live/thin.js'
 import { matchesFilter } from './job-filter.js'
 import type { JobOperations, JobUpdate, JobView, Live, LiveMessage } from './job-types.js'
@@ -166,12 +166,6 @@ const updateOf = (event: JobEvent__Output): JobUpdate => ({
   job: event.job && { job: event.job, syncedAt: new Date(), stale: false },
 })
 
-/** Reads a stream until the signal says to leave it. */
-async function* leaving<Message>(signal: AbortSignal, live: Live<Message>): AsyncGenerator<Message, void, undefined> {
-  signal.addEventListener('abort', () => void live.return(), { once: true })
-  yield* live
-}
-
 const isWanted = (record: LogRecord__Output, { level, rank }: { level: LogLevel | undefined; rank: number | undefined }) =>
   (!level || logLevels.indexOf(record.level as LogLevel) >= logLevels.indexOf(level)) && (rank === undefined || record.rank === rank)
 
@@ -214,18 +208,5 @@ function messages<Item extends { cursor: string }>(
       }
     },
     return: () => live.return() as Promise<IteratorResult<LiveMessage<Item>, undefined>>,
-  }
-}
-
-function mapLive<From, To>(live: Live<From>, map: (value: From) => To): Live<To> {
-  return {
-    [Symbol.asyncIterator]() {
-      return this
-    },
-    async next() {
-      const { done, value } = await live.next()
-      return done ? { done, value: undefined } : { done: false, value: map(value) }
-    },
-    return: () => live.return() as Promise<IteratorResult<To, undefined>>,
   }
 }

@@ -7,7 +7,11 @@ import { onTestFinished } from 'vitest'
 import { type Permission, permissions } from '../../../src/api/auth/permissions.js'
 import type { Caller, Credentials, Viewer } from '../../../src/api/auth/viewer.js'
 import { allow, type UseCaseName } from '../../../src/api/auth/who-may.js'
+import type { ArtefactOperations } from '../../../src/api/operations/artefact-types.js'
 import type { ClusterOperations } from '../../../src/api/operations/cluster-types.js'
+import type { DataOperations } from '../../../src/api/operations/data-types.js'
+import type { EvaluationOperations } from '../../../src/api/operations/evaluation-types.js'
+import type { Operations } from '../../../src/api/operations/index.js'
 import { parseJobSpec } from '../../../src/api/operations/job-spec.js'
 import type { JobOperations, Live } from '../../../src/api/operations/job-types.js'
 import { restRouter } from '../../../src/api/rest/router.js'
@@ -150,16 +154,31 @@ export interface Door {
 interface DoorOptions {
   jobs?: JobOperations
   cluster?: Partial<ClusterOperations>
+  evaluations?: Partial<EvaluationOperations>
+  data?: Partial<DataOperations>
   bodyBytesMax?: number
   heartbeatMs?: number
   identify?: (credentials: Credentials) => Promise<Viewer>
 }
 
 /** Opens the shim on a free port for one test. */
-export async function openDoor({ jobs = jobsInMemory([]), cluster = {}, ...rest }: DoorOptions = {}): Promise<Door> {
+export async function openDoor({
+  jobs = jobsInMemory([]),
+  cluster = {},
+  evaluations = {},
+  data = {},
+  ...rest
+}: DoorOptions = {}): Promise<Door> {
   const logged: Record<string, unknown>[] = []
   const log: Logger = pino({}, { write: (text: string) => void logged.push(JSON.parse(text)) })
-  const router = restRouter({ operations: { jobs, cluster: onlyThese<ClusterOperations>(cluster) }, identify, log, ...rest })
+  const operations: Operations = {
+    jobs,
+    cluster: onlyThese<ClusterOperations>(cluster),
+    evaluations: onlyThese<EvaluationOperations>(evaluations),
+    data: onlyThese<DataOperations>(data),
+    artefacts: onlyThese<ArtefactOperations>({}),
+  }
+  const router = restRouter({ operations, identify, log, ...rest })
   const answers: Promise<void>[] = []
   const server = createServer((request, response) => answers.push(router(request, response))).listen(0, '127.0.0.1')
   await once(server, 'listening')
