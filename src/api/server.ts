@@ -129,14 +129,16 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     const requestId = requestIdOf(request.headers['x-request-id'])
     request.headers['x-request-id'] = requestId
     metrics.observe(request, response, path, restBase)
-    if (path.startsWith(`${restBase}/`)) return rest(request, response)
+    // The contract names both without saying where they are.
+    const isOpen = (name: string) => path === name || path === `${restBase}${name}`
+    if (path.startsWith(`${restBase}/`) && !isOpen('/health') && !isOpen('/metrics')) return rest(request, response)
     response.setHeader('x-request-id', requestId)
     if (path === '/graphql') return wantsPage(request) ? page(request, response) : graphql(request, response, requestId)
-    if (path === '/health') {
+    if (isOpen('/health')) {
       const { status, body } = await health()
       return sendJson(response, status, body)
     }
-    if (path === '/metrics') {
+    if (isOpen('/metrics')) {
       const { contentType, text } = await metrics.render()
       response.writeHead(200, { 'content-type': contentType }).end(text)
       return

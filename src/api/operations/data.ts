@@ -10,7 +10,8 @@ import { dataSourceSchema, preprocessSchema } from './job-spec.js'
 import { pageSizeDefault, pageSizeMax, pageSizeProblem } from './paging.js'
 import { parseInput } from './parse.js'
 
-const sourcesSchema = z.strictObject({
+/** Sources to look at: proto `ValidateSourcesRequest`. */
+export const validateDataSchema = z.strictObject({
   sources: z.array(dataSourceSchema).min(1, 'Name at least one source').max(100, 'At most 100 sources at once'),
   preprocess: preprocessSchema.optional(),
   training_type: z.enum(trainingTypes).optional(),
@@ -34,7 +35,7 @@ export function dataOperations({ coordinator }: { coordinator: CoordinatorClient
   return {
     async validate(caller, input) {
       const context = prepare(caller, 'validateData')
-      const request = parseInput(sourcesSchema, input) as ValidateSourcesRequest
+      const request = parseInput(validateDataSchema, input) as ValidateSourcesRequest
       return (await coordinator.call('ValidateSources', request, context)).sources
     },
 

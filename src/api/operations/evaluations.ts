@@ -31,7 +31,8 @@ export interface EvaluationParts {
 }
 
 const text = z.string().max(4096)
-const submission = z.strictObject({
+/** What is evaluated: proto `SubmitEvaluationRequest` without its key. */
+export const evaluationSchema = z.strictObject({
   job_id: text.optional(),
   model_uri: text.optional(),
   checkpoint_id: text.optional(),
@@ -112,7 +113,7 @@ export function evaluationOperations(parts: EvaluationParts): EvaluationOperatio
     async submit(caller, { evaluation, idempotencyKey }) {
       allow(caller.viewer, 'evaluate')
       const { idempotency_key = '' } = parseInput(keySchema, { idempotency_key: idempotencyKey })
-      const request: SubmitEvaluationRequest = { ...parseInput(submission, evaluation), idempotency_key }
+      const request: SubmitEvaluationRequest = { ...parseInput(evaluationSchema, evaluation), idempotency_key }
       return keep(await coordinator.call('SubmitEvaluation', request, contextOf(caller)), caller)
     },
 

@@ -124,7 +124,8 @@ const schedulingConfig = z.strictObject({
   depends_on: z.array(text).max(100).optional(),
 })
 
-const jobSpec = z.strictObject({
+/** The submission, proto `JobSpec`. */
+export const jobSpecSchema = z.strictObject({
   name: z.string().regex(/^\P{Cc}{1,255}$/u, 'A name has 1 to 255 characters, none of them a control character'),
   labels: labelsSchema.optional(),
   training_config: trainingConfig,
@@ -136,7 +137,7 @@ const jobSpec = z.strictObject({
 
 /** Reads a submission. Throws an InvalidInput that names every wrong field; what only the coordinator can know (files, models, the inventory) it says itself. */
 export function parseJobSpec(input: unknown): JobSpec {
-  return parseInput(jobSpec, input) as JobSpec
+  return parseInput(jobSpecSchema, input) as JobSpec
 }
 
 /** 1 to 255 printable ASCII characters. */

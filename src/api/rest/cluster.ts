@@ -1,7 +1,9 @@
+import { z } from 'zod'
 import type { Snapshot } from '../operations/cluster-types.js'
 import type { JsonAnswer } from './answer.js'
 import { toJson } from './json.js'
-import { get, notImplemented } from './route.js'
+import { listOf, message, objectOf } from './json-schema.js'
+import { get, post } from './route.js'
 
 function answer<Value>({ value, stale, syncedAt }: Snapshot<Value>, shape: (value: Value) => unknown): JsonAnswer {
   return { data: shape(value), freshness: { stale, syncedAt } }
@@ -9,16 +11,49 @@ function answer<Value>({ value, stale, syncedAt }: Snapshot<Value>, shape: (valu
 
 /** The cluster: totals, nodes, queue. */
 export const clusterRoutes = [
-  get('/cluster', {}, async ({ operations, caller }) =>
+  get('/cluster', { summary: 'Totals of nodes, GPUs and jobs', data: message('Cluster') }, async ({ operations, caller }) =>
     answer(await operations.cluster.cluster(caller), (cluster) => toJson('Cluster', cluster)),
   ),
-  get('/nodes', {}, async ({ operations, caller }) =>
+  get('/nodes', { summary: 'All nodes', data: objectOf({ nodes: listOf(message('ClusterNode')) }) }, async ({ operations, caller }) =>
     answer(await operations.cluster.nodes(caller), (nodes) => ({ nodes: nodes.map((node) => toJson('ClusterNode', node)) })),
   ),
-  get('/nodes/{id}', {}, async ({ operations, caller, id }) =>
+  get('/nodes/{id}', { summary: 'A node', data: message('ClusterNode') }, async ({ operations, caller, id }) =>
     answer(await operations.cluster.node(caller, id), (node) => toJson('ClusterNode', node)),
   ),
-  get('/queue', {}, async ({ operations, caller }) => answer(await operations.cluster.queue(caller), (queue) => toJson('Queue', queue))),
-  notImplemented('POST', '/nodes/{id}/drain', 'Draining a node'),
-  notImplemented('POST', '/nodes/{id}/enable', 'Enabling a node'),
+  get(
+    '/queue',
+    {
+      summary: 'What waits, in the order it would start',
+      description: 'Depth by queue and priority; each entry with its place, why it waits, and when it may start.',
+      data: message('Queue'),
+    },
+    async ({ operations, caller }) => answer(await operations.cluster.queue(caller), (queue) => toJson('Queue', queue)),
+  ),
+  post(
+    '/nodes/{id}/drain',
+    {
+      summary: 'Take no new work on a node',
+      description: 'Running jobs finish, unless they are evicted: saved, and put back into the queue. Repeating it is fine.',
+      body: z.strictObject({
+        reason: z.string().max(1000).optional().describe('Why, for whoever reads the node.'),
+        deadline_seconds: z
+          .number()
+          .int()
+          .min(0)
+          .max(4_294_967_295)
+          .optional()
+          .describe('Evict what still runs after so many seconds. 0, the default: never.'),
+        evict: z.boolean().optional().describe('Evict what runs now. Default false.'),
+      }),
+      data: message('ClusterNode'),
+    },
+    async ({ operations, caller, id }, { reason, deadline_seconds: deadlineSeconds, evict }) => ({
+      data: toJson('ClusterNode', await operations.cluster.drain(caller, id, { reason, deadlineSeconds, evict })),
+    }),
+  ),
+  post(
+    '/nodes/{id}/enable',
+    { summary: 'Let a node take work again', body: z.strictObject({}), data: message('ClusterNode') },
+    async ({ operations, caller, id }) => ({ data: toJson('ClusterNode', await operations.cluster.enable(caller, id)) }),
+  ),
 ]

@@ -1,34 +1,58 @@
 import { z } from 'zod'
 import { isTerminal, type JobStatus, jobOrderFields, jobStatuses, logLevels, trainingTypes } from '../../contract/statuses.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
+import { jobSpecSchema } from '../operations/job-spec.js'
 import type { JobView, LiveMessage } from '../operations/job-types.js'
 import { type FramedMessage, type JsonAnswer, type Rest, type RestCall, stream } from './answer.js'
+import { header } from './headers.js'
 import { type JsonObject, toJson } from './json.js'
+import { countOf, listOf, message, objectOf, textOf } from './json-schema.js'
 import { flag, text, textList, textsByName, wholeNumber, word, words } from './query.js'
-import { get, post, unchecked } from './route.js'
+import { get, post, postAsIs } from './route.js'
 
 const orders = jobOrderFields.flatMap((field) => [field, `-${field}`] as const)
 
-const asked = (call: RestCall, name: string): string | undefined => {
-  const value = call.headers[name]
-  return Array.isArray(value) ? value[0] : value
-}
-const lastEventId = (call: RestCall) => asked(call, 'last-event-id') || null
+const lastEventId = (call: RestCall) => header(call, 'last-event-id') || null
 const wantsEvents = (call: RestCall) => /\btext\/event-stream\b/i.test(call.headers.accept ?? '')
 
 const jobAnswer = ({ job, stale, syncedAt }: JobView): JsonAnswer => ({ data: toJson('Job', job), freshness: { stale, syncedAt } })
+
+const record = objectOf({
+  step: { type: 'integer', description: 'The optimizer step; 0 before the first record.' },
+  epoch: { type: ['number', 'null'], description: 'Passes over the data.' },
+  time: { type: ['string', 'null'], format: 'date-time' },
+  attempt: { type: 'integer', description: 'The attempt, from 1.' },
+  values: { type: 'object', additionalProperties: { type: ['number', 'null'] }, description: 'By metric name.' },
+})
+
+const submitted = objectOf({
+  job_id: textOf('Its id.'),
+  status: textOf('Where it stands.'),
+  message: textOf('One sentence on it.'),
+  estimated_wait_seconds: { type: ['number', 'null'], description: 'Seconds until it starts; null where unknown.' },
+})
 
 /** Jobs: list, submit, read, control, follow. */
 export const jobRoutes = [
   get(
     '/jobs',
     {
-      status: words(jobStatuses),
-      training_type: words(trainingTypes),
-      'label.*': textsByName,
-      page_size: wholeNumber(1, 100),
-      page_token: text,
-      order_by: word(orders),
+      summary: 'A page of jobs',
+      description:
+        'Asked of the coordinator; from the cache, with `meta.stale`, while that is away. Evaluations are left out unless `label.type=evaluation`.',
+      query: {
+        status: words(jobStatuses).describe('Only jobs in one of these.'),
+        training_type: words(trainingTypes).describe('Only jobs of one of these.'),
+        'label.*': textsByName.describe('Only jobs with this label, `label.<key>=<value>`; may be given for several keys.'),
+        page_size: wholeNumber(1, 100).describe('Default 20.'),
+        page_token: text.describe('`next_page_token` of the page before; bound to filter and order.'),
+        order_by: word(orders).describe('With `-` for descending. Default `-created_at`.'),
+      },
+      data: objectOf({
+        jobs: listOf(message('Job')),
+        next_page_token: textOf('Empty on the last page.'),
+        total_count: countOf('Jobs that match.'),
+      }),
     },
     async ({ operations, caller }, query) => {
       const { jobs, nextPageToken, totalCount, stale, syncedAt } = await operations.jobs.listFromCoordinator(caller, {
@@ -44,60 +68,106 @@ export const jobRoutes = [
     },
   ),
 
-  post('/jobs', unchecked, async (call, spec) => {
-    const idempotencyKey = asked(call, 'idempotency-key') ?? null
-    const { view, message, estimatedWaitSeconds } = await call.operations.jobs.submit(call.caller, { spec, idempotencyKey })
-    const data = {
-      job_id: view?.job.job_id ?? null,
-      status: view?.job.status ?? null,
-      message,
-      estimated_wait_seconds: estimatedWaitSeconds,
-    }
-    return { status: 201, data }
-  }),
+  postAsIs(
+    '/jobs',
+    {
+      summary: 'Submit a job',
+      description: 'With `dry_run=true` it is only validated and planned: 200 and `data: {"plan"}`.',
+      status: 201,
+      idempotent: true,
+      query: { dry_run: flag.describe('Validate and plan only; nothing is stored. Default false.') },
+      body: jobSpecSchema,
+      data: { anyOf: [submitted, objectOf({ plan: message('JobPlan') })] },
+    },
+    async (call, spec, { dry_run: dryRun }) => {
+      const idempotencyKey = header(call, 'idempotency-key') ?? null
+      const { view, plan, message, estimatedWaitSeconds } = await call.operations.jobs.submit(call.caller, { spec, idempotencyKey, dryRun })
+      if (!view) return { data: { plan: toJson('JobPlan', plan ?? {}) } }
+      const { job_id, status } = view.job
+      return { status: 201, data: { job_id, status, message, estimated_wait_seconds: estimatedWaitSeconds } }
+    },
+  ),
 
-  get('/jobs/{id}', {}, async ({ operations, caller, id }) =>
+  get('/jobs/{id}', { summary: 'A job', data: message('Job') }, async ({ operations, caller, id }) =>
     jobAnswer(await operations.jobs.get(caller, id, { consistency: 'COORDINATOR' })),
   ),
 
   post(
     '/jobs/{id}/cancel',
-    z.strictObject({ reason: z.string().max(1000).optional(), save_checkpoint: z.boolean().optional() }),
+    {
+      summary: 'Cancel a job',
+      description: 'Any job that is not terminal. Repeating it answers the same job.',
+      body: z.strictObject({
+        reason: z.string().max(1000).optional().describe('Why, for whoever reads the job.'),
+        save_checkpoint: z.boolean().optional().describe('Save a checkpoint before it ends. Default false.'),
+      }),
+      data: message('Job'),
+    },
     async ({ operations, caller, id }, { reason, save_checkpoint: saveCheckpoint }) =>
       jobAnswer(await operations.jobs.cancel(caller, id, { reason, saveCheckpoint })),
   ),
 
   post(
     '/jobs/{id}/pause',
-    z.strictObject({ save_checkpoint: z.boolean().optional() }),
+    {
+      summary: 'Pause a running job',
+      description: 'It stops at a checkpoint and gives its GPUs back.',
+      body: z.strictObject({ save_checkpoint: z.boolean().optional().describe('Save a checkpoint first. Default true.') }),
+      data: message('Job'),
+    },
     async ({ operations, caller, id }, { save_checkpoint: saveCheckpoint }) =>
       jobAnswer(await operations.jobs.pause(caller, id, { saveCheckpoint })),
   ),
 
   post(
     '/jobs/{id}/resume',
-    z.strictObject({ checkpoint_id: z.string().optional() }),
+    {
+      summary: 'Resume a paused job',
+      body: z.strictObject({ checkpoint_id: z.string().optional().describe('Default: the newest complete checkpoint.') }),
+      data: message('Job'),
+    },
     async ({ operations, caller, id }, { checkpoint_id: checkpointId }) =>
       jobAnswer(await operations.jobs.resume(caller, id, { checkpointId })),
   ),
 
   post(
     '/jobs/{id}/retry',
-    z.strictObject({ from_checkpoint: z.string().optional() }),
+    {
+      summary: 'Retry a failed, cancelled or preempted job',
+      description: 'A new attempt of the same job.',
+      idempotent: true,
+      body: z.strictObject({
+        from_checkpoint: z.string().optional().describe('Default: the newest complete checkpoint, else from the start.'),
+      }),
+      data: message('Job'),
+    },
     async (call, { from_checkpoint: fromCheckpoint }) => {
-      const idempotencyKey = asked(call, 'idempotency-key') ?? null
+      const idempotencyKey = header(call, 'idempotency-key') ?? null
       return jobAnswer(await call.operations.jobs.retry(call.caller, call.id, { fromCheckpoint, idempotencyKey }))
     },
   ),
 
-  get('/jobs/{id}/checkpoints', {}, async ({ operations, caller, id }) => {
-    const checkpoints = await operations.jobs.checkpoints(caller, id)
-    return { data: { checkpoints: checkpoints.map((checkpoint) => toJson('Checkpoint', checkpoint)) } }
-  }),
+  get(
+    '/jobs/{id}/checkpoints',
+    { summary: 'The complete checkpoints of a job, newest first', data: objectOf({ checkpoints: listOf(message('Checkpoint')) }) },
+    async ({ operations, caller, id }) => {
+      const checkpoints = await operations.jobs.checkpoints(caller, id)
+      return { data: { checkpoints: checkpoints.map((checkpoint) => toJson('Checkpoint', checkpoint)) } }
+    },
+  ),
 
   get(
     '/jobs/{id}/metrics',
-    { names: textList(20), since_step: wholeNumber(0), max_points: wholeNumber(2, 2000) },
+    {
+      summary: 'The newest value of each metric, or their history',
+      description: 'With any parameter the history, `{"series"}`, thinned so that peaks survive; without, the newest values.',
+      query: {
+        names: textList(20).describe('Only these metrics; default all, up to 20.'),
+        since_step: wholeNumber(0).describe('Only points of later steps.'),
+        max_points: wholeNumber(2, 2000).describe('Most points of a series. Default 500.'),
+      },
+      data: { anyOf: [record, objectOf({ series: listOf(message('MetricSeries')) })] },
+    },
     async ({ operations, caller, id }, { names, since_step: sinceStep, max_points: maxPoints }) => {
       const { series, latest } = await operations.jobs.metrics(caller, id, { names, sinceStep, maxPoints })
       const wantsHistory = names.length > 0 || sinceStep !== undefined || maxPoints !== undefined
@@ -105,28 +175,59 @@ export const jobRoutes = [
     },
   ),
 
-  get('/jobs/{id}/metrics/stream', {}, async (call) =>
-    stream(await call.operations.jobs.followMetrics(call.caller, call.id, { after: lastEventId(call) }), framesOf('MetricRecord')),
+  get(
+    '/jobs/{id}/metrics/stream',
+    {
+      summary: 'Metrics as they are written',
+      description: 'From the first record, or after `Last-Event-ID`. Waits for a job that has not started; ends when the job has.',
+      data: {},
+      frames: message('MetricRecord'),
+    },
+    async (call) =>
+      stream(await call.operations.jobs.followMetrics(call.caller, call.id, { after: lastEventId(call) }), framesOf('MetricRecord')),
   ),
 
-  get('/jobs/{id}/logs', { follow: flag, tail: wholeNumber(0, 1000), level: word(logLevels) }, async (call, { follow, tail, level }) => {
-    const live = await call.operations.jobs.followLogs(call.caller, call.id, { after: lastEventId(call), follow, tail, level })
-    // Without following, the stream ends with what is there, in the middle of a job.
-    const rest = follow === false ? 'perhaps more' : 'more'
-    return stream(live, framesOf('LogRecord', rest), rest)
-  }),
+  get(
+    '/jobs/{id}/logs',
+    {
+      summary: 'Log lines as they are written',
+      description: 'From the first line, the last `tail` lines, or after `Last-Event-ID`. Ends when the job has.',
+      query: {
+        follow: flag.describe('Whether to wait for more while the job runs. Default true.'),
+        tail: wholeNumber(0, 1000).describe('Begin with the last so many lines; ignored with `Last-Event-ID`.'),
+        level: word(logLevels).describe('Only lines of this level or graver.'),
+      },
+      data: {},
+      frames: message('LogRecord'),
+    },
+    async (call, { follow, tail, level }) => {
+      const live = await call.operations.jobs.followLogs(call.caller, call.id, { after: lastEventId(call), follow, tail, level })
+      // Without following, the stream ends with what is there, in the middle of a job.
+      const rest = follow === false ? 'perhaps more' : 'more'
+      return stream(live, framesOf('LogRecord', rest), rest)
+    },
+  ),
 
-  get('/jobs/{id}/events', {}, async (call) => {
-    const { operations, caller, id } = call
-    if (!wantsEvents(call)) {
-      const events = await operations.jobs.events(caller, id)
-      return { data: { events: events.map((event) => toJson('JobEvent', event)) } }
-    }
-    const after = lastEventId(call)
-    const live = await operations.jobs.followJobEvents(caller, id, { after })
-    // Nothing comes after the event that made the job terminal, for a caller who has it already.
-    return stream(live, framesOfEvent, after === null ? 'more' : 'perhaps more')
-  }),
+  get(
+    '/jobs/{id}/events',
+    {
+      summary: 'What happened to a job, oldest first',
+      description: 'The newest 1,000; or, with `Accept: text/event-stream`, each as it happens, from the first or after `Last-Event-ID`.',
+      data: objectOf({ events: listOf(message('JobEvent')) }),
+      frames: message('JobEvent'),
+    },
+    async (call) => {
+      const { operations, caller, id } = call
+      if (!wantsEvents(call)) {
+        const events = await operations.jobs.events(caller, id)
+        return { data: { events: events.map((event) => toJson('JobEvent', event)) } }
+      }
+      const after = lastEventId(call)
+      const live = await operations.jobs.followJobEvents(caller, id, { after })
+      // Nothing comes after the event that made the job terminal, for a caller who has it already.
+      return stream(live, framesOfEvent, after === null ? 'more' : 'perhaps more')
+    },
+  ),
 ]
 
 /** The newest value of each metric; zeros without a time before the first. */

@@ -7,6 +7,7 @@ import type { Answer } from './answer.js'
 import { readBody } from './body.js'
 import { clusterRoutes } from './cluster.js'
 import { dataRoutes } from './data.js'
+import { docsPages } from './docs-page.js'
 import { failure, success } from './envelope.js'
 import { evaluationRoutes } from './evaluations.js'
 import { toErrorAnswer } from './failure.js'
@@ -36,19 +37,22 @@ export interface RestParts {
 
 /** Answers requests below `/v1/modules/scaimind`. The promise is kept when the answer is sent, and never broken. */
 export function restRouter({ operations, identify, log, bodyBytesMax = 1_048_576, heartbeatMs = 15_000 }: RestParts) {
+  const docs = docsPages(routes, restBase)
+
   async function answerTo(request: IncomingMessage, requestId: string): Promise<Answer> {
     const { headers } = request
     const viewer = await identify({ authorization: headers.authorization, tenant: first(headers['x-scaigrid-tenant']) })
-    const [path = '', search = ''] = (request.url ?? '').split(/\?(.*)/s)
-    const { route, id } = matchRoute(routes, request.method ?? '', below(path))
+    const [, search = ''] = (request.url ?? '').split(/\?(.*)/s)
+    const { route, id } = matchRoute(routes, request.method ?? '', below(pathOf(request)))
     const call = { caller: { viewer, requestId }, operations, headers, id }
-    return route.answer(call, new URLSearchParams(search), () => readBody(request, bodyBytesMax))
+    return route.answer(call, new URLSearchParams(search), { json: () => readBody(request, bodyBytesMax), bytes: request })
   }
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = requestIdOf(request.headers['x-request-id'])
     response.setHeader('x-request-id', requestId)
     try {
+      if (await docs(request, response, pathOf(request).slice(restBase.length))) return
       const answer = await answerTo(request, requestId)
       if (!('live' in answer)) return sendJson(request, response, answer.status ?? 200, success(answer, requestId))
       await sendStream(response, answer, {
@@ -79,6 +83,8 @@ function sendJson(request: IncomingMessage, response: ServerResponse, status: nu
   })
   response.end(body)
 }
+
+const pathOf = ({ url = '' }: IncomingMessage) => url.split('?')[0] ?? ''
 
 function below(path: string): string {
   if (!path.startsWith(`${restBase}/`)) throw new Failure('ROUTE_NOT_FOUND', `There is no path ${path.slice(0, 200)} here.`)

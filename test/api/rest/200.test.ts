@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { CoordinatorListing } from '../../../src/api/operations/job-types.js'
 import { toTimestamp } from '../../../src/contract/proto.js'
+import type { Cluster__Output } from '../../../src/generated/proto/scaimind/v1/Cluster.js'
 import { job, jobsInMemory, offTheWire, openDoor } from './support.js'
 
 const at = new Date('2027-01-31T08:00:00Z')
@@ -211,7 +212,7 @@ describe('The cluster', () => {
     async () => ({ value, syncedAt: at, stale: false })
 
   it('answers totals, nodes, one node and the queue', async () => {
-    const totals = { nodes_total: 1, gpus_total: 4, engine: 'local' } as never
+    const totals = offTheWire<Cluster__Output>('GetCluster', { nodes_total: 1, gpus_total: 4, engine: 'local' })
     const door = await openDoor({ cluster: { cluster: fresh(totals), nodes: fresh([node]), node: fresh(node), queue: fresh(offTheQueue) } })
     const dataOf = async (path: string) => (await door.send('GET', path)).body.data
     expect(await dataOf('/cluster')).toMatchObject({ nodes_total: 1, gpus_total: 4, engine: 'local' })

@@ -33,19 +33,9 @@ describe('500', () => {
 })
 
 describe('501', () => {
-  it.each([
-    ['POST', '/evaluations'],
-    ['GET', '/evaluations'],
-    ['GET', '/evaluations/eval_1'],
-    ['POST', '/evaluations/eval_1/cancel'],
-    ['POST', '/nodes/gpu01/drain'],
-    ['POST', '/nodes/gpu01/enable'],
-    ['POST', '/data/validate'],
-    ['GET', '/data/cache'],
-    ['DELETE', '/data/cache/ds_1'],
-  ])('%s %s is a path of the contract that says that nothing stands behind it yet', async (method, route) => {
-    const door = await openDoor()
-    expect(await door.send(method, route)).toMatchObject({ status: 501, body: { error: { code: 'NOT_IMPLEMENTED' } } })
+  it('says what the coordinator has no method for', async () => {
+    const door = await openDoor({ jobs: failing(new Failure('NOT_IMPLEMENTED', 'This coordinator cannot do that.')) })
+    expect(await door.send('GET', path)).toMatchObject({ status: 501, body: { error: { code: 'NOT_IMPLEMENTED' } } })
   })
 })
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { MethodDefinition } from '@grpc/grpc-js'
 import { type Logger, pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import { type Permission, permissions } from '../../../src/api/auth/permissions.js'
@@ -20,12 +21,16 @@ import { newJobId, parseJobId, type TenantId } from '../../../src/contract/ids.j
 import { scaimindV1, toTimestamp } from '../../../src/contract/proto.js'
 import { isTerminal, type JobStatus } from '../../../src/contract/statuses.js'
 import type { Job, Job__Output } from '../../../src/generated/proto/scaimind/v1/Job.js'
+import { expectDocumentedAnswer } from '../../support/documented.js'
 
 /** What the coordinator answers to a method, as it comes off the wire. */
-export function offTheWire<Answer>(method: 'GetJob' | 'StreamJobEvents', answer: object): Answer {
-  const definition = scaimindV1.CoordinatorService.service[method]
+export function offTheWire<Answer>(method: string, answer: object): Answer {
+  const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
+  const definition = [CoordinatorService, ClusterService, EvaluationService, DataService]
+    .map(({ service }) => (service as Record<string, MethodDefinition<object, object>>)[method])
+    .find(Boolean)
   if (!definition) throw new Error(`There is no method ${method}.`)
-  return definition.responseDeserialize(definition.responseSerialize(answer as never)) as Answer
+  return definition.responseDeserialize(definition.responseSerialize(answer)) as Answer
 }
 
 /** A job as the coordinator sends it. */
@@ -204,7 +209,9 @@ export async function openDoor({
         },
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       })
-      return { status: response.status, headers: response.headers, body: (await response.json()) as Envelope }
+      const answer = (await response.json()) as Envelope
+      expectDocumentedAnswer(method, path, response.status, answer)
+      return { status: response.status, headers: response.headers, body: answer }
     },
     open: (path, { key = 'sgk_all', headers = {}, signal } = {}) =>
       fetch(`${base}${path}`, { headers: { authorization: `Bearer ${key}`, ...headers }, ...(signal ? { signal } : {}) }),

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { apiKeyStore } from '../../../src/api/auth/api-keys.js'
 import { chunksOf, readFrames, type SseFrame } from '../../../src/cli/job/sse.js'
 import { type ApiUnderTest, eventually, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
+import { expectDocumentedAnswer } from '../../support/documented.js'
 import { submission } from './support.js'
 
 let whole: ApiUnderTest
@@ -22,7 +23,9 @@ async function send(method: string, path: string, { key = tenant.key, body, head
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   // biome-ignore lint/suspicious/noExplicitAny: tests read answers as callers do, by name
-  return { status: response.status, headers: response.headers, body: (await response.json()) as any }
+  const answer = (await response.json()) as any
+  expectDocumentedAnswer(method, path, response.status, answer)
+  return { status: response.status, headers: response.headers, body: answer }
 }
 
 interface Sending {
