@@ -39,7 +39,7 @@ describe('The OpenAPI document', () => {
     const bare: string[] = []
     const walk = (schema: unknown, at: string) => {
       if (schema === null || typeof schema !== 'object') return
-      const { properties, items, anyOf, description } = schema as Record<string, never>
+      const { properties, items, anyOf } = schema as { properties?: object; items?: unknown; anyOf?: unknown[] }
       for (const [name, inner] of Object.entries(properties ?? {})) {
         const own = (inner as { description?: string; $ref?: string; const?: string; properties?: object; items?: { $ref?: string } }) ?? {}
         const isNamed = own.$ref || own.items?.$ref || own.const || own.properties || JSON.stringify(inner).includes('$ref')
@@ -47,8 +47,7 @@ describe('The OpenAPI document', () => {
         walk(inner, `${at}.${name}`)
       }
       walk(items, `${at}[]`)
-      for (const one of (anyOf as unknown[]) ?? []) walk(one, at)
-      void description
+      for (const one of anyOf ?? []) walk(one, at)
     }
     for (const [path, methods] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(methods)) {
