@@ -1,7 +1,7 @@
 import { type Cursor, formatCursor, parseCursor } from '../../contract/cursor.js'
 import { InvalidInput } from '../../contract/failure.js'
-import { toTimestamp } from '../../contract/proto.js'
-import { isTerminal, type JobStatus, type LogLevel, logLevels } from '../../contract/statuses.js'
+import { fromTimestamp, toTimestamp } from '../../contract/proto.js'
+import { isTerminal, type JobStatus, logLevels } from '../../contract/statuses.js'
 import type { GetJobMetricsRequest__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsRequest.js'
 import type { GetJobMetricsResponse__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsResponse.js'
 import type { LogEvent__Output } from '../../generated/proto/scaimind/v1/LogEvent.js'
@@ -12,7 +12,8 @@ import type { StreamJobLogsRequest__Output } from '../../generated/proto/scaimin
 import type { StreamJobMetricsRequest__Output } from '../../generated/proto/scaimind/v1/StreamJobMetricsRequest.js'
 import { followLogs, followMetrics, type JournalItem } from '../journal/follow.js'
 import type { MetricHistory } from '../journal/history.js'
-import { matchesLogFilter, readLogs } from '../journal/logs.js'
+import { type LogFilter, matchesLogFilter, parseLogPattern } from '../journal/log-filter.js'
+import { readLogs } from '../journal/logs.js'
 import { type JournalPlace, type LogEntry, type MetricEntry, toLogRecord, toMetricRecord } from '../journal/records.js'
 import type { JobChanges } from './changes.js'
 import type { Database } from './database.js'
@@ -115,12 +116,16 @@ export function jobJournals({ store, database, changes, history, dataDir }: Jour
     async readLogs(tenantId: string, request: ReadJobLogsRequest__Output): Promise<ReadJobLogsResponse__Output> {
       const job = await requireJob(store, tenantId, request.job_id)
       if (request.limit > limitMax) refuse('limit', `A page has 1 to ${limitMax} lines, not ${request.limit}.`)
+      if (request.before !== '' && !request.from_end) refuse('before', 'before goes with from_end; use after to read forwards.')
       const page = await readLogs({
         dataDir,
         job,
-        attempts: journalAttempts(await newest(job)),
+        attempts: journalAttempts(await newest(job)).filter(({ number }) => number === (request.attempt ?? number)),
         ...logFilter(request),
+        ...timeRange(request),
+        pattern: parseLogPattern(request.pattern),
         after: placeAfter(request.after, 'logs', job.jobId),
+        before: placeAfter(request.before, 'logs', job.jobId),
         limit: request.limit || 100,
         fromEnd: request.from_end,
       })
@@ -128,7 +133,9 @@ export function jobJournals({ store, database, changes, history, dataDir }: Jour
         records: page.records.map((entry) => toLogRecord(job.jobId, entry)),
         has_more: page.hasMore,
         end_cursor: cursorAt('logs', job.jobId, page.end),
-        scan_spent: false,
+        scan_spent: page.scanSpent,
+        has_earlier: page.hasEarlier,
+        start_cursor: page.start === null ? request.before : cursorAt('logs', job.jobId, page.start),
       }
     },
 
@@ -204,9 +211,17 @@ function onlyAsked(entry: MetricEntry, isAsked: (name: string) => boolean): Metr
   return { ...entry, values: Object.fromEntries(Object.entries(entry.values).filter(([name]) => isAsked(name))) }
 }
 
-function logFilter({ level, rank }: { level: string; rank?: number | undefined }): { level?: LogLevel; rank?: number } {
-  const known = logLevels.find((candidate) => candidate === level)
-  return { ...(known ? { level: known } : {}), ...(rank === undefined ? {} : { rank }) }
+function logFilter({ level, rank }: { level: string; rank?: number | undefined }): LogFilter {
+  return { level: logLevels.find((candidate) => candidate === level), rank }
+}
+
+function timeRange({ since, until }: Pick<ReadJobLogsRequest__Output, 'since' | 'until'>): Pick<LogFilter, 'since' | 'until'> {
+  const range = { since: fromTimestamp(since) ?? undefined, until: fromTimestamp(until) ?? undefined }
+  for (const [field, time] of Object.entries(range)) {
+    if (time && Number.isNaN(time.getTime())) refuse(field, `${field} is not a time.`)
+  }
+  if (range.since && range.until && range.until <= range.since) refuse('until', 'until is a time after since.')
+  return range
 }
 
 function refuse(path: string, message: string): never {

@@ -59,8 +59,12 @@ export function parseLog(line: string, place: JournalPlace): LogEntry | null {
   const date = parseTime(time)
   if (!date || typeof text !== 'string') return null
   const known = logLevels.find((name) => name === level) ?? 'INFO'
-  return { ...place, time: date, rank: Number(rank) || 0, stream: String(stream ?? 'stdout'), level: known, text }
+  const bounded = text.length > textMax ? text.slice(0, textMax) : text
+  return { ...place, time: date, rank: Number(rank) || 0, stream: String(stream ?? 'stdout'), level: known, text: bounded }
 }
+
+/** Characters of a line: a launcher's have fewer, and one message must hold any. */
+const textMax = 65_536
 
 // Python's json writes NaN and Infinity, which JSON does not have.
 const withoutNaN = (line: string) => line.replace(/([:,[]\s*)-?(?:NaN|Infinity)\b/g, '$1null')

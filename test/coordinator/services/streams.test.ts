@@ -116,6 +116,38 @@ describe('A stream of logs', () => {
     expect(await lines({ rank: 1 })).toEqual([])
   })
 
+  it('is filtered by level, rank, attempt, time and pattern, all at once', async () => {
+    const read = (request: object) => tenant.call<ReadJobLogsResponse__Output>('ReadJobLogs', { job_id: done, ...request })
+    const texts = async (request: object) => (await read(request)).records.map(({ text }) => text)
+    expect(await texts({ pattern: '"step":(7|8)\\b' })).toEqual([
+      expect.stringContaining('"step":7,'),
+      expect.stringContaining('"step":8,'),
+    ])
+    expect(await texts({ pattern: '(?i)warning', level: 'WARN', rank: 0, attempt: 1, since: { seconds: 1 } })).toEqual([
+      'WARNING: a warm machine',
+    ])
+    for (const nothing of [{ rank: 1 }, { attempt: 2 }, { until: { seconds: 1 } }, { since: { seconds: 4_000_000_000 } }]) {
+      expect(await texts(nothing)).toEqual([])
+    }
+    const last = await read({ pattern: 'step', from_end: true, limit: 5 })
+    expect(last.records.map(({ text }) => JSON.parse(text).step)).toEqual([26, 27, 28, 29, 30])
+    expect(last.has_earlier).toBe(true)
+    const before = await read({ pattern: 'step', from_end: true, limit: 5, before: last.start_cursor })
+    expect(before.records.map(({ text }) => JSON.parse(text).step)).toEqual([21, 22, 23, 24, 25])
+  })
+
+  it('names the filter that is wrong', async () => {
+    for (const [path, wrong] of [
+      ['pattern', { pattern: 'a(' }],
+      ['pattern', { pattern: 'x'.repeat(201) }],
+      ['until', { since: { seconds: 20 }, until: { seconds: 10 } }],
+      ['before', { before: 'cursor' }],
+    ] as const) {
+      const refused = await tenant.refused('ReadJobLogs', { job_id: done, ...wrong })
+      expect(refused).toMatchObject({ code: 'INVALID_ARGUMENT', fields: [{ path }] })
+    }
+  })
+
   it('is also there page by page', async () => {
     const first = await tenant.call<ReadJobLogsResponse__Output>('ReadJobLogs', { job_id: done, limit: 20 })
     expect(first).toMatchObject({ has_more: true })
