@@ -1,20 +1,6 @@
-import { downsample } from './downsample.js'
+import { type AttemptSeries, addEntry, type GrowingSeries, newSeries } from './growing-series.js'
 import { type LinePlace, readLines, startOfFile } from './lines.js'
 import { type MetricEntry, parseMetric } from './records.js'
-
-/** A point as it is kept. */
-export interface KeptPoint {
-  step: number
-  value: number
-  timeMs: number
-}
-
-/** Series of one attempt, thinned where they are long. */
-export interface AttemptSeries {
-  byName: Map<string, KeptPoint[]>
-  firstStep: number | null
-  latest: MetricEntry | null
-}
 
 /** One attempt's metrics as read so far; reading goes on where it stopped. */
 export interface AttemptMetrics {
@@ -24,15 +10,11 @@ export interface AttemptMetrics {
   size(): number
 }
 
-/** A series is thinned to half of it when it has this many points. */
-const pointsMax = 8192
-/** Names over this are not kept: they are not metrics but a mistake. */
-const namesMax = 64
 const windowBytes = 256 * 1024
 
 /** Reads the `metrics.jsonl` of an attempt as a stream, in bounded memory. */
 export function attemptMetrics(path: string, attempt: number): AttemptMetrics {
-  const series = newSeries()
+  const series: GrowingSeries = newSeries()
   /** Where the reading was, and the highest step before it, from time to time. */
   let marks: { place: LinePlace; step: number }[] = []
   let place = startOfFile
@@ -47,7 +29,7 @@ export function attemptMetrics(path: string, attempt: number): AttemptMetrics {
       // Half as many, twice as far apart, are still good enough to start from.
       if (marks.length > 4096) marks = marks.filter((_, index) => index % 2 === 0)
       for (const entry of entriesOf(read.lines, attempt, place.line)) {
-        add(series, entry)
+        addEntry(series, entry)
         stepMax = Math.max(stepMax, entry.step)
       }
       place = read.next
@@ -63,7 +45,7 @@ export function attemptMetrics(path: string, attempt: number): AttemptMetrics {
     while (from.line < until) {
       const read = await readLines(path, from, windowBytes)
       if (!read) break
-      for (const entry of entriesOf(read.lines, attempt, from.line)) if (entry.step > sinceStep) add(later, entry)
+      for (const entry of entriesOf(read.lines, attempt, from.line)) if (entry.step > sinceStep) addEntry(later, entry)
       if (read.atEnd) break
       from = read.next
     }
@@ -80,29 +62,6 @@ export function attemptMetrics(path: string, attempt: number): AttemptMetrics {
       return isThin && sinceStep > 0 ? readSince(sinceStep) : series
     },
     size: () => [...series.byName.values()].reduce((sum, points) => sum + points.length, 0),
-  }
-}
-
-interface GrowingSeries extends AttemptSeries {
-  thinned: Set<string>
-}
-
-const newSeries = (): GrowingSeries => ({ byName: new Map(), thinned: new Set(), firstStep: null, latest: null })
-
-function add(series: GrowingSeries, entry: MetricEntry): void {
-  series.firstStep ??= entry.step
-  const newest = series.latest?.values ?? {}
-  series.latest = { ...entry, values: newest }
-  for (const [name, value] of Object.entries(entry.values)) {
-    const points = series.byName.get(name)
-    if (!points && series.byName.size >= namesMax) continue
-    newest[name] = value
-    const point = { step: entry.step, value, timeMs: entry.time.getTime() }
-    if (!points) series.byName.set(name, [point])
-    else points.push(point)
-    if (!points || points.length < pointsMax) continue
-    series.byName.set(name, downsample(points, pointsMax / 2))
-    series.thinned.add(name)
   }
 }
 

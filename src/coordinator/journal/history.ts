@@ -1,5 +1,6 @@
-import { type AttemptMetrics, attemptMetrics, type KeptPoint } from './attempt-metrics.js'
+import { type AttemptMetrics, attemptMetrics } from './attempt-metrics.js'
 import { downsample } from './downsample.js'
+import type { KeptPoint } from './growing-series.js'
 import { attemptDirectory, type JournalJob, metricsPath } from './paths.js'
 import type { MetricEntry } from './records.js'
 
