@@ -76,7 +76,7 @@ export function jobControl({
         await checkCheckpoint(asker, jobId, checkpointId)
         const job = await ask(asker, jobId, (current) => {
           requireAction('RETRY', standing(current))
-          const fresh = { failures: 0, failure: null, output: null, finalEvaluation: null, notBefore: null }
+          const fresh = { failures: 0, failure: null, output: null, finalEvaluation: null, notBefore: null, archivedAt: null }
           const set = { ...fresh, wanted: 'RUN', nextCause: 'RETRY', fromCheckpoint: checkpointId || null, saveCheckpoint: true }
           return {
             steps: [{ happened: 'retried', message: 'To be tried again; waits for a place.', set }],

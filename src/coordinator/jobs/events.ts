@@ -46,7 +46,7 @@ export function jobEvents({ database, store, changes }: { database: Database; st
       try {
         while (!signal.aborted) {
           word.forget()
-          const over = job !== null && isTerminal(statusOf(await requireJob(store, tenantId, job.jobId)))
+          const over = job !== null && (await isOver(job.jobId))
           const events = await database.jobEvent.findMany({
             where: {
               sequence: { gt: sequence },
@@ -69,6 +69,12 @@ export function jobEvents({ database, store, changes }: { database: Database; st
         word.stop()
       }
     },
+  }
+
+  /** Nothing more is told of a job that is terminal, or deleted. */
+  async function isOver(jobId: string): Promise<boolean> {
+    const job = await store.find(jobId)
+    return job === null || isTerminal(statusOf(job))
   }
 
   async function newest(): Promise<bigint> {

@@ -2,6 +2,7 @@ import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import type { Engine } from '../engines/engine.js'
 import type { MetricHistory } from '../journal/history.js'
 import { attemptKeeper } from './attempts.js'
+import { jobBatches } from './batch.js'
 import { jobChanges } from './changes.js'
 import { type ClusterView, clusterView } from './cluster.js'
 import { jobControl } from './control.js'
@@ -13,6 +14,7 @@ import type { Log } from './log.js'
 import { jobQueue } from './queue.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { recover } from './recovery.js'
+import { jobRetention } from './retention.js'
 import type { JobSettings } from './settings.js'
 import { jobStore } from './store.js'
 import { jobSubmission } from './submit.js'
@@ -36,6 +38,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
   const queue = jobQueue({ store, database, changes, engine, attempts, log, clock })
   const answers = idempotency({ database, clock })
+  const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const cluster: ClusterView = clusterView({ engine, database, queue, clock })
   return {
     database,
@@ -44,6 +47,8 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
     submission: jobSubmission({ store, queue, idempotency: answers, clock, engine, database, settings }),
     control: jobControl({ store, database, idempotency: answers, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
+    batches: jobBatches({ database, dataDir: settings.dataDir }),
+    retention,
     events: jobEvents({ database, store, changes }),
 
     /** Jobs as `scaimind.v1` has them, with their place in the queue now. */
@@ -60,8 +65,13 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
       const found = await recover({ database, store, attempts })
       if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
       const giving = queue.start()
+      const deleting = retention
+        .finishBegun()
+        .catch((error: unknown) => log.warn({ err: error }, 'a deletion of an earlier life could not be finished; apply its plan again'))
       const forget = () =>
-        answers.forgetOld().catch((error: unknown) => log.warn({ err: error }, 'old idempotency keys could not be forgotten'))
+        Promise.all([answers.forgetOld(), retention.forgetOld()]).catch((error: unknown) =>
+          log.warn({ err: error }, 'old idempotency keys and plans could not be forgotten'),
+        )
       const forgetting = setInterval(forget, forgetIntervalMs)
       forgetting.unref()
       void forget()
@@ -69,6 +79,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
         async close() {
           clearInterval(forgetting)
           await giving.close()
+          await deleting
           await attempts.close()
         },
       }

@@ -33,6 +33,11 @@ export interface JobStore {
    * transaction off. Answers the job as it is then; null where there is none.
    */
   change(jobId: string, decide: (job: JobRecord, now: Date) => Change | null): Promise<JobRecord | null>
+  /**
+   * Deletes a job's record with its attempts, checkpoints and earlier events, and tells it by a DELETED event. `keep` sees it locked and may say
+   * why it is to stay. Answers that reason, '' where it is deleted, or null where there was none.
+   */
+  remove(jobId: string, keep: (job: JobRecord, tx: Transaction) => Promise<string>): Promise<string | null>
   /** One job. */
   find(jobId: string): Promise<JobRecord | null>
   /** Those that exist of some, in no particular order. */
@@ -66,6 +71,27 @@ export function jobStore({ database, changes, clock }: { database: Database; cha
       })
       if (changed) publish(changed)
       return changed?.job ?? null
+    },
+
+    async remove(jobId, keep) {
+      const removed = await transact(database, async (tx) => {
+        const locked = await tx.$queryRaw<unknown[]>`SELECT job_id FROM job WHERE job_id = ${jobId} FOR UPDATE`
+        if (locked.length === 0) return null
+        const job = await tx.job.findUniqueOrThrow({ where: { jobId }, include: withAttempts })
+        const reason = await keep(job, tx)
+        if (reason !== '') return { job, reason, sequence: 0n }
+        await tx.jobEvent.deleteMany({ where: { jobId } })
+        await tx.idempotencyRecord.deleteMany({ where: { jobId } })
+        await tx.job.delete({ where: { jobId } })
+        const deleted = eventOf(job, { type: 'DELETED', from: statusOf(job), message: 'Deleted.', now: clock() })
+        const sequence = await takeNumbers(tx, 1)
+        await tx.jobEvent.create({ data: { ...deleted, job: null, sequence } })
+        return { job, reason: '', sequence }
+      })
+      if (!removed) return null
+      const { job, reason, sequence } = removed
+      if (reason === '') publish({ job: { ...job, revision: job.revision + 1n }, sequence, weighty: false })
+      return reason
     },
 
     find: (jobId) => database.job.findUnique({ where: { jobId }, include: withAttempts }),

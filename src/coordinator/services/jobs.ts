@@ -1,11 +1,16 @@
 import { InvalidInput } from '../../contract/failure.js'
+import type { ApplyRetentionRequest__Output } from '../../generated/proto/scaimind/v1/ApplyRetentionRequest.js'
+import type { ArchiveJobRequest__Output } from '../../generated/proto/scaimind/v1/ArchiveJobRequest.js'
 import type { BatchGetJobsRequest__Output } from '../../generated/proto/scaimind/v1/BatchGetJobsRequest.js'
+import type { BatchGetLatestMetricsRequest__Output } from '../../generated/proto/scaimind/v1/BatchGetLatestMetricsRequest.js'
+import type { BatchListCheckpointsRequest__Output } from '../../generated/proto/scaimind/v1/BatchListCheckpointsRequest.js'
 import type { CancelJobRequest__Output } from '../../generated/proto/scaimind/v1/CancelJobRequest.js'
 import type { GetJobMetricsRequest__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsRequest.js'
 import type { GetJobRequest__Output } from '../../generated/proto/scaimind/v1/GetJobRequest.js'
 import type { ListCheckpointsRequest__Output } from '../../generated/proto/scaimind/v1/ListCheckpointsRequest.js'
 import type { ListJobsRequest__Output } from '../../generated/proto/scaimind/v1/ListJobsRequest.js'
 import type { PauseJobRequest__Output } from '../../generated/proto/scaimind/v1/PauseJobRequest.js'
+import type { PlanRetentionRequest__Output } from '../../generated/proto/scaimind/v1/PlanRetentionRequest.js'
 import type { ReadJobLogsRequest__Output } from '../../generated/proto/scaimind/v1/ReadJobLogsRequest.js'
 import type { ResumeJobRequest__Output } from '../../generated/proto/scaimind/v1/ResumeJobRequest.js'
 import type { RetryJobRequest__Output } from '../../generated/proto/scaimind/v1/RetryJobRequest.js'
@@ -14,6 +19,7 @@ import type { StreamJobLogsRequest__Output } from '../../generated/proto/scaimin
 import type { StreamJobMetricsRequest__Output } from '../../generated/proto/scaimind/v1/StreamJobMetricsRequest.js'
 import type { SubmitJobRequest__Output } from '../../generated/proto/scaimind/v1/SubmitJobRequest.js'
 import type { UpdateJobRequest__Output } from '../../generated/proto/scaimind/v1/UpdateJobRequest.js'
+import { archiveJob } from '../jobs/archive.js'
 import { completeCheckpoints, toCheckpointMessage } from '../jobs/checkpoints.js'
 import type { Jobs } from '../jobs/jobs.js'
 import { listJobs } from '../jobs/list.js'
@@ -23,7 +29,7 @@ import { forAllTenants, type Methods, streaming, unary } from './handlers.js'
 const batchMax = 500
 
 /** `CoordinatorService`. */
-export function jobMethods({ store, database, submission, control, journals, events, toMessages }: Jobs): Methods {
+export function jobMethods({ store, database, submission, control, journals, events, batches, retention, toMessages }: Jobs): Methods {
   const one = async (job: Parameters<typeof toMessages>[0][number]) => (await toMessages([job]))[0]
   const streamMetrics = streaming((request: StreamJobMetricsRequest__Output, { tenantId }, signal) =>
     journals.streamMetrics(tenantId, request, signal),
@@ -58,6 +64,15 @@ export function jobMethods({ store, database, submission, control, journals, eve
     ),
     RetryJob: unary((request: RetryJobRequest__Output, caller) => control.retry(caller, request)),
     UpdateJob: unary(async (request: UpdateJobRequest__Output, caller) => one(await control.update(caller, request))),
+    ArchiveJob: unary(async ({ job_id: jobId, archived }: ArchiveJobRequest__Output, { tenantId }) =>
+      one(await archiveJob(store, { tenantId, jobId, archived })),
+    ),
+    PlanRetention: unary((request: PlanRetentionRequest__Output, { tenantId }) => retention.plan(tenantId, request)),
+    ApplyRetention: unary(({ plan_id: planId }: ApplyRetentionRequest__Output, { tenantId }) => retention.apply(tenantId, planId)),
+    BatchListCheckpoints: unary((request: BatchListCheckpointsRequest__Output, { tenantId }) => batches.checkpoints(tenantId, request)),
+    BatchGetLatestMetrics: unary(({ job_ids: ids }: BatchGetLatestMetricsRequest__Output, { tenantId }) =>
+      batches.latestMetrics(tenantId, ids),
+    ),
     ListCheckpoints: unary(async ({ job_id: id }: ListCheckpointsRequest__Output, { tenantId }) => {
       const { jobId } = await requireJob(store, tenantId, id)
       return { checkpoints: (await completeCheckpoints(database, jobId)).map(toCheckpointMessage) }

@@ -78,6 +78,7 @@ describe('The tenant', () => {
       'ResumeJob',
       'RetryJob',
       'UpdateJob',
+      'ArchiveJob',
       'ListCheckpoints',
       'GetJobMetrics',
       'ReadJobLogs',

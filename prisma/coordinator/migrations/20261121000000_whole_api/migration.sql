@@ -55,6 +55,7 @@ CREATE TABLE `file_hash` (
 CREATE TABLE `retention_plan` (
     `plan_id` VARCHAR(40) NOT NULL,
     `tenant_id` VARCHAR(64) NOT NULL,
+    `state` VARCHAR(10) NOT NULL DEFAULT 'PLANNED',
     `document` LONGTEXT NOT NULL,
     `created_at` DATETIME(3) NOT NULL,
     INDEX `retention_plan_created`(`created_at`),
