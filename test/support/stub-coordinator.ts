@@ -11,9 +11,10 @@ import {
 import { type Code, codes } from '../../src/contract/codes.js'
 import { formatCursor, parseCursor } from '../../src/contract/cursor.js'
 import { newJobId } from '../../src/contract/ids.js'
-import { scaimindV1, toTimestamp } from '../../src/contract/proto.js'
-import { isTerminal, type JobStatus, terminalStatuses } from '../../src/contract/statuses.js'
+import { fromTimestamp, scaimindV1, toTimestamp } from '../../src/contract/proto.js'
+import { isTerminal, type JobStatus, logLevels, terminalStatuses } from '../../src/contract/statuses.js'
 import type { Blocker } from '../../src/generated/proto/scaimind/v1/Blocker.js'
+import type { Checkpoint } from '../../src/generated/proto/scaimind/v1/Checkpoint.js'
 import type { Job } from '../../src/generated/proto/scaimind/v1/Job.js'
 import type { JobEvent } from '../../src/generated/proto/scaimind/v1/JobEvent.js'
 import type { JobPlan } from '../../src/generated/proto/scaimind/v1/JobPlan.js'
@@ -58,6 +59,11 @@ export class StubCoordinator {
   readonly requests: { method: string; request: unknown; metadata: Metadata }[] = []
   /** Why jobs wait, by job. */
   readonly blockers = new Map<string, Blocker[]>()
+  /** Lines that ReadJobLogs looks at for one page with a pattern. */
+  scanBudget = 1000
+  /** Checkpoints, newest first, by job; one that is not here has one. */
+  readonly checkpoints = new Map<string, Checkpoint[]>()
+  private readonly plans = new Map<string, { tenant: string; items: { job_id: string; revision: unknown }[] }>()
   /** What a dry run answers, over what it says by itself. */
   plan: Partial<JobPlan> = {}
   /** Cursors at or before this number are told to have expired; by job. */
@@ -176,11 +182,11 @@ export class StubCoordinator {
     this.bell.emit('change')
   }
 
-  writeLogs(jobId: string, lines: string[], level: LogRecord['level'] = 'INFO'): void {
+  writeLogs(jobId: string, lines: string[], level: LogRecord['level'] = 'INFO', more: Partial<LogRecord> = {}): void {
     const { records } = this.journal(this.logs, jobId)
     for (const text of lines) {
       const cursor = formatCursor({ kind: 'logs', topic: jobId, attempt: 1, sequence: records.length })
-      records.push({ cursor, time: toTimestamp(new Date()), rank: 0, stream: 'stdout', level: level ?? 'INFO', text, attempt: 1 })
+      records.push({ cursor, time: toTimestamp(new Date()), rank: 0, stream: 'stdout', level: level ?? 'INFO', text, attempt: 1, ...more })
     }
     this.bell.emit('change')
   }
@@ -226,6 +232,34 @@ export class StubCoordinator {
     const job = this.jobs.get(jobId)
     if (!job || job.tenant_id !== tenant) throw { code: 'JOB_NOT_FOUND', message: `There is no job ${jobId}.` } satisfies Refusal
     return job
+  }
+
+  private logFilter({ level, rank, _rank, attempt, _attempt, since, until, pattern }: AnyRequest): (record: LogRecord) => boolean {
+    const expression = new RegExp(pattern)
+    const least = logLevels.indexOf(level)
+    const at = (time: unknown) => fromTimestamp(time as { seconds: string; nanos: number }) ?? new Date(0)
+    return (record) =>
+      logLevels.indexOf(record.level as 'INFO') >= least &&
+      (!_rank || record.rank === rank) &&
+      (!_attempt || record.attempt === attempt) &&
+      (!since || at(record.time) >= at(since)) &&
+      (!until || at(record.time) < at(until)) &&
+      expression.test(record.text ?? '')
+  }
+
+  private ownOf(jobIds: string[], tenant: string): Job[] {
+    return jobIds.flatMap((jobId) => {
+      const job = this.jobs.get(jobId)
+      return job && (tenant === '*' || job.tenant_id === tenant) ? [job] : []
+    })
+  }
+
+  private checkpointsOf(jobId: string): Checkpoint[] {
+    return (
+      this.checkpoints.get(jobId) ?? [
+        { checkpoint_id: 'c1', job_id: jobId, attempt: 1, step: '5', path: '/c1', bytes: '99999999999', metrics: { loss: 1 } },
+      ]
+    )
   }
 
   private coordinatorMethods() {
@@ -283,9 +317,7 @@ export class StubCoordinator {
       }),
       ListCheckpoints: this.unary('ListCheckpoints', ({ job_id }, tenant) => {
         this.own(job_id, tenant)
-        return {
-          checkpoints: [{ checkpoint_id: 'c1', job_id, attempt: 1, step: '5', path: '/c1', bytes: '99999999999', metrics: { loss: 1 } }],
-        }
+        return { checkpoints: this.checkpointsOf(job_id) }
       }),
       GetJobMetrics: this.unary('GetJobMetrics', ({ job_id }, tenant) => {
         this.own(job_id, tenant)
@@ -300,13 +332,66 @@ export class StubCoordinator {
         this.own(job_id, tenant)
         const all = this.journal(this.logs, job_id).records
         const start = after ? parseCursor(after, 'logs', job_id).sequence + 1 : from_end ? Math.max(0, all.length - limit) : 0
-        const records = all.slice(start, start + limit)
-        return { records, has_more: from_end ? start > 0 : start + limit < all.length, end_cursor: records.at(-1)?.cursor ?? after }
+        const looked = all.slice(start, request.pattern ? start + this.scanBudget : undefined)
+        const isWanted = this.logFilter(request)
+        const matching = looked.filter(isWanted)
+        const records = matching.slice(0, limit)
+        const spent = records.length < limit && start + looked.length < all.length
+        const end = records.length === limit ? records.at(-1) : looked.at(-1)
+        return {
+          records,
+          has_more: from_end ? start > 0 : matching.length > limit || start + looked.length < all.length,
+          end_cursor: end?.cursor ?? after,
+          scan_spent: spent,
+        }
       }),
       StreamJobMetrics: (stream: Stream) => this.streamJournal('StreamJobMetrics', 'metrics', this.metrics, stream),
       StreamJobLogs: (stream: Stream) => this.streamJournal('StreamJobLogs', 'logs', this.logs, stream),
       StreamJobEvents: (stream: Stream) => this.streamEvents(stream),
-      BatchGetJobs: this.unary('BatchGetJobs', () => ({ jobs: [] })),
+      BatchGetJobs: this.unary('BatchGetJobs', ({ job_ids }, tenant) => ({ jobs: this.ownOf(job_ids, tenant) })),
+      BatchListCheckpoints: this.unary('BatchListCheckpoints', ({ job_ids, limit }, tenant) => ({
+        jobs: this.ownOf(job_ids, tenant).map(({ job_id = '' }) => ({
+          job_id,
+          checkpoints: this.checkpointsOf(job_id).slice(0, limit || 100),
+        })),
+      })),
+      BatchGetLatestMetrics: this.unary('BatchGetLatestMetrics', ({ job_ids }, tenant) => ({
+        jobs: this.ownOf(job_ids, tenant).flatMap(({ job_id = '' }) => {
+          const latest = this.metrics.get(job_id)?.records.at(-1)
+          return latest ? [{ job_id, latest }] : []
+        }),
+      })),
+      PlanRetention: this.unary('PlanRetention', (request, tenant) => {
+        const before = fromTimestamp(request.finished_before) ?? new Date(0)
+        const wanted: string[] = request.statuses.length > 0 ? request.statuses : [...terminalStatuses]
+        const items = [...this.jobs.values()]
+          .filter((job) => job.tenant_id === tenant && wanted.includes(job.status as string))
+          .filter(({ archived_at }) => archived_at || request.archived_only === false)
+          .filter(({ finished_at }) => finished_at && (fromTimestamp(finished_at as { seconds: string; nanos: number }) ?? before) < before)
+          .map(({ job_id = '', name = '', status: state, finished_at }) => ({ job_id, name, status: state, finished_at, bytes: '1000' }))
+        const plan = {
+          plan_id: `plan_${this.plans.size}`,
+          scope: request.scope,
+          items,
+          bytes: String(1000 * items.length),
+          has_more: false,
+        }
+        this.plans.set(plan.plan_id, { tenant, items: items.map((item) => ({ ...item, revision: this.jobs.get(item.job_id)?.revision })) })
+        return plan
+      }),
+      ApplyRetention: this.unary('ApplyRetention', ({ plan_id }, tenant) => {
+        const plan = this.plans.get(plan_id)
+        if (plan?.tenant !== tenant) {
+          const fields = [{ path: 'plan_id', message: 'There is no such plan, or it is older than an hour.' }]
+          throw { code: 'INVALID_ARGUMENT', message: 'There is no such plan.', fields } satisfies Refusal
+        }
+        const items = plan.items.map(({ revision, ...item }) => {
+          const changed = this.jobs.get(item.job_id)?.revision !== revision
+          if (!changed) this.remove(item.job_id)
+          return changed ? { ...item, kept: 'It changed since.' } : item
+        })
+        return { items, bytes: String(1000 * items.filter((item) => !('kept' in item)).length) }
+      }),
       StreamMetrics: (stream: Stream) => this.streamJournal('StreamMetrics', 'metrics', this.metrics, stream),
     }
   }

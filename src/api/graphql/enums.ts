@@ -9,6 +9,7 @@ import {
   jobStatuses,
   logLevels,
   nodeStatuses,
+  retentionScopes,
   saveStrategies,
   trainingTypes,
 } from '../../contract/statuses.js'
@@ -116,6 +117,11 @@ export const BlockerKindEnum = enumOf('BlockerKind', 'What a waiting job lacks.'
   START_TIME: 'A time to come: `startAfter`, or the wait before a retry.',
   QUOTA: 'A limit of the tenant; `of` says which.',
   JOBS_AHEAD: 'Jobs that are ahead in the queue and need the same: `jobs`, those of the tenant.',
+})
+
+export const RetentionScopeEnum = enumOf('RetentionScope', 'What retention deletes of a job.', retentionScopes, {
+  CHECKPOINTS: 'All but the newest checkpoint; record, journals and output stay.',
+  JOBS: 'The job with everything of it: record, journals, checkpoints, output.',
 })
 
 export const NodeStatusEnum = enumOf('NodeStatus', 'Whether a machine takes work.', nodeStatuses, {

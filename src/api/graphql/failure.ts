@@ -14,8 +14,16 @@ const camelFields = (fields: FieldProblem[]): FieldProblem[] => fields.map(({ pa
 const messageOf = (failure: Failure): string =>
   failure.fields.reduce((message, { path }) => message.replaceAll(`${path}: `, `${camelPath(path)}: `), failure.message)
 
-const ErrorInterface = builder.interfaceRef<Failure>('Error').implement({
+// Subclasses come first, for the plugin asks `instanceof` in order.
+const errorTypes = [InvalidInput, JobStateConflict, QuotaExceeded, Failure]
+
+/** What all errors have in common. */
+export const ErrorInterface = builder.interfaceRef<Failure>('Error').implement({
   description: 'Why something was not done.',
+  // By name, for an answered Failure comes wrapped, and is no instance then.
+  resolveType: ({ name }) => (errorTypes.some((type) => type !== Failure && type.name === name) ? name : 'RequestFailed'),
+  // So that a field of this type may answer a Failure, which graphql-js would take for thrown otherwise.
+  extensions: { pothosErrorTypes: errorTypes },
   fields: (t) => ({
     code: t.field({ type: ErrorCodeEnum, description: 'What went wrong, for programs.', resolve: ({ code }) => code }),
     message: t.string({ description: 'What went wrong, for people.', resolve: messageOf }),
@@ -81,9 +89,9 @@ function retryAfter({ retryAfterSeconds }: Failure): number | null {
   return retryAfterSeconds === undefined ? null : Math.ceil(retryAfterSeconds)
 }
 
-/** The errors of a mutation, and the name of its union: `SubmitJobResult`. Subclasses come first, for the plugin asks `instanceof` in order. */
+/** The errors of a mutation, and the name of its union: `SubmitJobResult`. */
 export const mutationErrors = (mutation: string) => ({
-  types: [InvalidInput, JobStateConflict, QuotaExceeded, Failure],
+  types: errorTypes,
   directResult: true as const,
   union: {
     name: `${mutation}Result`,

@@ -1,4 +1,3 @@
-import { resolveArrayConnection } from '@pothos/plugin-relay'
 import type { JobStatus } from '../../contract/statuses.js'
 import { jobActions } from '../../contract/statuses.js'
 import type { JobView } from '../operations/job-types.js'
@@ -14,7 +13,7 @@ import {
   SchedulingConfigRef,
   TrainingConfigRef,
 } from './job-configs.js'
-import { CheckpointRef, JobEventRef, MetricRef, MetricSeriesRef } from './job-history.js'
+import { JobEventRef, MetricRef, MetricSeriesRef } from './job-history.js'
 import { logConnection } from './job-logs.js'
 import { AttemptRef, FinalEvaluationRef, JobFailureRef, ModelArtefactRef, ProgressRef } from './job-parts.js'
 import { latestOf } from './metrics.js'
@@ -105,17 +104,6 @@ builder.node(JobRef, {
       description: 'Its changes, oldest first, the newest 1,000; asked of the coordinator: null with an error where it is away.',
       resolve: ({ job }, _args, { operations, caller }) => operations.jobs.events(caller, job.job_id),
     }),
-    checkpoints: t.connection(
-      {
-        type: CheckpointRef,
-        nullable: true,
-        description: 'Complete checkpoints, newest first; asked of the coordinator: null with an error where it is away.',
-        complexity: { field: 20, multiplier: 1 },
-        resolve: async ({ job }, args, { loaders }) => resolveArrayConnection({ args }, await loaders.checkpoints.load(job.job_id)),
-      },
-      { name: 'CheckpointConnection', description: 'A page of checkpoints.' },
-      { name: 'CheckpointEdge', description: 'A checkpoint and its place in the list.' },
-    ),
     nodes: t.field({
       type: [ClusterNodeRef],
       nullable: true,

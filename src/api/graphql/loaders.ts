@@ -12,6 +12,9 @@ import type { JobView } from '../operations/job-types.js'
 export interface Loaders {
   job: DataLoader<string, JobView | null>
   latestMetrics: DataLoader<string, MetricRecord__Output | null>
+  /** The newest checkpoints of a job, enough for a first page and to know whether more follow. */
+  newestCheckpoints: DataLoader<string, Checkpoint__Output[]>
+  /** The newest 1,000. */
   checkpoints: DataLoader<string, Checkpoint__Output[]>
   nodes(): Promise<Snapshot<ClusterNode__Output[]>>
   /** The tenant's waiting jobs in the queue, by job id. */
@@ -21,12 +24,13 @@ export interface Loaders {
 export function createLoaders(operations: Operations, caller: () => Caller): Loaders {
   let nodes: Promise<Snapshot<ClusterNode__Output[]>> | undefined
   let queue: Promise<Map<string, QueueEntry__Output>> | undefined
-  const each = <Value>(load: (jobId: string) => Promise<Value>) =>
-    new DataLoader<string, Value>((ids) => Promise.all(ids.map((id) => load(id).catch((error: unknown) => toError(error)))))
+  const checkpoints = (limit: number) =>
+    new DataLoader<string, Checkpoint__Output[]>((ids) => operations.jobs.checkpointsOf(caller(), ids, { limit }), { maxBatchSize: 100 })
   return {
     job: new DataLoader((ids) => operations.jobs.getMany(caller(), ids)),
-    latestMetrics: each(async (id) => (await operations.jobs.metrics(caller(), id, { maxPoints: 2 })).latest),
-    checkpoints: each((id) => operations.jobs.checkpoints(caller(), id)),
+    latestMetrics: new DataLoader((ids) => operations.jobs.latestMetricsOf(caller(), ids), { maxBatchSize: 500 }),
+    newestCheckpoints: checkpoints(101),
+    checkpoints: checkpoints(1000),
     nodes() {
       nodes ??= operations.cluster.nodes(caller())
       return nodes
@@ -39,5 +43,3 @@ export function createLoaders(operations: Operations, caller: () => Caller): Loa
     },
   }
 }
-
-const toError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))

@@ -1,4 +1,5 @@
-import type { FrameworkType, JobStatus, LogLevel, TrainingType } from '../../contract/statuses.js'
+import type { Failure } from '../../contract/failure.js'
+import type { FrameworkType, JobStatus, LogLevel, retentionScopes, TrainingType } from '../../contract/statuses.js'
 import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
 import type { GetJobMetricsResponse__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsResponse.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
@@ -7,6 +8,8 @@ import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 import type { ReadJobLogsResponse__Output } from '../../generated/proto/scaimind/v1/ReadJobLogsResponse.js'
+import type { RetentionPlan__Output } from '../../generated/proto/scaimind/v1/RetentionPlan.js'
+import type { RetentionResult__Output } from '../../generated/proto/scaimind/v1/RetentionResult.js'
 import type { Caller } from '../auth/viewer.js'
 import type { JobOrdering, LabelCondition } from '../cache/job-query.js'
 import type { Live } from '../live/live-stream.js'
@@ -102,6 +105,63 @@ export interface Submitted {
   estimatedWaitSeconds: number | null
 }
 
+/** What became of one job of many. */
+export interface BulkOutcome {
+  jobId: string
+  /** Null where it was refused. */
+  view: JobView | null
+  /** Why it was refused; null where it was not. */
+  failure: Failure | null
+}
+
+/** The answer to a change of many jobs. */
+export interface BulkAnswer {
+  /** A job each, newest first, at most 500. */
+  outcomes: BulkOutcome[]
+  /** Jobs that match, those of earlier answers included. */
+  matched: number
+  /** True where more than 500 match: the same again with `after` goes on. */
+  hasMore: boolean
+  /** The place of the last job; null where none matched. */
+  endCursor: string | null
+}
+
+/** What is not needed any more. */
+export interface RetentionPolicy {
+  scope: (typeof retentionScopes)[number]
+  finishedBefore?: Date | null | undefined
+  olderThanDays?: number | null | undefined
+  /** Terminal ones; default all. */
+  statuses?: readonly JobStatus[] | null | undefined
+  /** Default true. */
+  archivedOnly?: boolean | null | undefined
+}
+
+/** One thing that differs between jobs. */
+export interface Difference {
+  /** In camelCase: `trainingConfig.hyperparameters.learning_rate`. */
+  path: string
+  /** A job each; null where it has none. */
+  values: unknown[]
+}
+
+/** Jobs side by side. */
+export interface Comparison {
+  views: JobView[]
+  configs: Difference[]
+  dataHashes: Difference[]
+  code: Difference[]
+}
+
+/** One metric of several jobs over the same steps. */
+export interface AlignedSeries {
+  name: string
+  /** Ascending. */
+  steps: number[]
+  /** A job each, a value a step; null where the job has none. */
+  values: (number | null)[][]
+}
+
 /** One message of a live stream of records. */
 export type LiveMessage<Record> =
   | {
@@ -153,17 +213,52 @@ export interface JobOperations {
     jobId: string,
     changes: { priority?: number | null; labels?: Readonly<Record<string, string>> | null },
   ): Promise<JobView>
+  /** Ends those of the jobs that match which are not terminal, at most 500. Throws InvalidInput for a filter without a condition. */
+  cancelMany(
+    caller: Caller,
+    input: { filter: JobFilter; reason?: string | null; saveCheckpoint?: boolean | null; after?: string | null },
+  ): Promise<BulkAnswer>
+  /** Changes priority or labels of the jobs that match, at most 500. Throws InvalidInput for a filter without a condition. */
+  updateMany(
+    caller: Caller,
+    input: {
+      filter: JobFilter
+      priority?: number | null
+      addLabels?: Readonly<Record<string, string>> | null
+      removeLabels?: readonly string[] | null
+      after?: string | null
+    },
+  ): Promise<BulkAnswer>
   /** Puts a terminal job out of the way of listings, or back. */
   archive(caller: Caller, jobId: string, options: { archived: boolean }): Promise<JobView>
+  /** What a retention policy would delete now; deletes nothing. `finishedBefore` or `olderThanDays`. Throws InvalidInput. */
+  planRetention(caller: Caller, policy: RetentionPolicy): Promise<RetentionPlan__Output>
+  /** Deletes what a plan named, but for jobs that changed since. Throws InvalidInput for a plan that is not the tenant's or older than an hour. */
+  applyRetention(caller: Caller, planId: string): Promise<RetentionResult__Output>
+  /** 2 to 10 jobs side by side, in the order of the ids. Throws InvalidInput. */
+  compare(caller: Caller, jobIds: readonly string[]): Promise<Comparison>
+  /** Metrics of jobs aligned by step; at most `maxPoints` steps a metric, 50 to 2,000, default 500. Throws InvalidInput. */
+  compareMetrics(
+    caller: Caller,
+    jobIds: readonly string[],
+    options?: { names?: readonly string[] | null; maxPoints?: number | null },
+  ): Promise<AlignedSeries[]>
   /** Complete checkpoints, newest first. */
   checkpoints(caller: Caller, jobId: string): Promise<Checkpoint__Output[]>
+  /** The same for at most 500 jobs in one call, in their order: the newest `limit` of each, 1 to 1,000; none for a job that does not exist. */
+  checkpointsOf(caller: Caller, jobIds: readonly string[], options: { limit: number }): Promise<Checkpoint__Output[][]>
+  /** The newest value of each metric of at most 500 jobs in one call, in their order; null for a job that has none or does not exist. */
+  latestMetricsOf(caller: Caller, jobIds: readonly string[]): Promise<(MetricRecord__Output | null)[]>
   /** History as series, and the newest value of each metric. */
   metrics(
     caller: Caller,
     jobId: string,
     options?: { names?: readonly string[] | null; sinceStep?: number | string | null; maxPoints?: number | null },
   ): Promise<GetJobMetricsResponse__Output>
-  /** A page of log lines, at most 1,000. */
+  /**
+   * A page of log lines, at most 1,000. The coordinator filters, and looks at so many lines at once: with a filter that matches little a page may be
+   * short or empty and still not the last. Throws InvalidInput, for a pattern that cannot be read too.
+   */
   logs(
     caller: Caller,
     jobId: string,
@@ -174,6 +269,14 @@ export interface JobOperations {
       limit?: number | null
       /** The last lines instead of the first. */
       fromEnd?: boolean | null
+      /** Only this attempt's, from 1. */
+      attempt?: number | null
+      /** Not before this time. */
+      since?: Date | null
+      /** Before this time. */
+      until?: Date | null
+      /** Only lines that match this regular expression: RE2's language, at most 200 characters. */
+      pattern?: string | null
     },
   ): Promise<ReadJobLogsResponse__Output>
   /** The job's changes up to now, oldest first; the newest 1,000. */

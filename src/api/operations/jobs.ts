@@ -11,8 +11,11 @@ import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { Method, RequestOf } from '../coordinator-client/methods.js'
 import type { Hub } from '../live/hub.js'
 import type { JobEvents } from '../live/job-events.js'
+import { jobBulk } from './job-bulk.js'
+import { jobComparison } from './job-compare.js'
 import { jobHistory } from './job-history.js'
 import { jobReads } from './job-reads.js'
+import { jobRetention } from './job-retention.js'
 import { idempotencyKeySchema, labelsSchema, parseJobSpec, prioritySchema } from './job-spec.js'
 import { jobStreams } from './job-streams.js'
 import type { JobOperations, JobView } from './job-types.js'
@@ -41,13 +44,15 @@ export function jobOperations(parts: JobParts): JobOperations {
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
 
   /** So that callers read their own writes from every instance. */
-  async function keep(job: JobView['job'], { requestId }: Caller): Promise<JobView> {
+  async function keepAll(jobs: JobView['job'][], { requestId }: Caller): Promise<JobView[]> {
     // Without the database the write has still happened, and job events will bring it: to answer an error would ask for it twice.
     await cache
-      .write([job])
+      .write(jobs)
       .catch((error: unknown) => log.warn({ err: error, request_id: requestId }, 'a written job is not in the cache yet'))
-    return { job, syncedAt: new Date(), stale: false }
+    const syncedAt = new Date()
+    return jobs.map((job) => ({ job, syncedAt, stale: false }))
   }
+  const keep = async (job: JobView['job'], caller: Caller) => (await keepAll([job], caller))[0] as JobView
 
   async function write<M extends JobWrite>(
     caller: Caller,
@@ -59,10 +64,15 @@ export function jobOperations(parts: JobParts): JobOperations {
     return keep(await coordinator.call(method as JobWrite, request, contextOf(caller)), caller)
   }
 
+  const reads = jobReads(parts)
+
   return {
-    ...jobReads(parts),
+    ...reads,
     ...jobHistory(parts),
     ...jobStreams(parts),
+    ...jobBulk(parts, { context: contextOf, keep: keepAll }),
+    ...jobRetention(parts),
+    ...jobComparison(parts, reads),
 
     async submit(caller, { spec, idempotencyKey, dryRun }) {
       allow(caller.viewer, dryRun ? 'planJob' : 'submitJob')

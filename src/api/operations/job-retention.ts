@@ -1,0 +1,53 @@
+import { z } from 'zod'
+import { toTimestamp } from '../../contract/proto.js'
+import { retentionScopes, terminalStatuses } from '../../contract/statuses.js'
+import type { Caller } from '../auth/viewer.js'
+import { allow } from '../auth/who-may.js'
+import type { JobOperations } from './job-types.js'
+import type { JobParts } from './jobs.js'
+import { parseInput } from './parse.js'
+
+const dayMs = 86_400_000
+const oneOfTwo = 'Give finished_before or older_than_days, one of the two'
+
+const policySchema = z.object({
+  policy: z
+    .object({
+      scope: z.enum(retentionScopes),
+      finished_before: z.date().optional(),
+      older_than_days: z.number().int().min(0, 'This is a whole number of days from 0').max(36_500).optional(),
+      statuses: z.array(z.enum(terminalStatuses, `Only ${terminalStatuses.join(', ')} are terminal`)).default([]),
+      archived_only: z.boolean().default(true),
+    })
+    .refine((policy) => (policy.finished_before === undefined) !== (policy.older_than_days === undefined), {
+      path: ['finished_before'],
+      message: oneOfTwo,
+    }),
+})
+
+/** Deleting what is not needed any more, after saying what that is. */
+export function jobRetention({ coordinator }: JobParts): Pick<JobOperations, 'planRetention' | 'applyRetention'> {
+  const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
+
+  return {
+    async planRetention(caller, { scope, finishedBefore, olderThanDays, statuses, archivedOnly }) {
+      allow(caller.viewer, 'retainJobs')
+      const { policy } = parseInput(policySchema, {
+        policy: { scope, finished_before: finishedBefore, older_than_days: olderThanDays, statuses, archived_only: archivedOnly },
+      })
+      const before = policy.finished_before ?? new Date(Date.now() - (policy.older_than_days ?? 0) * dayMs)
+      const request = {
+        scope: policy.scope,
+        finished_before: toTimestamp(before),
+        statuses: policy.statuses,
+        archived_only: policy.archived_only,
+      }
+      return coordinator.call('PlanRetention', request, contextOf(caller))
+    },
+
+    async applyRetention(caller, planId) {
+      allow(caller.viewer, 'retainJobs')
+      return coordinator.call('ApplyRetention', { plan_id: planId }, contextOf(caller))
+    },
+  }
+}
