@@ -1,5 +1,6 @@
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import { type ReadableDatabase, transaction } from './database.js'
+import { type JobColumn, jobOfColumns } from './job-columns.js'
 import { conditions, type JobOrdering, type JobPlace, type JobSelection } from './job-query.js'
 import { writeJobs } from './job-writes.js'
 import { listQuery } from './list-query.js'
@@ -21,8 +22,15 @@ export interface JobCache {
   get(tenantId: string, jobId: string): Promise<CachedJob | null>
   /** Those of the ids that exist in the tenant, in no order. */
   getMany(tenantId: string, jobIds: readonly string[]): Promise<CachedJob[]>
-  /** At most `limit` jobs in order, after a place where one is given. */
-  list(tenantId: string, selection: JobSelection, ordering: JobOrdering, limit: number, after?: JobPlace): Promise<ListedJob[]>
+  /** At most `limit` jobs in order, after a place where one is given; with `columns` only those fields of each, which spares reading the documents. */
+  list(
+    tenantId: string,
+    selection: JobSelection,
+    ordering: JobOrdering,
+    limit: number,
+    after?: JobPlace,
+    columns?: readonly JobColumn[],
+  ): Promise<ListedJob[]>
   count(tenantId: string, selection: JobSelection): Promise<number>
   /** Writes the jobs whose revision is newer than what is there. */
   write(jobs: readonly Job__Output[]): Promise<void>
@@ -51,12 +59,16 @@ export function jobCache(database: ReadableDatabase): JobCache {
     get: async (tenantId, jobId) => (await getMany(tenantId, [jobId]))[0] ?? null,
     getMany,
 
-    async list(tenantId, selection, ordering, limit, after) {
-      const columns = [...new Set(['job_id', 'document', 'synced_at', ordering.field])]
+    async list(tenantId, selection, ordering, limit, after, columns) {
+      const wanted = [...new Set(['job_id', 'synced_at', ordering.field, ...(columns ?? ['document'])])]
       const rows = await database.$read<Row & Record<string, PlaceColumn>>(
-        listQuery(tenantId, { selection, ordering, limit, after }, columns),
+        listQuery(tenantId, { selection, ordering, limit, after }, wanted),
       )
-      return rows.map((row) => ({ ...read(row), place: { value: placeValue(row[ordering.field] ?? null), jobId: row.job_id } }))
+      return rows.map((row) => ({
+        job: columns ? jobOfColumns(row) : (JSON.parse(row.document) as Job__Output),
+        syncedAt: row.synced_at,
+        place: { value: placeValue(row[ordering.field] ?? null), jobId: row.job_id },
+      }))
     },
 
     async count(tenantId, selection) {

@@ -1,5 +1,6 @@
 import type { JobFilter } from '../operations/job-types.js'
 import { builder } from './builder.js'
+import { selectedColumns } from './columns.js'
 import {
   ArchivedEnum,
   ConsistencyEnum,
@@ -85,10 +86,11 @@ builder.queryFields((t) => ({
         orderBy: t.arg({ type: JobOrderInput, description: 'Their order; default newest first.' }),
       },
       complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 20) }),
-      resolve: async (_root, { filter, orderBy, ...page }, { operations, caller }) => {
+      resolve: async (_root, { filter, orderBy, ...page }, { operations, caller }, info) => {
         const wanted = toJobFilter(filter)
         const order = orderBy ? { field: orderBy.field, descending: orderBy.direction !== 'ASC' } : null
-        return { ...(await operations.jobs.list(caller, { filter: wanted, orderBy: order, page })), filter: wanted }
+        const columns = selectedColumns(info)
+        return { ...(await operations.jobs.list(caller, { filter: wanted, orderBy: order, page, columns })), filter: wanted }
       },
     },
     {

@@ -3,6 +3,7 @@ import { jobActions } from '../../contract/statuses.js'
 import type { JobView } from '../operations/job-types.js'
 import { builder } from './builder.js'
 import { ClusterNodeRef } from './cluster-node.js'
+import { ofColumns } from './columns.js'
 import { JobActionEnum, JobStatusEnum, known } from './enums.js'
 import {
   asJson,
@@ -24,19 +25,34 @@ export const JobRef = builder.objectRef<JobView>('Job')
 
 builder.node(JobRef, {
   description: 'A training job: what was submitted, where it stands, and what it left behind.',
-  id: { resolve: ({ job }) => job.job_id, description: 'The global id.' },
+  id: { resolve: ({ job }) => job.job_id, description: 'The global id.', extensions: ofColumns('job_id') },
   loadManyWithoutCache: (ids, { operations, caller }) => operations.jobs.getMany(caller, ids),
   fields: (t) => ({
-    jobId: t.id({ description: 'The id that other doors know the job by.', resolve: ({ job }) => job.job_id }),
-    name: t.string({ description: 'Its name.', resolve: ({ job }) => job.name }),
-    status: t.field({ type: JobStatusEnum, description: 'Where it stands.', resolve: ({ job }) => job.status as JobStatus }),
+    jobId: t.id({
+      extensions: ofColumns('job_id'),
+      description: 'The id that other doors know the job by.',
+      resolve: ({ job }) => job.job_id,
+    }),
+    name: t.string({ extensions: ofColumns('name'), description: 'Its name.', resolve: ({ job }) => job.name }),
+    status: t.field({
+      extensions: ofColumns('status'),
+      type: JobStatusEnum,
+      description: 'Where it stands.',
+      resolve: ({ job }) => job.status as JobStatus,
+    }),
     message: t.string({
+      extensions: ofColumns('message'),
       nullable: true,
       description: 'One sentence on the present state: what it waits for, who cancelled it and why.',
       resolve: ({ job }) => orNull(job.message),
     }),
-    userId: t.string({ description: 'Who submitted it.', resolve: ({ job }) => job.user_id }),
-    revision: t.field({ type: 'BigInt', description: 'Raised by every change.', resolve: ({ job }) => job.revision }),
+    userId: t.string({ extensions: ofColumns('user_id'), description: 'Who submitted it.', resolve: ({ job }) => job.user_id }),
+    revision: t.field({
+      extensions: ofColumns('revision'),
+      type: 'BigInt',
+      description: 'Raised by every change.',
+      resolve: ({ job }) => job.revision,
+    }),
     trainingConfig: t.field({
       type: TrainingConfigRef,
       nullable: true,
@@ -65,6 +81,7 @@ builder.node(JobRef, {
     labels: entries(t, 'Its labels.', ({ job }) => job.labels),
     labelsJson: asJson(t, 'Its labels.', ({ job }) => job.labels),
     contentHash: t.string({
+      extensions: ofColumns('content_hash'),
       nullable: true,
       description: 'Equal for equal work: data, base model, config and trainer version. Null until it is known.',
       resolve: ({ job }) => orNull(job.content_hash),
@@ -118,7 +135,11 @@ builder.node(JobRef, {
       description: 'Every launch of its trainer.',
       resolve: ({ job }) => job.attempts,
     }),
-    gpuSeconds: t.float({ description: 'GPU seconds used so far, over all attempts.', resolve: ({ job }) => job.gpu_seconds }),
+    gpuSeconds: t.float({
+      extensions: ofColumns('gpu_seconds'),
+      description: 'GPU seconds used so far, over all attempts.',
+      resolve: ({ job }) => job.gpu_seconds,
+    }),
     output: t.field({ type: ModelArtefactRef, nullable: true, description: 'What it left behind.', resolve: ({ job }) => job.output }),
     failure: t.field({ type: JobFailureRef, nullable: true, description: 'Why it failed.', resolve: ({ job }) => job.failure }),
     finalEvaluation: t.field({
@@ -137,26 +158,41 @@ builder.node(JobRef, {
       resolve: ({ job }) => job.unreachable,
     }),
     createdAt: t.field({
+      extensions: ofColumns('created_at'),
       type: 'DateTime',
       nullable: true,
       description: 'When it was submitted.',
       resolve: ({ job }) => timeOf(job.created_at),
     }),
     startedAt: t.field({
+      extensions: ofColumns('started_at'),
       type: 'DateTime',
       nullable: true,
       description: 'When its first attempt started.',
       resolve: ({ job }) => timeOf(job.started_at),
     }),
-    finishedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it ended.', resolve: ({ job }) => timeOf(job.finished_at) }),
+    finishedAt: t.field({
+      extensions: ofColumns('finished_at'),
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it ended.',
+      resolve: ({ job }) => timeOf(job.finished_at),
+    }),
     updatedAt: t.field({
+      extensions: ofColumns('updated_at'),
       type: 'DateTime',
       nullable: true,
       description: 'When it last changed.',
       resolve: ({ job }) => timeOf(job.updated_at),
     }),
-    syncedAt: t.field({ type: 'DateTime', description: 'When this copy of it was written.', resolve: ({ syncedAt }) => syncedAt }),
+    syncedAt: t.field({
+      extensions: ofColumns(),
+      type: 'DateTime',
+      description: 'When this copy of it was written.',
+      resolve: ({ syncedAt }) => syncedAt,
+    }),
     stale: t.boolean({
+      extensions: ofColumns(),
       description: 'True where the coordinator is not connected now, so that it may have changed since `syncedAt`.',
       resolve: ({ stale }) => stale,
     }),

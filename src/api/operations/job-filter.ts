@@ -8,22 +8,26 @@ import { parseInput } from './parse.js'
 
 const text = (most: number) => z.string().min(1, 'This is empty.').max(most, `This has at most ${most} characters.`).optional()
 const filterSchema = z.object({
-  base_model: text(500),
-  name_contains: text(255),
-  user_id: text(255),
-  node_id: text(255),
-  content_hash: text(80),
-  labels: z
-    .array(z.object({ key: z.string().min(1, 'A label is named by 1 to 128 characters.').max(128), value: z.string().max(255).optional() }))
-    .max(64, 'At most 64 labels can be asked for.')
-    .optional(),
+  filter: z.object({
+    base_model: text(500),
+    name_contains: text(255),
+    user_id: text(255),
+    node_id: text(255),
+    content_hash: text(80),
+    labels: z
+      .array(
+        z.object({ key: z.string().min(1, 'A label is named by 1 to 128 characters.').max(128), value: z.string().max(255).optional() }),
+      )
+      .max(64, 'At most 64 labels can be asked for.')
+      .optional(),
+  }),
 })
 const ranges = ['created', 'started', 'finished'] as const
 
 /** Refuses a filter that cannot be meant: an InvalidInput names each field that is wrong. */
 export function checkFilter(filter: JobFilter): void {
   const { baseModel, nameContains, userId, nodeId, contentHash, labels } = filter
-  parseInput(z.object({ filter: filterSchema }), {
+  parseInput(filterSchema, {
     filter: { base_model: baseModel, name_contains: nameContains, user_id: userId, node_id: nodeId, content_hash: contentHash, labels },
   })
   const empty = ranges.filter((name) => {

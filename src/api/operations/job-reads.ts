@@ -52,11 +52,15 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
       })
     },
 
-    async list(caller, { filter, orderBy, page = {} }) {
+    async list(caller, { filter, orderBy, page = {}, columns }) {
       allow(caller.viewer, 'readJobs')
       checkFilter(filter ?? {})
       const { tenantId } = caller.viewer
-      return cachedPage({ cache, tenantId, selection: filter ?? {}, order: orderBy ?? newestFirst }, page, view)
+      return cachedPage(
+        { cache, tenantId, selection: filter ?? {}, order: orderBy ?? newestFirst, columns: columns ?? undefined },
+        page,
+        view,
+      )
     },
 
     async count(caller, filter) {

@@ -11,9 +11,11 @@ import type { ReadJobLogsResponse__Output } from '../../generated/proto/scaimind
 import type { RetentionPlan__Output } from '../../generated/proto/scaimind/v1/RetentionPlan.js'
 import type { RetentionResult__Output } from '../../generated/proto/scaimind/v1/RetentionResult.js'
 import type { Caller } from '../auth/viewer.js'
+import type { JobColumn } from '../cache/job-columns.js'
 import type { JobOrdering, LabelCondition } from '../cache/job-query.js'
 import type { Live } from '../live/live-stream.js'
 
+export type { JobColumn } from '../cache/job-columns.js'
 export type { Live } from '../live/live-stream.js'
 
 /** A job and how fresh this copy of it is. */
@@ -194,8 +196,11 @@ export interface JobOperations {
   get(caller: Caller, jobId: string, options?: { consistency?: Consistency | null }): Promise<JobView>
   /** The jobs that exist, in the order of the ids; null for the others. */
   getMany(caller: Caller, jobIds: readonly string[]): Promise<(JobView | null)[]>
-  /** A page from the cache. */
-  list(caller: Caller, input: { filter?: JobFilter | null; orderBy?: JobOrder | null; page?: PageArguments }): Promise<JobPage>
+  /** A page from the cache; with `columns` the jobs have only these fields. */
+  list(
+    caller: Caller,
+    input: { filter?: JobFilter | null; orderBy?: JobOrder | null; page?: PageArguments; columns?: readonly JobColumn[] | null },
+  ): Promise<JobPage>
   count(caller: Caller, filter?: JobFilter | null): Promise<number>
   /** A page from the coordinator that refreshes the cache; from the cache where the coordinator cannot be reached. */
   listFromCoordinator(caller: Caller, listing: CoordinatorListing): Promise<CoordinatorPage>

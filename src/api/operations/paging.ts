@@ -1,4 +1,5 @@
 import { InvalidInput } from '../../contract/failure.js'
+import type { JobColumn } from '../cache/job-columns.js'
 import { formatPlace, type JobSelection, parsePlace } from '../cache/job-query.js'
 import type { CachedJob, JobCache } from '../cache/jobs.js'
 import type { JobOrder, PageArguments } from './job-types.js'
@@ -19,9 +20,19 @@ export interface Page<Node> {
 /** A page size that no list has. */
 export const pageSizeProblem = (path: string) => new InvalidInput([{ path, message: `This is a whole number from 1 to ${pageSizeMax}.` }])
 
+/** A list of cached jobs. */
+interface Listing {
+  cache: JobCache
+  tenantId: string
+  selection: JobSelection
+  order: JobOrder
+  /** Only these fields of the jobs; default all. */
+  columns?: readonly JobColumn[] | undefined
+}
+
 /** A page of cached jobs in an order, in either direction; rows that are added or removed meanwhile move nothing. */
 export async function cachedPage<Node>(
-  { cache, tenantId, selection, order }: { cache: JobCache; tenantId: string; selection: JobSelection; order: JobOrder },
+  { cache, tenantId, selection, order, columns }: Listing,
   page: PageArguments,
   toNode: (cached: CachedJob) => Node,
 ): Promise<Page<Node>> {
@@ -30,18 +41,28 @@ export async function cachedPage<Node>(
   // Backwards is the opposite order, turned round again.
   const reading = { ...order, descending: order.descending !== backward }
   const start = place ? parsePlace(place, order, backward ? 'before' : 'after') : undefined
-  const rows = await cache.list(tenantId, selection, reading, size + 1, start)
+  const rows = await cache.list(tenantId, selection, reading, size + 1, start, columns)
   const hasMore = rows.length > size
   const shown = rows.slice(0, size)
   if (backward) shown.reverse()
-  const edges = shown.map((row) => ({ cursor: formatPlace(order, row.place), node: toNode({ job: row.job, syncedAt: row.syncedAt }) }))
+  // Cursors are made where they are asked for: most pages need one of twenty.
+  const edges = shown.map((row) => ({
+    node: toNode({ job: row.job, syncedAt: row.syncedAt }),
+    get cursor() {
+      return formatPlace(order, row.place)
+    },
+  }))
   return {
     edges,
     pageInfo: {
       hasNextPage: backward ? Boolean(before) : hasMore,
       hasPreviousPage: backward ? hasMore : Boolean(after),
-      startCursor: edges[0]?.cursor ?? null,
-      endCursor: edges.at(-1)?.cursor ?? null,
+      get startCursor() {
+        return edges[0]?.cursor ?? null
+      },
+      get endCursor() {
+        return edges.at(-1)?.cursor ?? null
+      },
     },
   }
 }

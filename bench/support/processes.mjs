@@ -1,0 +1,57 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { join, resolve } from 'node:path'
+
+const root = resolve(import.meta.dirname, '../..')
+
+/** Starts a server as a process of its own, in production mode, and waits until it listens. */
+export async function startServer(script, { env = {}, args = [] } = {}) {
+  const child = fork(script, args, {
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', ...env },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    execArgv: process.env.BENCH_EXEC_ARGV?.split(' ') ?? [],
+  })
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`${script} ended with ${code} before it listened.`)
+  })
+  const [{ port }] = await Promise.race([once(child, 'message'), ended])
+  ended.catch(() => {})
+  return {
+    port,
+    pid: child.pid,
+    process: child,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const exit = once(child, 'exit')
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), 5000)
+      await exit
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** Our API. */
+export const startApi = (env) =>
+  startServer(join(root, 'dist/cli/main.js'), { args: ['api'], env: { SCAIMIND_LOG_LEVEL: 'warn', SCAIMIND_PORT: '0', ...env } })
+
+/** The load generator. `run` answers requests a second and latencies in milliseconds. */
+export function startLoad() {
+  const child = fork(join(import.meta.dirname, 'load.mjs'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  let last = 0
+  return {
+    run(load) {
+      const id = ++last
+      return new Promise((done, fail) => {
+        child.on('message', function hear(message) {
+          if (message.id !== id) return
+          child.off('message', hear)
+          if (message.error) fail(new Error(message.error))
+          else done(message)
+        })
+        child.send({ id, ...load })
+      })
+    },
+    stop: () => child.kill(),
+  }
+}
