@@ -15,6 +15,7 @@ import { buildJobs } from './jobs/jobs.js'
 import { metricHistory } from './journal/history.js'
 import { callerReader } from './services/caller.js'
 import { clusterMethods } from './services/cluster.js'
+import { evaluationMethods } from './services/evaluations.js'
 import { implement } from './services/handlers.js'
 import { jobMethods } from './services/jobs.js'
 
@@ -75,7 +76,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
   server.addService(CoordinatorService.service, implement(CoordinatorService.service, jobMethods(jobs), entrance))
   server.addService(ClusterService.service, implement(ClusterService.service, clusterMethods(jobs.cluster), entrance))
-  server.addService(EvaluationService.service, implement(EvaluationService.service, {}, entrance))
+  server.addService(EvaluationService.service, implement(EvaluationService.service, evaluationMethods(jobs.evaluations), entrance))
   server.addService(DataService.service, implement(DataService.service, {}, entrance))
 
   let closing: Promise<void> | undefined

@@ -1,3 +1,5 @@
+import { checkEvaluation } from './benchmarks/check.js'
+import type { EvaluationOrder } from './benchmarks/run.js'
 import { planBatches } from './data/batches.js'
 import { type LoadedData, loadData } from './data/load.js'
 import { prepareData } from './data/prepare.js'
@@ -17,6 +19,8 @@ export interface CheckResult {
 
 /** Checks a parsed `job.json`: the configuration, the base model's shape and every line of the data. Starts nothing, writes nothing. */
 export function checkJob(job: unknown): CheckResult {
+  const order = (job as { evaluation?: EvaluationOrder } | null)?.evaluation
+  if (order) return { problems: checkEvaluation(order), data: [], total_steps: null }
   const { plan, problems } = validateJob(job)
   if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
   // A source that has a problem already is not read: its path or format is only a guess.

@@ -10,6 +10,25 @@ export interface Score {
   perplexity: number
 }
 
+/** One record of a benchmark, for people to look at. */
+export interface BenchmarkSample {
+  prompt: string
+  expected: string
+  answer: string
+  score: number
+}
+
+/** What a benchmark found. */
+export interface BenchmarkResult {
+  name: string
+  dataset: string
+  num_samples: number
+  content_hash: string
+  scores: Record<string, number>
+  standard_errors: Record<string, number>
+  samples: BenchmarkSample[]
+}
+
 /** One line of `events.jsonl`, without its time. */
 export type TrainerEvent =
   | { type: 'ready'; signals: ['USR1', 'TERM']; pid: number }
@@ -26,6 +45,7 @@ export type TrainerEvent =
   | { type: 'checkpoint'; checkpoint_id: string; step: number; path: string; bytes: number; metrics: Record<string, number> }
   | { type: 'checkpoint_deleted'; checkpoint_id: string; step: number; path: string }
   | { type: 'evaluation'; base: Score; tuned: Score; tokens: number; samples: { prompt: string; base: string; tuned: string }[] }
+  | { type: 'benchmark'; index: number; result: BenchmarkResult }
   | { type: 'artefact'; kind: 'adapter' | 'model'; path: string; files: string[]; bytes: number }
   | { type: 'failure'; class: string; message: string; field?: string; first_bad_step?: number; hint?: string }
 

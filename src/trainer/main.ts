@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type EvaluationOrder, runBenchmarks } from './benchmarks/run.js'
 import { checkJob, checkModel } from './check.js'
 import { type Journal, openJournal } from './journal.js'
 import { readModel } from './model/folder.js'
@@ -72,7 +73,13 @@ async function runAttempt(directory: string): Promise<number> {
   try {
     journal.event({ type: 'ready', signals: ['USR1', 'TERM'], pid: process.pid })
     journal.event({ type: 'phase', phase: 'PREPARING' })
-    const { plan, problems } = validateJob(readJob(directory))
+    const job = readJob(directory)
+    const order = (job as { evaluation?: EvaluationOrder } | null)?.evaluation
+    if (order) {
+      await runBenchmarks({ order, journal, requests })
+      return 0
+    }
+    const { plan, problems } = validateJob(job)
     if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
     for (const { path, message } of problems.slice(1)) process.stderr.write(`error: ${path}: ${message}\n`)
     const [problem] = problems

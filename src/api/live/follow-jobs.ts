@@ -41,7 +41,8 @@ export function followJobs({ coordinator, followed, events, log }: Parts): JobFo
     let cursor = ''
     let token = ''
     do {
-      const request = { page_size: 100, page_token: token, order_by: 'created_at' }
+      const everything = { include_archived: true, include_evaluations: true }
+      const request = { page_size: 100, page_token: token, order_by: 'created_at', ...everything }
       const page = await coordinator.call('ListJobs', request, context)
       cursor ||= page.snapshot_cursor
       await followed.load(page.jobs)

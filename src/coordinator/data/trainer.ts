@@ -100,7 +100,8 @@ const checkShape = z.object({
 // Three folders up from here is the package, in `src` and in `dist`.
 const builtTrainer = fileURLToPath(new URL('../../../dist/trainer/main.js', import.meta.url))
 
-function embeddedCommand({ nodeBinary = process.execPath, embeddedPath = builtTrainer }: TrainerSettings): string[] {
+/** Program and arguments of the embedded trainer. */
+export function embeddedCommand({ nodeBinary = process.execPath, embeddedPath = builtTrainer }: TrainerSettings): string[] {
   return [nodeBinary, embeddedPath]
 }
 

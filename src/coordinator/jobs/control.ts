@@ -102,7 +102,12 @@ export function jobControl({
             jobStatuses.filter((status) => !isTerminal(status)),
           )
         }
-        const set = { ...(priority === undefined ? {} : { priority }), ...(labels ? { labels: JSON.stringify(labels.labels) } : {}) }
+        // The label that makes an evaluation known as one is not the caller's to take away.
+        const own = job.isEvaluation ? { type: 'evaluation' } : {}
+        const set = {
+          ...(priority === undefined ? {} : { priority }),
+          ...(labels ? { labels: JSON.stringify({ ...labels.labels, ...own }) } : {}),
+        }
         const isNew = Object.entries(set).some(([column, value]) => job[column as keyof JobRecord] !== value)
         return isNew ? { steps: [{ set }] } : null
       })

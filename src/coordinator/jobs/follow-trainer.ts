@@ -3,6 +3,7 @@ import type { Progress__Output } from '../../generated/proto/scaimind/v1/Progres
 import { attemptDirectory } from '../journal/paths.js'
 import { followTrainerEvents, type TrainerEvent } from '../journal/trainer-events.js'
 import { checkpointId } from './checkpoints.js'
+import { evaluationOf } from './evaluation-file.js'
 import { phaseTransition } from './lifecycle.js'
 import type { JobRecord } from './record.js'
 import { statusOf } from './record.js'
@@ -118,7 +119,7 @@ function applyEvent(
       const happened = isCurrent ? phaseTransition(event.phase, statusOf(job)) : null
       if (!happened) return nothing
       // Who cancelled or paused it, and why, stays to be read until it has stopped.
-      const message = job.wanted === 'RUN' ? phaseMessages[event.phase] : undefined
+      const message = job.wanted !== 'RUN' ? undefined : job.isEvaluation ? 'Running the benchmarks.' : phaseMessages[event.phase]
       return { steps: [message === undefined ? { happened } : { happened, message }] }
     }
     case 'progress':
@@ -145,6 +146,19 @@ function applyEvent(
       if (!path || !isCurrent) return nothing
       const output = { kind: event.kind, path, files: event.files, bytes: String(event.bytes) }
       return { steps: [{ set: { output: JSON.stringify(output) } }] }
+    }
+    case 'benchmark': {
+      const run = evaluationOf(job)
+      if (!isCurrent || !run || event.index >= run.benchmarks.length) return nothing
+      const results = [...run.results.slice(0, event.index), event.result]
+      return {
+        steps: [
+          {
+            message: `${results.length} of ${run.benchmarks.length} benchmarks done.`,
+            set: { evaluation: JSON.stringify({ ...run, results }) },
+          },
+        ],
+      }
     }
     case 'ready':
     case 'failure':

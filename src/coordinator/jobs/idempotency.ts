@@ -5,7 +5,7 @@ import type { Database, Transaction } from './database.js'
 /** Which request, by the caller's key. */
 export interface IdempotentRequest {
   tenantId: string
-  method: 'SubmitJob' | 'RetryJob'
+  method: 'SubmitJob' | 'RetryJob' | 'SubmitEvaluation'
   /** Empty: none, and nothing is remembered. */
   key: string
   /** The request without its key; compared by content. */

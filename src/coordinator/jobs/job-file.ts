@@ -1,10 +1,12 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidInput } from '../../contract/failure.js'
+import type { EvaluationRun__Output } from '../../generated/proto/scaimind/v1/EvaluationRun.js'
 import { trainerEnvironment } from '../data/environment.js'
-import { findTrainer } from '../data/trainer.js'
+import { embeddedCommand, findTrainer } from '../data/trainer.js'
 import type { AttemptOrder } from '../engines/engine.js'
 import { attemptDirectory } from '../journal/paths.js'
+import { type EvaluationFile, evaluationOf, resolveEvaluation } from './evaluation-file.js'
 import { currentAttempt, type JobRecord, placementOf, specOf } from './record.js'
 import { resolvePaths } from './resolve.js'
 import type { JobSettings } from './settings.js'
@@ -24,6 +26,8 @@ export interface JobFile {
   output_config: Spec['output_config']
   /** A complete checkpoint's folder, absolute; null: from the start. */
   resume_from: string | null
+  /** Set where it is an evaluation: then nothing is trained. */
+  evaluation?: EvaluationFile
 }
 
 /** What a trainer is told, from a submission whose paths are resolved. */
@@ -45,19 +49,50 @@ export function toJobFile(spec: Spec, about: Pick<JobFile, 'job_id' | 'tenant_id
  * throws InvalidInput where one is no longer allowed or no longer there. Safe to call twice.
  */
 export async function orderAttempt(job: JobRecord, resumeFrom: string | null, settings: JobSettings): Promise<AttemptOrder> {
-  const attempt = currentAttempt(job)
-  if (!attempt) throw new Error(`Job ${job.jobId} has no attempt to start.`)
+  const run = evaluationOf(job)
+  if (run) return orderEvaluation(job, run, settings)
   const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings)
   const { base_model: model, framework, environment } = spec.training_config
   const choice = { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path }
   const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(choice, settings.trainer)
   if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
 
+  const { trainer } = found
+  return writeOrder(job, { settings, command: trainer.command, environment, isCustom: trainer.kind === 'custom' }, (about) =>
+    toJobFile(spec, { ...about, resume_from: resumeFrom }),
+  )
+}
+
+async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, settings: JobSettings): Promise<AttemptOrder> {
+  const spec = specOf(job)
+  const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings)
+  if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
+  const command = embeddedCommand(settings.trainer)
+  return writeOrder(job, { settings, command, environment: {}, isCustom: false }, (about) => ({
+    ...toJobFile(spec, { ...about, resume_from: null }),
+    evaluation,
+  }))
+}
+
+interface OrderParts {
+  settings: JobSettings
+  command: string[]
+  environment: Record<string, string>
+  isCustom: boolean
+}
+
+async function writeOrder(
+  job: JobRecord,
+  { settings, command, environment, isCustom }: OrderParts,
+  fileOf: (about: Pick<JobFile, 'job_id' | 'tenant_id' | 'attempt' | 'token'>) => JobFile,
+): Promise<AttemptOrder> {
+  const attempt = currentAttempt(job)
+  if (!attempt) throw new Error(`Job ${job.jobId} has no attempt to start.`)
   const directory = attemptDirectory(settings.dataDir, job.tenantId, job.jobId, attempt.number)
   await mkdir(directory, { recursive: true })
   const { jobId, tenantId } = job
   const { number, token } = attempt
-  const file = toJobFile(spec, { job_id: jobId, tenant_id: tenantId, attempt: number, token, resume_from: resumeFrom })
+  const file = fileOf({ job_id: jobId, tenant_id: tenantId, attempt: number, token })
   await writeFile(join(directory, 'job.json.part'), `${JSON.stringify(file, null, 2)}\n`)
   await rename(join(directory, 'job.json.part'), join(directory, 'job.json'))
   return {
@@ -66,9 +101,9 @@ export async function orderAttempt(job: JobRecord, resumeFrom: string | null, se
     directory,
     tenantId,
     token,
-    command: found.trainer.command,
+    command,
     environment: trainerEnvironment({ directory, environment }),
-    metricsFromOutput: found.trainer.kind === 'custom',
+    metricsFromOutput: isCustom,
     placement: placementOf(attempt),
     stopGraceSeconds: settings.stopGraceSeconds,
   }

@@ -7,6 +7,7 @@ import { jobChanges } from './changes.js'
 import { type ClusterView, clusterView } from './cluster.js'
 import { jobControl } from './control.js'
 import type { Database } from './database.js'
+import { jobEvaluations } from './evaluations.js'
 import { jobEvents } from './events.js'
 import { idempotency } from './idempotency.js'
 import { jobJournals } from './journals.js'
@@ -39,13 +40,15 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
   const queue = jobQueue({ store, database, changes, engine, attempts, log, clock })
   const answers = idempotency({ database, clock })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
+  const control = jobControl({ store, database, idempotency: answers, clock })
   const cluster: ClusterView = clusterView({ engine, database, queue, clock })
   return {
     database,
     store,
     cluster,
     submission: jobSubmission({ store, queue, idempotency: answers, clock, engine, database, settings }),
-    control: jobControl({ store, database, idempotency: answers, clock }),
+    control,
+    evaluations: jobEvaluations({ database, store, idempotency: answers, control, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
     batches: jobBatches({ database, dataDir: settings.dataDir }),
     retention,

@@ -29,25 +29,31 @@ const pageSizeMax = 100
 const pageSizeDefault = 20
 
 /**
- * Lists a tenant's jobs (all tenants' with `*`). Pages follow each other by the last job seen, so a job that stays as it is is on exactly one of them, whatever
+ * Lists a tenant's jobs (all tenants' with `*`), evaluations and archived jobs only where they are asked for. Pages follow each other by the last job seen, so a job that stays as it is is on exactly one of them, whatever
  * comes and goes meanwhile. Throws InvalidInput.
  */
 export async function listJobs(
   { database, store }: { database: Database; store: JobStore },
   tenantId: string,
   request: ListJobsRequest__Output,
+  /** Only evaluations of this job. */
+  { evaluates = '' }: { evaluates?: string } = {},
 ): Promise<JobPage> {
   const { field, descending } = parseOrder(request.order_by)
   if (request.page_size > pageSizeMax) refuse('page_size', `A page has 1 to ${pageSizeMax} jobs, not ${request.page_size}.`)
   const size = request.page_size || pageSizeDefault
-  const { statuses, training_types: types, labels } = request
-  const listing = hashOf({ tenantId, statuses: [...statuses].sort(), types: [...types].sort(), labels, field, descending }).slice(0, 16)
+  const { statuses, training_types: types, labels, include_archived: withArchived, include_evaluations: withEvaluations } = request
+  const asked = { tenantId, statuses: [...statuses].sort(), types: [...types].sort(), labels, evaluates, withArchived, withEvaluations }
+  const listing = hashOf({ ...asked, field, descending }).slice(0, 16)
   const token = request.page_token === '' ? null : parseToken(request.page_token, listing)
 
   const filters = [
     ...(tenantId === '*' ? [] : [Prisma.sql`tenant_id = ${tenantId}`]),
     ...(statuses.length > 0 ? [Prisma.sql`status IN (${Prisma.join(statuses)})`] : []),
     ...(types.length > 0 ? [Prisma.sql`training_type IN (${Prisma.join(types)})`] : []),
+    ...(evaluates ? [Prisma.sql`evaluates_job_id = ${evaluates}`] : []),
+    ...(withEvaluations || labels.type === 'evaluation' ? [] : [Prisma.sql`is_evaluation = FALSE`]),
+    ...(withArchived ? [] : [Prisma.sql`archived_at IS NULL`]),
     ...Object.entries(labels).map(([key, value]) => Prisma.sql`JSON_CONTAINS(labels, ${JSON.stringify({ [key]: value })})`),
   ]
   const column = Prisma.raw(field)

@@ -44,6 +44,20 @@ const trainerEvent = z.discriminatedUnion('type', [
     tokens: count,
     samples: z.array(z.object({ prompt: z.string(), base: z.string(), tuned: z.string() })).default([]),
   }),
+  z.object({
+    type: z.literal('benchmark'),
+    time,
+    index: count,
+    result: z.object({
+      name: z.string(),
+      dataset: z.string().default(''),
+      num_samples: count,
+      content_hash: z.string().default(''),
+      scores: z.record(z.string(), z.number()),
+      standard_errors: z.record(z.string(), z.number()).default({}),
+      samples: z.array(z.object({ prompt: z.string(), expected: z.string(), answer: z.string(), score: z.number() })).default([]),
+    }),
+  }),
   z.object({ type: z.literal('artefact'), time, kind: z.string(), path: z.string(), files: z.array(z.string()).default([]), bytes: count }),
   z.object({
     type: z.literal('failure'),
