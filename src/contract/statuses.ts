@@ -76,3 +76,7 @@ export const benchmarkNames = ['perplexity', 'exact_match', 'bytes_accuracy'] as
 
 /** The fields that job lists can be ordered by. */
 export const jobOrderFields = ['created_at', 'started_at', 'finished_at', 'priority', 'name', 'status'] as const
+
+/** What a job's lineage is made of. */
+export const lineageKinds = ['DATASET', 'BASE_MODEL', 'JOB', 'ATTEMPT', 'CHECKPOINT', 'ARTEFACT', 'EVALUATION'] as const
+export type LineageKind = (typeof lineageKinds)[number]

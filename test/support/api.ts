@@ -43,7 +43,7 @@ export interface Answer {
 /** Starts them; settings overrule the API's environment. */
 export async function startApiUnderTest(settings: Record<string, string> = {}): Promise<ApiUnderTest> {
   const stub = await new StubCoordinator().start()
-  const url = await freshDatabase('api')
+  const url = settings.DATABASE_URL ?? (await freshDatabase('api'))
   const config = readApiConfig({
     DATABASE_URL: url,
     SCAIMIND_PORT: '0',

@@ -349,12 +349,21 @@ export class StubCoordinator {
       StreamJobLogs: (stream: Stream) => this.streamJournal('StreamJobLogs', 'logs', this.logs, stream),
       StreamJobEvents: (stream: Stream) => this.streamEvents(stream),
       BatchGetJobs: this.unary('BatchGetJobs', ({ job_ids }, tenant) => ({ jobs: this.ownOf(job_ids, tenant) })),
-      BatchListCheckpoints: this.unary('BatchListCheckpoints', ({ job_ids, limit }, tenant) => ({
-        jobs: this.ownOf(job_ids, tenant).map(({ job_id = '' }) => ({
+      BatchListCheckpoints: this.unary('BatchListCheckpoints', ({ job_ids, limit, checkpoint_ids }, tenant) => {
+        if (limit * job_ids.length > 5000) throw { code: 'INVALID_ARGUMENT', message: 'limit: At most 5000 checkpoints a call.' }
+        const named = [...this.jobs.values()]
+          .filter((job) => job.tenant_id === tenant)
+          .map(({ job_id = '' }) => ({
+            job_id,
+            checkpoints: (this.checkpoints.get(job_id) ?? []).filter((one) => checkpoint_ids.includes(one.checkpoint_id)),
+          }))
+          .filter(({ checkpoints }) => checkpoints.length > 0)
+        const newest = this.ownOf(job_ids, tenant).map(({ job_id = '' }) => ({
           job_id,
           checkpoints: this.checkpointsOf(job_id).slice(0, limit || 100),
-        })),
-      })),
+        }))
+        return { jobs: [...newest, ...named] }
+      }),
       BatchGetLatestMetrics: this.unary('BatchGetLatestMetrics', ({ job_ids }, tenant) => ({
         jobs: this.ownOf(job_ids, tenant).flatMap(({ job_id = '' }) => {
           const latest = this.metrics.get(job_id)?.records.at(-1)

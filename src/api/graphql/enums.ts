@@ -7,6 +7,7 @@ import {
   jobActions,
   jobOrderFields,
   jobStatuses,
+  lineageKinds,
   logLevels,
   nodeStatuses,
   retentionScopes,
@@ -122,6 +123,16 @@ export const BlockerKindEnum = enumOf('BlockerKind', 'What a waiting job lacks.'
 export const RetentionScopeEnum = enumOf('RetentionScope', 'What retention deletes of a job.', retentionScopes, {
   CHECKPOINTS: 'All but the newest checkpoint; record, journals and output stay.',
   JOBS: 'The job with everything of it: record, journals, checkpoints, output.',
+})
+
+export const LineageKindEnum = enumOf('LineageKind', 'What a part of a lineage is.', lineageKinds, {
+  DATASET: 'Data, by content.',
+  BASE_MODEL: 'The model that training starts from.',
+  JOB: 'A training job.',
+  ATTEMPT: 'One launch of its trainer.',
+  CHECKPOINT: 'A state that training can go on from.',
+  ARTEFACT: 'The model that the job left behind.',
+  EVALUATION: 'An evaluation of that.',
 })
 
 export const NodeStatusEnum = enumOf('NodeStatus', 'Whether a machine takes work.', nodeStatuses, {

@@ -7,15 +7,15 @@ import type { Caller } from '../auth/viewer.js'
 import type { Snapshot } from '../operations/cluster-types.js'
 import type { Operations } from '../operations/index.js'
 import type { JobView } from '../operations/job-types.js'
+import type { Lineage } from '../operations/lineage-graph.js'
 
 /** What one operation loads at most once, and together. A subscription has new ones for each message. */
 export interface Loaders {
   job: DataLoader<string, JobView | null>
   latestMetrics: DataLoader<string, MetricRecord__Output | null>
-  /** The newest checkpoints of a job, enough for a first page and to know whether more follow. */
-  newestCheckpoints: DataLoader<string, Checkpoint__Output[]>
-  /** The newest 1,000. */
-  checkpoints: DataLoader<string, Checkpoint__Output[]>
+  /** The newest checkpoints of a job, so many. */
+  checkpoints(limit: number): DataLoader<string, Checkpoint__Output[]>
+  lineage: DataLoader<JobView, Lineage>
   nodes(): Promise<Snapshot<ClusterNode__Output[]>>
   /** The tenant's waiting jobs in the queue, by job id. */
   queueEntries(): Promise<Map<string, QueueEntry__Output>>
@@ -24,13 +24,16 @@ export interface Loaders {
 export function createLoaders(operations: Operations, caller: () => Caller): Loaders {
   let nodes: Promise<Snapshot<ClusterNode__Output[]>> | undefined
   let queue: Promise<Map<string, QueueEntry__Output>> | undefined
-  const checkpoints = (limit: number) =>
-    new DataLoader<string, Checkpoint__Output[]>((ids) => operations.jobs.checkpointsOf(caller(), ids, { limit }), { maxBatchSize: 100 })
+  const checkpoints = new Map<number, DataLoader<string, Checkpoint__Output[]>>()
   return {
     job: new DataLoader((ids) => operations.jobs.getMany(caller(), ids)),
     latestMetrics: new DataLoader((ids) => operations.jobs.latestMetricsOf(caller(), ids), { maxBatchSize: 500 }),
-    newestCheckpoints: checkpoints(101),
-    checkpoints: checkpoints(1000),
+    checkpoints(limit) {
+      const known = checkpoints.get(limit) ?? new DataLoader((ids) => operations.jobs.checkpointsOf(caller(), ids, { limit }))
+      checkpoints.set(limit, known)
+      return known
+    },
+    lineage: new DataLoader((views) => operations.jobs.lineageOf(caller(), views), { maxBatchSize: 50 }),
     nodes() {
       nodes ??= operations.cluster.nodes(caller())
       return nodes

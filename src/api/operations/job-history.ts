@@ -12,6 +12,8 @@ import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
 const eventsMax = 1000
+/** Over all jobs of one call. */
+const checkpointsMax = 5000
 // A job's stream goes on while the job lives; one that says nothing for so long has told its history.
 const quietMs = 1000
 
@@ -62,8 +64,11 @@ export function jobHistory({ coordinator }: JobParts): History {
 
     async checkpointsOf(caller, jobIds, { limit }) {
       const context = contextOf(caller)
-      const { jobs } = await coordinator.call('BatchListCheckpoints', { job_ids: [...new Set(jobIds)], limit }, context)
-      const found = new Map(jobs.map(({ job_id, checkpoints }) => [job_id, checkpoints]))
+      const ids = [...new Set(jobIds)]
+      const atOnce = Math.floor(checkpointsMax / limit)
+      const parts = Array.from({ length: Math.ceil(ids.length / atOnce) }, (_, i) => ids.slice(i * atOnce, (i + 1) * atOnce))
+      const answers = await Promise.all(parts.map((job_ids) => coordinator.call('BatchListCheckpoints', { job_ids, limit }, context)))
+      const found = new Map(answers.flatMap(({ jobs }) => jobs.map(({ job_id, checkpoints }) => [job_id, checkpoints])))
       return jobIds.map((jobId) => found.get(jobId) ?? [])
     },
 

@@ -14,6 +14,7 @@ import type { Caller } from '../auth/viewer.js'
 import type { JobColumn } from '../cache/job-columns.js'
 import type { JobOrdering, LabelCondition } from '../cache/job-query.js'
 import type { Live } from '../live/live-stream.js'
+import type { Lineage } from './lineage-graph.js'
 
 export type { JobColumn } from '../cache/job-columns.js'
 export type { Live } from '../live/live-stream.js'
@@ -236,6 +237,8 @@ export interface JobOperations {
   ): Promise<BulkAnswer>
   /** Puts a terminal job out of the way of listings, or back. */
   archive(caller: Caller, jobId: string, options: { archived: boolean }): Promise<JobView>
+  /** Where each job comes from and what came of it, in their order: a few calls and queries however many jobs, at most 500. */
+  lineageOf(caller: Caller, views: readonly JobView[]): Promise<Lineage[]>
   /** What a retention policy would delete now; deletes nothing. `finishedBefore` or `olderThanDays`. Throws InvalidInput. */
   planRetention(caller: Caller, policy: RetentionPolicy): Promise<RetentionPlan__Output>
   /** Deletes what a plan named, but for jobs that changed since. Throws InvalidInput for a plan that is not the tenant's or older than an hour. */
@@ -250,7 +253,10 @@ export interface JobOperations {
   ): Promise<AlignedSeries[]>
   /** Complete checkpoints, newest first. */
   checkpoints(caller: Caller, jobId: string): Promise<Checkpoint__Output[]>
-  /** The same for at most 500 jobs in one call, in their order: the newest `limit` of each, 1 to 1,000; none for a job that does not exist. */
+  /**
+   * The same for many jobs, in their order: the newest `limit` of each, 1 to 1,000; none for a job that does not exist. One call for at most 500 jobs and
+   * 5,000 checkpoints.
+   */
   checkpointsOf(caller: Caller, jobIds: readonly string[], options: { limit: number }): Promise<Checkpoint__Output[][]>
   /** The newest value of each metric of at most 500 jobs in one call, in their order; null for a job that has none or does not exist. */
   latestMetricsOf(caller: Caller, jobIds: readonly string[]): Promise<(MetricRecord__Output | null)[]>

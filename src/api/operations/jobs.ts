@@ -6,6 +6,7 @@ import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRec
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
+import type { EvaluationsOfJobs } from '../cache/evaluations-of-jobs.js'
 import type { JobCache } from '../cache/jobs.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { Method, RequestOf } from '../coordinator-client/methods.js'
@@ -14,6 +15,7 @@ import type { JobEvents } from '../live/job-events.js'
 import { jobBulk } from './job-bulk.js'
 import { jobComparison } from './job-compare.js'
 import { jobHistory } from './job-history.js'
+import { jobLineage } from './job-lineage.js'
 import { jobReads } from './job-reads.js'
 import { jobRetention } from './job-retention.js'
 import { idempotencyKeySchema, labelsSchema, parseJobSpec, prioritySchema } from './job-spec.js'
@@ -24,6 +26,7 @@ import { parseInput } from './parse.js'
 /** What the use cases of jobs work on. */
 export interface JobParts {
   cache: JobCache
+  evaluationsOfJobs: EvaluationsOfJobs
   coordinator: CoordinatorClient
   metricsHub: Hub<MetricRecord__Output>
   logsHub: Hub<LogRecord__Output>
@@ -65,14 +68,16 @@ export function jobOperations(parts: JobParts): JobOperations {
   }
 
   const reads = jobReads(parts)
+  const history = jobHistory(parts)
 
   return {
     ...reads,
-    ...jobHistory(parts),
+    ...history,
     ...jobStreams(parts),
     ...jobBulk(parts, { context: contextOf, keep: keepAll }),
     ...jobRetention(parts),
     ...jobComparison(parts, reads),
+    ...jobLineage(parts, { getMany: reads.getMany, checkpointsOf: history.checkpointsOf }),
 
     async submit(caller, { spec, idempotencyKey, dryRun }) {
       allow(caller.viewer, dryRun ? 'planJob' : 'submitJob')

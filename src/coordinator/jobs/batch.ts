@@ -11,7 +11,7 @@ import { atMost } from './at-most.js'
 import { toCheckpointMessage } from './checkpoints.js'
 import type { Database } from './database.js'
 
-const jobsMax = 500
+const idsMax = 500
 const limitMax = 1000
 const limitDefault = 100
 /** Over all jobs of a call: one message must hold them. */
@@ -24,12 +24,13 @@ export function jobBatches({ database, dataDir }: { database: Database; dataDir:
   const inTurn = atMost(filesAtOnce)
 
   return {
-    /** The newest complete checkpoints of each job. Throws InvalidInput. */
+    /** The newest complete checkpoints of each job, and those that are named. Throws InvalidInput. */
     async checkpoints(
       tenantId: string,
-      { job_ids: given, limit }: BatchListCheckpointsRequest__Output,
+      { job_ids: given, limit, checkpoint_ids: named }: BatchListCheckpointsRequest__Output,
     ): Promise<BatchListCheckpointsResponse__Output> {
       const ids = checkIds(given)
+      const checkpointIds = checkIds(named, 'checkpoint_ids')
       if (limit > limitMax) refuse('limit', `1 to ${limitMax} checkpoints of a job can be asked for, not ${limit}.`)
       if (limit * ids.length > checkpointsMax)
         refuse(
@@ -38,6 +39,11 @@ export function jobBatches({ database, dataDir }: { database: Database; dataDir:
         )
       const of = limit || Math.min(limitDefault, Math.floor(checkpointsMax / Math.max(1, ids.length)))
       const rows = ids.length === 0 ? [] : await newestCheckpoints(database, tenantId, ids, of)
+      const known = new Set(rows.map(({ checkpointId }) => checkpointId))
+      const others = checkpointIds.filter((id) => !known.has(id))
+      if (others.length > 0) {
+        rows.push(...(await database.checkpoint.findMany({ where: { checkpointId: { in: others }, tenantId, deletedAt: null } })))
+      }
       const complete = await Promise.all(rows.map((row) => inTurn(async () => ((await isComplete(row)) ? row : null))))
       const byJob = groupByJob(complete.flatMap((row) => row ?? []))
       return { jobs: [...byJob].map(([job_id, checkpoints]) => ({ job_id, checkpoints: checkpoints.map(toCheckpointMessage) })) }
@@ -126,8 +132,8 @@ function groupByJob<Row extends { jobId: string }>(rows: Row[]): Map<string, Row
   return groups
 }
 
-function checkIds(ids: string[]): string[] {
-  if (ids.length > jobsMax) refuse('job_ids', `At most ${jobsMax} ids, not ${ids.length}.`)
+function checkIds(ids: string[], path = 'job_ids'): string[] {
+  if (ids.length > idsMax) refuse(path, `At most ${idsMax} ids, not ${ids.length}.`)
   return [...new Set(ids)]
 }
 

@@ -33,6 +33,22 @@ describe('For many jobs in one call', () => {
     expect(await checkpoints({ job_ids: [] })).toEqual({ jobs: [] })
   })
 
+  it('single checkpoints are found by their ids, with the jobs that they are of', async () => {
+    const [many = '', one = ''] = jobs
+    const [newest] = (await checkpoints({ job_ids: [many], limit: 1 })).jobs[0]?.checkpoints ?? []
+    const [other] = (await checkpoints({ job_ids: [one] })).jobs[0]?.checkpoints ?? []
+    const checkpoint_ids = [newest?.checkpoint_id, other?.checkpoint_id, 'ckpt_none']
+    expect((await checkpoints({ checkpoint_ids })).jobs).toEqual(
+      expect.arrayContaining([
+        { job_id: many, checkpoints: [newest] },
+        { job_id: one, checkpoints: [other] },
+      ]),
+    )
+    const both = (await checkpoints({ job_ids: [many], limit: 1, checkpoint_ids })).jobs
+    expect(both.find(({ job_id }) => job_id === many)?.checkpoints).toEqual([newest])
+    expect(await coordinator.tenant().call('BatchListCheckpoints', { checkpoint_ids })).toEqual({ jobs: [] })
+  })
+
   it('the newest metrics are read', async () => {
     const found = await metrics([...jobs, 'job_none'])
     const byJob = Object.fromEntries(found.jobs.map(({ job_id, latest }) => [job_id, latest]))
