@@ -2,13 +2,17 @@ import { cp, mkdir } from 'node:fs/promises'
 import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
 import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import { resolveAllowedFolder } from '../data/allowed-paths.js'
+import { firstBadStep } from '../journal/first-bad-step.js'
 import { readLogs } from '../journal/logs.js'
-import { attemptDirectory } from '../journal/paths.js'
+import { attemptDirectory, metricsPath } from '../journal/paths.js'
 import { followTrainerEvents, type TrainerEvent } from '../journal/trainer-events.js'
 import { type AttemptEnd, explainFailure, ownFailure } from './failure.js'
 import type { Ending } from './finish.js'
 import { type JobRecord, nodesOf, specOf, wantedOf } from './record.js'
 import type { JobSettings } from './settings.js'
+
+/** Lines in which the reason is looked for. */
+const linesMax = 60
 
 /** Reads what an ended attempt left behind: why it failed, should it have failed; and delivers the output of one that did its work. */
 export async function examineAttempt(
@@ -32,10 +36,13 @@ async function diagnose(job: JobRecord, number: number, end: AttemptEnd, dataDir
   }
   const attempt = job.attempts.find((candidate) => candidate.number === number)
   const nodes = attempt ? nodesOf(attempt) : []
-  const page = { dataDir, job, attempts: [{ number, closed: true, ranks: Math.max(1, nodes.length) }], limit: 20, fromEnd: true }
+  const page = { dataDir, job, attempts: [{ number, closed: true, ranks: Math.max(1, nodes.length) }], limit: linesMax, fromEnd: true }
   const errors = await readLogs({ ...page, stream: 'stderr' })
   const { records } = errors.records.length > 0 ? errors : await readLogs(page)
-  return explainFailure({ end, told, lines: records.map(({ text }) => text), node: nodes[0] ?? '' })
+  const symptoms = { end, told, lines: records, nodes }
+  const failure = explainFailure(symptoms)
+  if (failure.class !== 'NAN_LOSS' || failure.first_bad_step !== undefined) return failure
+  return explainFailure({ ...symptoms, firstBadStep: await firstBadStep(metricsPath(directory)) })
 }
 
 /** Copies the output to where the submission asked for it. Safe to repeat: the files are the same. */

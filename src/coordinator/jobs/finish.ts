@@ -1,5 +1,5 @@
 import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
-import { type AttemptEnd, ownFailure } from './failure.js'
+import type { AttemptEnd } from './failure.js'
 import { canHappen } from './lifecycle.js'
 import { currentAttempt, type JobRecord, specOf, statusOf, wantedOf } from './record.js'
 import type { Step } from './store.js'
@@ -40,10 +40,8 @@ function outcome(job: JobRecord, { end, failure, undelivered }: Ending, now: Dat
   const overtime = ranTooLong(job, end.time)
   if (overtime !== null) {
     const message = `Stopped at its time limit of ${overtime} s.`
-    const late = ownFailure('TIME_LIMIT', message, {
-      exitCode: end.exitCode,
-      hint: 'Raise scheduling_config.max_runtime_seconds and retry: it goes on from its last checkpoint.',
-    })
+    const hint = 'Raise scheduling_config.max_runtime_seconds and retry: it goes on from its last checkpoint.'
+    const late = { ...failure, class: 'TIME_LIMIT', message, hint } satisfies JobFailure__Output
     return [{ happened: 'failed', message, set: { failure: JSON.stringify(late) } }]
   }
   if (end.exitCode === stopped || (end.lost && !isLostTooOften(job))) return losePlace(job, end)

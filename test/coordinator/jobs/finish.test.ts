@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JobWanted } from '../../../src/contract/statuses.js'
-import { explainFailure, ownFailure } from '../../../src/coordinator/jobs/failure.js'
+import { ownFailure } from '../../../src/coordinator/jobs/failure.js'
 import { decideEnd, retryDelaySeconds } from '../../../src/coordinator/jobs/finish.js'
 import type { JobRecord } from '../../../src/coordinator/jobs/record.js'
 import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
@@ -62,35 +62,23 @@ describe('When an attempt ends', () => {
     expect(outcome(running('RUN', { limit: '30', retries: 5 }), 85)).toEqual(['failed'])
     expect(outcome(running('RUN', { limit: '30' }), 0)).toEqual(['completed'])
   })
+  it('the time limit is its own reason, with what the log said as evidence', () => {
+    const failure = { ...ownFailure('CODE', 'Stopped.', { evidence: ['saving'] }), node: 'n', rank: 0 }
+    const [step] = decideEnd(
+      running('RUN', { limit: '30' }),
+      { end: { time, exitCode: 85, signal: '', lost: false }, failure, undelivered: null },
+      time,
+    )
+    expect(JSON.parse(String(step?.set?.failure))).toMatchObject({
+      class: 'TIME_LIMIT',
+      message: 'Stopped at its time limit of 30 s.',
+      hint: expect.stringContaining('max_runtime_seconds'),
+      evidence: ['saving'],
+      node: 'n',
+    })
+  })
   it('a job that is not running is left alone', () => {
     expect(outcome({ ...running('RUN'), status: 'CANCELLED' }, 1)).toEqual([])
   })
   it('waits longer after each failure', () => expect([1, 2, 3, 4, 5, 6].map(retryDelaySeconds)).toEqual([1, 4, 16, 64, 256, 300]))
-})
-
-describe('Why a job failed', () => {
-  const end = { time, exitCode: 1, signal: '', lost: false }
-  const told = { type: 'failure', time, class: 'NAN_LOSS', message: 'Not finite.', first_bad_step: 3, hint: 'Slower.' } as const
-  it("is in the trainer's own words where it has any", () => {
-    expect(explainFailure({ end, told, lines: ['x'], node: 'n' })).toMatchObject({
-      class: 'NAN_LOSS',
-      message: 'Not finite.',
-      first_bad_step: '3',
-      hint: 'Slower.',
-      node: 'n',
-    })
-    expect(explainFailure({ end, told: { ...told, class: 'ODD' }, lines: [], node: '' }).class).toBe('UNKNOWN')
-  })
-  it('is the exception that the log ends with', () => {
-    const lines = ['Traceback (most recent call last):', '  File "x.py", line 1', 'torch.cuda.SomeError: no', 'bye']
-    expect(explainFailure({ end, told: null, lines, node: '' })).toMatchObject({ class: 'CODE', message: 'torch.cuda.SomeError: no' })
-  })
-  it('is memory where the log says so', () => {
-    expect(explainFailure({ end, told: null, lines: ['CUDA out of memory. Tried'], node: '' }).class).toBe('OUT_OF_MEMORY')
-  })
-  it('is the signal or the exit code where nothing was said', () => {
-    const killed = { ...end, exitCode: null, signal: 'SIGKILL' }
-    expect(explainFailure({ end: killed, told: null, lines: [], node: '' })).toMatchObject({ message: expect.stringContaining('SIGKILL') })
-    expect(explainFailure({ end, told: null, lines: [], node: '' }).message).toBe('The trainer ended with exit code 1.')
-  })
 })
