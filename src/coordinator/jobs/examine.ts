@@ -3,8 +3,9 @@ import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFa
 import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import { resolveAllowedFolder } from '../data/allowed-paths.js'
 import { firstBadStep } from '../journal/first-bad-step.js'
+import { hashFolder, liesWithin } from '../journal/folders.js'
 import { readLogs } from '../journal/logs.js'
-import { attemptDirectory, metricsPath } from '../journal/paths.js'
+import { attemptDirectory, jobDirectory, metricsPath } from '../journal/paths.js'
 import { followTrainerEvents, type TrainerEvent } from '../journal/trainer-events.js'
 import { type AttemptEnd, explainFailure, ownFailure } from './failure.js'
 import type { Ending } from './finish.js'
@@ -20,8 +21,10 @@ export async function examineAttempt(
   { number, end, settings }: { number: number; end: AttemptEnd; settings: JobSettings },
 ): Promise<Ending> {
   const isDone = end.exitCode === 0 && !end.lost && wantedOf(job) === 'RUN'
+  const output = isDone ? await nameOutput(job, settings.dataDir) : null
   return {
     end,
+    ...(output ? { output } : {}),
     failure: isDone ? ownFailure('UNKNOWN', '') : await diagnose(job, number, end, settings.dataDir),
     undelivered: isDone ? await deliver(job, settings) : null,
   }
@@ -45,10 +48,19 @@ async function diagnose(job: JobRecord, number: number, end: AttemptEnd, dataDir
   return explainFailure({ ...symptoms, firstBadStep: await firstBadStep(metricsPath(directory)) })
 }
 
+/** The output with the hash of its files; null where there is none. */
+async function nameOutput(job: JobRecord, dataDir: string): Promise<ModelArtefact__Output | null> {
+  const output = outputOf(job)
+  if (!output || !(await liesWithin(output.path, jobDirectory(dataDir, job.tenantId, job.jobId)))) return null
+  return { ...output, content_hash: await hashFolder(output.path) }
+}
+
+const outputOf = ({ output }: JobRecord) => (output === null ? null : (JSON.parse(output) as ModelArtefact__Output))
+
 /** Copies the output to where the submission asked for it. Safe to repeat: the files are the same. */
 async function deliver(job: JobRecord, settings: JobSettings): Promise<JobFailure__Output | null> {
   const uri = specOf(job).output_config.output_uri
-  const output = job.output === null ? null : (JSON.parse(job.output) as ModelArtefact__Output)
+  const output = outputOf(job)
   if (uri === '' || !output) return null
   try {
     const { dataRoots } = settings

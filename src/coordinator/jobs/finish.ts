@@ -1,4 +1,5 @@
 import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
+import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { AttemptEnd } from './failure.js'
 import { canHappen } from './lifecycle.js'
 import { currentAttempt, type JobRecord, specOf, statusOf, wantedOf } from './record.js'
@@ -16,6 +17,8 @@ export interface Ending {
   failure: JobFailure__Output
   /** Why its output could not be delivered; null where it was, or there was none. */
   undelivered: JobFailure__Output | null
+  /** The output of an attempt that did its work, named by its content. */
+  output?: ModelArtefact__Output
 }
 
 /**
@@ -29,13 +32,14 @@ export function decideEnd(job: JobRecord, ending: Ending, now: Date): Step[] {
   return first ? [{ ...first, set: { startedAt: job.startedAt, unreachable: false, ...first.set } }, ...others] : []
 }
 
-function outcome(job: JobRecord, { end, failure, undelivered }: Ending, now: Date): Step[] {
+function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, now: Date): Step[] {
   const wanted = wantedOf(job)
   if (wanted === 'CANCEL') return [{ happened: 'cancelled' }]
   if (wanted === 'PAUSE') return [{ happened: 'paused', message: 'Paused; its resources are given back.' }]
   if (end.exitCode === 0 && !end.lost) {
     if (undelivered) return [{ happened: 'failed', message: undelivered.message, set: { failure: JSON.stringify(undelivered) } }]
-    return [{ happened: 'completed', message: 'Completed.', set: { failure: null } }]
+    const set = { failure: null, ...(output ? { output: JSON.stringify(output) } : {}) }
+    return [{ happened: 'completed', message: 'Completed.', set }]
   }
   const overtime = ranTooLong(job, end.time)
   if (overtime !== null) {

@@ -1,4 +1,6 @@
 import { join, resolve, sep } from 'node:path'
+import { toTimestamp } from '../../contract/proto.js'
+import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { Progress__Output } from '../../generated/proto/scaimind/v1/Progress.js'
 import { attemptDirectory } from '../journal/paths.js'
 import { followTrainerEvents, type TrainerEvent } from '../journal/trainer-events.js'
@@ -144,7 +146,15 @@ function applyEvent(
     case 'artefact': {
       const path = inside(directory, event.path)
       if (!path || !isCurrent) return nothing
-      const output = { kind: event.kind, path, files: event.files, bytes: String(event.bytes) }
+      const { kind, files, bytes, time } = event
+      const output = {
+        kind,
+        path,
+        files,
+        bytes: String(bytes),
+        content_hash: '',
+        created_at: toTimestamp(time),
+      } satisfies ModelArtefact__Output
       return { steps: [{ set: { output: JSON.stringify(output) } }] }
     }
     case 'benchmark': {

@@ -1,16 +1,19 @@
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
+import { fileHashes } from '../data/hash.js'
 import type { Engine } from '../engines/engine.js'
 import type { MetricHistory } from '../journal/history.js'
 import { attemptKeeper } from './attempts.js'
 import { jobBatches } from './batch.js'
 import { jobChanges } from './changes.js'
 import { type ClusterView, clusterView } from './cluster.js'
+import { jobContent } from './content.js'
 import { jobControl } from './control.js'
 import type { Database } from './database.js'
 import { jobEvaluations } from './evaluations.js'
 import { jobEvents } from './events.js'
 import { idempotency } from './idempotency.js'
 import { jobJournals } from './journals.js'
+import { keepContent } from './keep-content.js'
 import type { Log } from './log.js'
 import { jobQueue } from './queue.js'
 import { type JobRecord, toJobMessage } from './record.js'
@@ -39,6 +42,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
   const queue = jobQueue({ store, database, changes, engine, attempts, log, clock })
   const answers = idempotency({ database, clock })
+  const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const control = jobControl({ store, database, idempotency: answers, clock })
   const cluster: ClusterView = clusterView({ engine, database, queue, clock })
@@ -46,7 +50,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
     database,
     store,
     cluster,
-    submission: jobSubmission({ store, queue, idempotency: answers, clock, engine, database, settings }),
+submission: jobSubmission({ store, queue, idempotency: answers, content, clock, engine, database, settings }),
     control,
     evaluations: jobEvaluations({ database, store, idempotency: answers, control, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
@@ -67,6 +71,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
     async start(): Promise<{ close(): Promise<void> }> {
       const found = await recover({ database, store, attempts })
       if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
+      const keeping = keepContent({ store, changes, content, settings, log })
       const giving = queue.start()
       const deleting = retention
         .finishBegun()
@@ -81,6 +86,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
       return {
         async close() {
           clearInterval(forgetting)
+          keeping.close()
           await giving.close()
           await deleting
           await attempts.close()

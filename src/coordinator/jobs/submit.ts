@@ -3,8 +3,10 @@ import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.
 import type { SubmitJobRequest__Output } from '../../generated/proto/scaimind/v1/SubmitJobRequest.js'
 import type { SubmitJobResponse__Output } from '../../generated/proto/scaimind/v1/SubmitJobResponse.js'
 import { atMost } from './at-most.js'
+import type { JobContent } from './content.js'
 import type { Asker } from './control.js'
 import type { Idempotency } from './idempotency.js'
+import { contentColumns } from './keep-content.js'
 import { earliestStart, needsOf } from './needs.js'
 import type { JobQueue } from './queue.js'
 import { type JobRecord, toJobMessage } from './record.js'
@@ -17,13 +19,14 @@ export interface SubmitOptions extends ValidateOptions {
   store: JobStore
   queue: JobQueue
   idempotency: Idempotency
+  content: JobContent
   clock: () => Date
 }
 
 const checksMax = 4
 
 /** Takes in jobs. */
-export function jobSubmission({ store, queue, idempotency, clock, ...lookups }: SubmitOptions) {
+export function jobSubmission({ store, queue, idempotency, content, clock, ...lookups }: SubmitOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const check = (spec: Spec, tenantId: string) => inTurn(() => validateSubmission(spec, tenantId, lookups))
@@ -41,13 +44,17 @@ export function jobSubmission({ store, queue, idempotency, clock, ...lookups }: 
           plan: await plan(spec, await check(spec, tenantId)),
         }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
-        await check(spec, tenantId)
+        const { spec: resolved } = await check(spec, tenantId)
+        const madeOf = contentColumns(await content.soon({ given: spec, resolved }))
         const now = clock()
         const jobId = newJobId(now.getTime())
-        const job = await store.create(toRow(spec, { jobId, tenantId, userId, now }), {
-          steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
-          ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
-        })
+        const job = await store.create(
+          { ...toRow(spec, { jobId, tenantId, userId, now }), ...madeOf },
+          {
+            steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
+            ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
+          },
+        )
         return answer(job)
       })
     },

@@ -14,6 +14,8 @@ export interface Checked {
   data: CheckedSource[]
   /** Null where the trainer does not say: a tenant's own program never does. */
   totalSteps: number | null
+  /** With its paths followed. */
+  spec: Spec
 }
 
 /** What checking needs to look things up. */
@@ -38,7 +40,7 @@ export async function validateSubmission(spec: Spec, tenantId: string, { engine,
   const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
   const all = withNews(problems, checked.problems)
   if (all.length > 0) throw new InvalidInput(all, 'INVALID_ARGUMENT')
-  return checked
+  return { ...checked, spec: resolved.spec }
 }
 
 /** Problems, and of others those with fields that have none yet. */
@@ -69,7 +71,7 @@ async function recordProblems({ scheduling_config, training_config }: Spec, tena
   return problems
 }
 
-async function askTrainer(spec: Spec, settings: JobSettings): Promise<Checked & { problems: FieldProblem[] }> {
+async function askTrainer(spec: Spec, settings: JobSettings): Promise<Omit<Checked, 'spec'> & { problems: FieldProblem[] }> {
   const { base_model: model, framework } = spec.training_config
   const nothing = { data: [], totalSteps: null }
   const found = await findTrainer(

@@ -1,0 +1,90 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { contentHashOf, type Ingredients } from '../../../src/coordinator/jobs/content-hash.js'
+import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
+import type { JobSpec__Output } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
+
+const submission = {
+  name: 'first',
+  labels: { team: 'a' },
+  training_config: {
+    training_type: 'LORA',
+    base_model: { model_id: 'scaimind/byte-tiny', revision: 'main' },
+    hyperparameters: { max_steps: '10', learning_rate: '0.001' },
+    priority: 3,
+    max_retries: 1,
+  },
+  data_config: { sources: [{ path: '/data/a.jsonl' }], batch_size: 4, validation_split: 0.1 },
+  scheduling_config: { queue: 'night' },
+  output_config: { output_uri: '/out' },
+}
+type Submission = typeof submission
+
+const hash = (change: (given: Submission) => unknown = () => {}, more: Partial<Ingredients> = {}) => {
+  const given = structuredClone(submission)
+  change(given)
+  return contentHashOf({
+    spec: completeSpec(given as unknown as JobSpec__Output),
+    dataHashes: [{ path: given.data_config.sources[0]?.path ?? '', content_hash: 'sha256:aa', records: '3', dataset_id: '' }],
+    code: { trainer: 'embedded', version: '1', content_hash: 'sha256:cc' },
+    modelFingerprint: '',
+    ...more,
+  })
+}
+
+/** The same object with its fields in another order, all the way down. */
+function shuffled<Value>(value: Value, seed: number): Value {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  const entries = Object.entries(value).map(([key, inner], index) => ({
+    key,
+    inner: shuffled(inner, seed),
+    at: (index * 7919 + seed * 31) % 101,
+  }))
+  return Object.fromEntries(entries.sort((a, b) => a.at - b.at).map(({ key, inner }) => [key, inner])) as Value
+}
+
+describe('The content hash of a job', () => {
+  it('is the same for the same work, in whatever order its fields come', () => {
+    expect(hash()).toMatch(/^sha256:[0-9a-f]{64}$/)
+    fc.assert(fc.property(fc.nat(1000), (seed) => hash((given) => Object.assign(given, shuffled(given, seed))) === hash()))
+  })
+
+  it.each<[string, (given: Submission) => unknown]>([
+    ['a name', (given) => Object.assign(given, { name: 'second' })],
+    ['labels', (given) => Object.assign(given, { labels: {} })],
+    ['a priority', (given) => Object.assign(given.training_config, { priority: 9 })],
+    ['retries', (given) => Object.assign(given.training_config, { max_retries: 5 })],
+    ['a queue', (given) => Object.assign(given.scheduling_config, { queue: 'day' })],
+    ['a place for the result', (given) => Object.assign(given.output_config, { output_uri: '/elsewhere' })],
+    ['a place of the data', (given) => Object.assign(given.data_config.sources[0] ?? {}, { path: '/other/b.jsonl' })],
+    ['a default that is spelled out', (given) => Object.assign(given.data_config, { seed: '42', gradient_accumulation_steps: 1 })],
+    ['another spelling of a number', (given) => Object.assign(given.training_config.hyperparameters, { learning_rate: '1e-3' })],
+  ])('does not change with %s', (_, change) => expect(hash(change)).toBe(hash()))
+
+  it.each<[string, (given: Submission) => unknown]>([
+    ['the step count', (given) => Object.assign(given.training_config.hyperparameters, { max_steps: '11' })],
+    ['the model', (given) => Object.assign(given.training_config.base_model, { model_id: 'scaimind/other' })],
+    ['its revision', (given) => Object.assign(given.training_config.base_model, { revision: 'v2' })],
+    ['the training type', (given) => Object.assign(given.training_config, { training_type: 'SFT' })],
+    ['the batch size', (given) => Object.assign(given.data_config, { batch_size: 8 })],
+    ['the environment', (given) => Object.assign(given.training_config, { environment: { SEED: '1' } })],
+  ])('changes with %s', (_, change) => expect(hash(change)).not.toBe(hash()))
+
+  it('changes with the records, the code and what stands at a path of a model', () => {
+    const record = { path: '/data/a.jsonl', content_hash: 'sha256:bb', records: '3', dataset_id: '' }
+    const others = [
+      hash(undefined, { dataHashes: [record] }),
+      hash(undefined, { code: { trainer: 'custom', version: '', content_hash: 'sha256:dd' } }),
+      hash(undefined, { modelFingerprint: 'files:1' }),
+      hash(undefined, { modelFingerprint: 'files:2' }),
+    ]
+    expect(new Set([hash(), ...others]).size).toBe(5)
+    expect(hash((given) => Object.assign(given.training_config.base_model, { model_id: '/a/path' }), { modelFingerprint: 'files:1' })).toBe(
+      others[2],
+    )
+  })
+
+  it('is not known before the records are', () => {
+    expect(hash(undefined, { dataHashes: [{ path: '', content_hash: '', records: '0', dataset_id: '' }] })).toBe('')
+  })
+})
