@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
-import type { Database } from '../jobs/database.js'
+import type { PrismaClient } from '../../generated/prisma/coordinator/client.js'
 
 /** What a file holds. */
 export interface HashedFile {
@@ -24,7 +24,7 @@ export interface FileHashes {
 const lineFormats = new Set(['txt', 'text', 'jsonl', 'ndjson', 'json_lines', 'csv'])
 
 /** The hashes, kept in the table `file_hash`. */
-export function fileHashes({ database, clock }: { database: Database; clock: () => Date }): FileHashes {
+export function fileHashes({ database, clock }: { database: Pick<PrismaClient, 'fileHash'>; clock: () => Date }): FileHashes {
   const reading = new Map<string, Promise<HashedFile>>()
 
   async function identify(path: string, format: string) {

@@ -50,7 +50,7 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
     database,
     store,
     cluster,
-submission: jobSubmission({ store, queue, idempotency: answers, content, clock, engine, database, settings }),
+    submission: jobSubmission({ store, queue, idempotency: answers, content, clock, engine, database, settings }),
     control,
     evaluations: jobEvaluations({ database, store, idempotency: answers, control, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
