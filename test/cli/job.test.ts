@@ -138,6 +138,67 @@ describe('submitting a job', () => {
   })
 })
 
+describe('a dry run', () => {
+  const plan = {
+    acceptable: true,
+    sources: [{ path: 'a.jsonl', readable: true, problems: [] }],
+    records: 3,
+    tokens: 300,
+    total_steps: 10,
+    memory: [{ gpu_type: 'a100', bytes_needed: 90e9, bytes_available: 80e9, fits: false }],
+    estimated_run_seconds: 7200,
+    gpu_hours: 2,
+    nodes: [],
+    starts_now: false,
+    estimated_start: '2026-11-21T09:00:00.000Z',
+    jobs_ahead: 2,
+    blockers: [{ kind: 'GPUS', of: 'a100', need: 4, have: 1 }],
+  }
+  const run = async (plan: object, ...options: string[]) => {
+    const asked: (string | undefined)[] = []
+    const env = await serve({
+      'POST /jobs': (request, response) => {
+        asked.push(request.url)
+        answer({ plan })(request, response)
+      },
+    })
+    return { ...(await scaimind(['job', 'submit', '--dry-run', '-f', '-', ...options], { env, input: 'name: a' }).finished), asked }
+  }
+
+  it('says what the job would take, whether it fits, and what it would wait for, through the door of submissions', async () => {
+    const { code, stdout, asked } = await run(plan)
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `The job is valid: 3 records, 300 tokens, 10 steps.
+It needs 90.0 GB of the 80.0 GB of a GPU (a100), and does not fit.
+It would train for about 2.0 h, 2.0 GPU hours.
+It would wait for 2 jobs ahead of it, until about 2026-11-21T09:00:00.000Z.
+  GPUS a100: 1 of 4
+`,
+    })
+    expect(asked).toEqual(['/v1/modules/scaimind/jobs?dry_run=true'])
+  })
+
+  it('names each line of data that is wrong, and exits with 2', async () => {
+    const problems = [
+      { line: 2, message: 'This is not JSON.' },
+      { line: 0, message: 'The file is cut off.' },
+    ]
+    const sources = [...plan.sources, { path: 'b.jsonl', readable: true, problems }, { path: 'c.jsonl', readable: false, problems: [] }]
+    const { code, stderr, stdout } = await run({ ...plan, acceptable: false, sources })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toBe(`The input is not valid:
+  data_config.sources[1].path: b.jsonl, line 2: This is not JSON.
+  data_config.sources[1].path: b.jsonl: The file is cut off.
+  data_config.sources[2].path: c.jsonl cannot be read.
+`)
+  })
+
+  it('prints the whole plan as JSON', async () => {
+    expect(JSON.parse((await run(plan, '--json')).stdout)).toEqual(plan)
+  })
+})
+
 it('pages are put together up to the limit', async () => {
   const page = (name: string, token: string) => ({ jobs: [{ ...job, name }], next_page_token: token, total_count: '3' })
   const env = await serve({

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { toInput } from '../../src/cli/job/dry-run.js'
 import { readFrames, type SseFrame } from '../../src/cli/job/sse.js'
 import { plainText } from '../../src/cli/plain-text.js'
 import { ProgressView } from '../../src/cli/progress.js'
@@ -58,17 +57,6 @@ describe('progress', () => {
     expect(terminal.text().split('\n')).toHaveLength(2)
     expect(plain.text()).not.toContain('\u001b')
     expect(plain.text().trimEnd().split('\n')).toHaveLength(12)
-  })
-})
-
-it('a submission in GraphQL has camel case and lists of key and value', () => {
-  const input = toInput({
-    training_config: { hyperparameters: { max_steps: '5' } },
-    data_config: { sources: [{ path: 'a', filters: { x_y: '1' } }] },
-  })
-  expect(input).toEqual({
-    trainingConfig: { hyperparameters: [{ key: 'max_steps', value: '5' }] },
-    dataConfig: { sources: [{ path: 'a', filters: [{ key: 'x_y', value: '1' }] }] },
   })
 })
 

@@ -1,7 +1,7 @@
 import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Door, doors, type Submission } from '../support/doors.js'
+import { type Door, doors, dryRunDoors, type Submission } from '../support/doors.js'
 import { records } from '../support/jobs.js'
 import { keepOnFailure, type Stack, startStack } from '../support/stack.js'
 import type { Tenant } from '../support/tenant.js'
@@ -152,7 +152,7 @@ const sound = (): Parts => ({
   resource_config: { gpu_count: 0 },
 })
 
-describe.each(Object.entries(doors) as [string, Door][])('A submission through %s with', (name, door) => {
+describe.each(Object.entries({ ...doors, ...dryRunDoors }) as [string, Door][])('A submission through %s with', (name, door) => {
   it.each(mistakes)('$mistake is refused, naming $path', async ({ make, path, says }) => {
     keepOnFailure(stack)
     const submission = sound()
@@ -160,7 +160,7 @@ describe.each(Object.entries(doors) as [string, Door][])('A submission through %
     const refusal = await door(stack, tenant, submission)
     expect(refusal.paths).toContain(path)
     expect(refusal.text).toMatch(says)
-    if (name !== 'command line') expect(refusal.code).toMatch(/^(VALIDATION_ERROR|INVALID_ARGUMENT)$/)
+    if (!name.startsWith('command line')) expect(refusal.code).toMatch(/^(VALIDATION_ERROR|INVALID_ARGUMENT)$/)
     expect(refusal.text).not.toMatch(/^\s+at .*\.[jt]s:\d+/m)
   })
 
@@ -172,6 +172,17 @@ describe.each(Object.entries(doors) as [string, Door][])('A submission through %
     const { paths } = await door(stack, tenant, submission)
     expect(paths).toEqual(expect.arrayContaining(['training_config.priority', 'data_config.validation_split']))
   })
+})
+
+it.each([
+  ['an unknown field', { colour: 'red' }],
+  ['an unknown word', { training_config: { training_type: 'MAGIC', base_model: { model_id: 'scaimind/byte-tiny' } } }],
+  ['a text where a map belongs', { resource_config: 'none' }],
+])('on the command line a dry run refuses %s exactly as a submission does', async (_mistake, change) => {
+  const submission = { ...sound(), ...change }
+  const submitted = await doors['command line'](stack, tenant, submission)
+  expect((await dryRunDoors['command line with --dry-run'](stack, tenant, submission)).text).toBe(submitted.text)
+  expect(submitted.text).toMatch(/colour|training_config\.training_type|resource_config/)
 })
 
 it('nothing of a refused submission stays behind', async () => {

@@ -45,37 +45,10 @@ export function toGraphQLInput(value: unknown, key = ''): unknown {
 /** Submits through one door and answers how it was refused. Throws where it was not. */
 export type Door = (stack: Stack, tenant: Tenant, submission: Submission) => Promise<Refusal>
 
-const mutation = `mutation ($input: SubmitJobInput!) {
-  submitJob(input: $input) { __typename ... on Error { code message } ... on InvalidInput { fields { path message } } }
-}`
-
 /** The doors that a submission can come through. */
 export const doors: Record<'GraphQL' | 'REST' | 'gRPC' | 'command line', Door> = {
-  async GraphQL(_stack, tenant, submission) {
-    const { data, errors } = await tenant.graphql<{
-      submitJob: { __typename: string; code: string; message: string; fields?: FieldProblem[] }
-    }>(mutation, { input: toGraphQLInput(submission) })
-    if (errors) {
-      const text = errors.map(({ message }) => message).join('\n')
-      const paths = [...text.matchAll(/"input\.([\w.[\]]+)"/g)].map(([, path = '']) => snakePath(path))
-      return { code: errors[0]?.extensions.code, paths, text }
-    }
-    const { code, message, fields = [] } = data.submitJob
-    if (!code) throw new Error('GraphQL accepted it.')
-    for (const { path } of fields) if (path !== camelPath(path)) throw new Error(`${path} is not in the caller's casing`)
-    return { code, paths: fields.map(({ path }) => snakePath(path)), text: [message, ...fields.map((field) => field.message)].join('\n') }
-  },
-
-  async REST(_stack, tenant, submission) {
-    const { body, status } = await tenant.rest('POST', '/jobs', submission)
-    if (status < 400) throw new Error('REST accepted it.')
-    const details: { field: string; message: string }[] = body.error.details ?? []
-    return {
-      code: body.error.code,
-      paths: details.map(({ field }) => field),
-      text: [body.error.message, ...details.map(({ message }) => message)].join('\n'),
-    }
-  },
+  GraphQL: (_stack, tenant, submission) => throughGraphQL(tenant, submission, 'mutation', 'submitJob(input: $input)'),
+  REST: (_stack, tenant, submission) => throughRest(tenant, submission, '/jobs'),
 
   async gRPC(stack, tenant, submission) {
     const client = new scaimindV1.CoordinatorService(`127.0.0.1:${stack.coordinator.port}`, credentials.createInsecure())
@@ -101,13 +74,52 @@ export const doors: Record<'GraphQL' | 'REST' | 'gRPC' | 'command line', Door> =
     }
   },
 
-  async 'command line'(stack, tenant, submission) {
-    const file = join(tenant.files, 'job.yaml')
-    writeFileSync(file, stringify(submission))
-    const { exitCode, stderr } = await scaimind(stack, tenant, ['job', 'submit', '-f', file])
-    if (exitCode === 0) throw new Error('The command line accepted it.')
-    return { code: undefined, paths: [...stderr.matchAll(/[a-z_]+(?:\.[\w]+|\[\d+\])+|\bname\b/g)].map(([path]) => path), text: stderr }
-  },
+  'command line': (stack, tenant, submission) => throughCommand(stack, tenant, submission, []),
+}
+
+/** The doors that only plan: the same mistakes are refused in the same words. */
+export const dryRunDoors: Record<'planJob' | 'REST with dry_run' | 'command line with --dry-run', Door> = {
+  planJob: (_stack, tenant, submission) => throughGraphQL(tenant, submission, 'query', 'planJob(input: $input)'),
+  'REST with dry_run': (_stack, tenant, submission) => throughRest(tenant, submission, '/jobs?dry_run=true'),
+  'command line with --dry-run': (stack, tenant, submission) => throughCommand(stack, tenant, submission, ['--dry-run']),
+}
+
+async function throughGraphQL(tenant: Tenant, submission: Submission, operation: 'query' | 'mutation', call: string): Promise<Refusal> {
+  const document = `${operation} ($input: SubmitJobInput!) { it: ${call} { __typename ... on Error { code message } ... on InvalidInput { fields { path message } } } }`
+  const { data, errors } = await tenant.graphql<{ it: { __typename: string; code: string; message: string; fields?: FieldProblem[] } }>(
+    document,
+    {
+      input: toGraphQLInput(submission),
+    },
+  )
+  if (errors) {
+    const text = errors.map(({ message }) => message).join('\n')
+    const paths = [...text.matchAll(/"input\.([\w.[\]]+)"/g)].map(([, path = '']) => snakePath(path))
+    return { code: errors[0]?.extensions.code, paths, text }
+  }
+  const { code, message, fields = [] } = data.it
+  if (!code) throw new Error('GraphQL accepted it.')
+  for (const { path } of fields) if (path !== camelPath(path)) throw new Error(`${path} is not in the caller's casing`)
+  return { code, paths: fields.map(({ path }) => snakePath(path)), text: [message, ...fields.map((field) => field.message)].join('\n') }
+}
+
+async function throughRest(tenant: Tenant, submission: Submission, path: string): Promise<Refusal> {
+  const { body, status } = await tenant.rest('POST', path, submission)
+  if (status < 400) throw new Error('REST accepted it.')
+  const details: { field: string; message: string }[] = body.error.details ?? []
+  return {
+    code: body.error.code,
+    paths: details.map(({ field }) => field),
+    text: [body.error.message, ...details.map(({ message }) => message)].join('\n'),
+  }
+}
+
+async function throughCommand(stack: Stack, tenant: Tenant, submission: Submission, options: string[]): Promise<Refusal> {
+  const file = join(tenant.files, 'job.yaml')
+  writeFileSync(file, stringify(submission))
+  const { exitCode, stderr } = await scaimind(stack, tenant, ['job', 'submit', ...options, '-f', file])
+  if (exitCode === 0) throw new Error('The command line accepted it.')
+  return { code: undefined, paths: [...stderr.matchAll(/[a-z_]+(?:\.[\w]+|\[\d+\])+|\bname\b/g)].map(([path]) => path), text: stderr }
 }
 
 /** Runs the command as a user of this stack would. */

@@ -1,54 +1,69 @@
-import { snakePath, toCamel } from '../../contract/casing.js'
 import { UsageError } from '../failure.js'
-import { graphqlRequest } from '../graphql.js'
-import { type Submission, stringMaps } from './job-file.js'
-import type { ServerAddress } from './server.js'
+import { plainText } from '../plain-text.js'
+import type { Submission } from './job-file.js'
+import type { RestClient } from './rest.js'
 
-const mutation = `mutation DryRun($input: SubmitJobInput!) {
-  submitJob(input: $input, dryRun: true) {
-    __typename
-    ... on SubmitJobSuccess { plan { records tokens totalSteps nodes startsNow jobsAhead } }
-    ... on InvalidInput { message fields { path message } }
-    ... on Error { code message }
-  }
-}`
-
+/** What a job would take, as far as it is printed. */
 interface Plan {
+  acceptable: boolean
+  sources: { path: string; readable: boolean; problems: { line: number | string; message: string }[] }[]
   records: string | number
   tokens: string | number
-  totalSteps: string | number
+  total_steps: string | number
+  memory: { gpu_type: string; bytes_needed: string | number; bytes_available: string | number; fits: boolean }[]
+  estimated_run_seconds: number | null
+  gpu_hours: number | null
   nodes: string[]
-  startsNow: boolean
-  jobsAhead: number
+  starts_now: boolean
+  estimated_start: string | null
+  jobs_ahead: number
+  blockers: { kind: string; of: string; need: number; have: number }[]
 }
 
-interface Answer {
-  submitJob: { __typename: string; plan?: Plan; code?: string; message?: string; fields?: { path: string; message: string }[] }
+/** Checks a submission and prints what it would take. Refuses in the words of a submission: each field or line of data that is wrong. */
+export async function dryRun(client: RestClient, submission: Submission, asJson: boolean): Promise<void> {
+  const { plan } = await client.post<{ plan: Plan }>('/jobs?dry_run=true', submission)
+  if (asJson) process.stdout.write(`${JSON.stringify(plan)}\n`)
+  const problems = plan.sources.flatMap(problemsOf)
+  if (!plan.acceptable) throw new UsageError(`The input is not valid:${problems.map((text) => `\n  ${text}`).join('')}`)
+  if (!asJson) process.stdout.write(describePlan(plan))
 }
 
-/** Checks a submission and prints what it would take. Throws UsageError naming every field that is wrong. */
-export async function dryRun(server: ServerAddress, submission: Submission, asJson: boolean): Promise<void> {
-  const { submitJob: answer } = await graphqlRequest<Answer>(server, mutation, { input: toInput(submission) })
-  if (!answer.plan) {
-    const fields = (answer.fields ?? []).map(({ path, message }) => `\n  ${snakePath(path)}: ${message}`).join('')
-    throw new UsageError(fields === '' ? `${answer.message} (${answer.code})` : `The input is not valid:${fields}`)
+function problemsOf({ path, readable, problems }: Plan['sources'][number], index: number): string[] {
+  const field = `data_config.sources[${index}].path`
+  if (problems.length === 0) return readable ? [] : [`${field}: ${plainText(path)} cannot be read.`]
+  return problems.map(
+    ({ line, message }) => `${field}: ${plainText(path)}${Number(line) > 0 ? `, line ${line}` : ''}: ${plainText(message)}`,
+  )
+}
+
+/** The plan for people: what it is, whether it fits, how long it takes, and when it would start. */
+export function describePlan(plan: Plan): string {
+  const { nodes, starts_now: startsNow, jobs_ahead: jobsAhead, estimated_start: start, estimated_run_seconds: seconds } = plan
+  const lines = [`The job is valid: ${plan.records} records, ${plan.tokens} tokens, ${plan.total_steps} steps.`]
+  for (const { gpu_type: gpuType, bytes_needed: needed, bytes_available: available, fits } of plan.memory) {
+    const where = gpuType === '' ? 'the machine' : `a GPU (${plainText(gpuType)})`
+    lines.push(`It needs ${gigabytes(needed)} of the ${gigabytes(available)} of ${where}${fits ? '' : ', and does not fit'}.`)
   }
-  process.stdout.write(asJson ? `${JSON.stringify(answer.plan)}\n` : describe(answer.plan))
-}
-
-function describe({ records, tokens, totalSteps, nodes, startsNow, jobsAhead }: Plan): string {
-  const where = nodes.length > 0 ? ` on ${nodes.join(', ')}` : ''
+  if (seconds !== null) {
+    const gpuHours = plan.gpu_hours ? `, ${plan.gpu_hours.toFixed(1)} GPU hours` : ''
+    lines.push(`It would train for about ${duration(seconds)}${gpuHours}.`)
+  }
+  const where = nodes.length > 0 ? ` on ${plainText(nodes.join(', '))}` : ''
   const ahead = jobsAhead === 0 ? 'a free place' : `${jobsAhead} job${jobsAhead === 1 ? '' : 's'} ahead of it`
-  return `The job is valid: ${records} records, ${tokens} tokens, ${totalSteps} steps.
-${startsNow ? 'It would start at once' : `It would wait for ${ahead}`}${where}.
-`
+  lines.push(
+    startsNow ? `It would start at once${where}.` : `It would wait for ${ahead}${where}${start === null ? '' : `, until about ${start}`}.`,
+  )
+  for (const { kind, of, need, have } of startsNow ? [] : plan.blockers) {
+    const counted = need > 0 ? `: ${have} of ${need}` : ''
+    lines.push(`  ${kind}${of === '' ? '' : ` ${plainText(of)}`}${counted}`)
+  }
+  return `${lines.join('\n')}\n`
 }
 
-/** The REST submission in GraphQL's words: fields in camel case, free-form maps as lists of key and value. */
-export function toInput(value: unknown, path = ''): unknown {
-  if (Array.isArray(value)) return value.map((item) => toInput(item, `${path}.*`))
-  if (typeof value !== 'object' || value === null) return value
-  const at = path.replace(/^\./, '')
-  if (stringMaps.includes(at)) return Object.entries(value).map(([key, entry]) => ({ key, value: entry }))
-  return Object.fromEntries(Object.entries(value).map(([name, entry]) => [toCamel(name), toInput(entry, `${path}.${name}`)]))
+const gigabytes = (bytes: string | number) => `${(Number(bytes) / 1e9).toFixed(1)} GB`
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`
 }

@@ -7,7 +7,7 @@ import { isSystemError, UsageError } from '../failure.js'
 export type Submission = Record<string, unknown>
 
 /** Fields that are maps of strings, where YAML's numbers and booleans are meant as text. `*` is each item of a list. */
-export const stringMaps = [
+const stringMaps = [
   'labels',
   'training_config.hyperparameters',
   'training_config.environment',

@@ -50,12 +50,11 @@ job.yaml:
     )
     .action(async (options: SubmitOptions) => {
       const submission = readJobFile(options.file)
-      const server = findServer(options)
+      const client = restClient(findServer(options))
       if (options.dryRun) {
-        await dryRun(server, submission, options.json ?? false)
+        await dryRun(client, submission, options.json ?? false)
         return
       }
-      const client = restClient(server)
       // A key of our own, so that sending again over a bad connection cannot make two jobs.
       const headers = { 'idempotency-key': options.idempotencyKey ?? randomUUID() }
       const submitted = await client.post<Submitted>('/jobs', submission, headers)
