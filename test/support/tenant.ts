@@ -9,7 +9,7 @@ import { PrismaClient } from '../../src/generated/prisma/api/client.js'
 
 interface GraphQLAnswer<Data> {
   data: Data
-  errors?: { message: string; extensions: { code: string } }[]
+  errors?: { message: string; extensions: { code: string; fields?: { path: string; message: string }[] } }[]
 }
 
 /** A REST answer with its parsed envelope. */

@@ -34,6 +34,8 @@ export interface JobCache {
   count(tenantId: string, selection: JobSelection): Promise<number>
   /** Writes the jobs whose revision is newer than what is there. */
   write(jobs: readonly Job__Output[]): Promise<void>
+  /** Drops jobs of the tenant that are gone. */
+  drop(tenantId: string, jobIds: readonly string[]): Promise<void>
 }
 
 interface Row {
@@ -75,6 +77,10 @@ export function jobCache(database: ReadableDatabase): JobCache {
       const where = conditions(tenantId, selection)
       const rows = await database.$read<{ total: bigint }>(sql(`SELECT COUNT(*) AS total FROM job WHERE ${where.text}`, ...where.values))
       return Number(rows[0]?.total ?? 0)
+    },
+
+    async drop(tenantId, jobIds) {
+      if (jobIds.length > 0) await database.job.deleteMany({ where: { tenantId, jobId: { in: [...jobIds] } } })
     },
 
     write: (jobs) => (jobs.length === 0 ? Promise.resolve() : transaction(database, (tx) => writeJobs(tx, jobs, new Date()))),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { toTimestamp } from '../../contract/proto.js'
 import { retentionScopes, terminalStatuses } from '../../contract/statuses.js'
+import type { RetentionResult__Output } from '../../generated/proto/scaimind/v1/RetentionResult.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { JobOperations } from './job-types.js'
@@ -26,7 +27,7 @@ const policySchema = z.object({
 })
 
 /** Deleting what is not needed any more, after saying what that is. */
-export function jobRetention({ coordinator }: JobParts): Pick<JobOperations, 'planRetention' | 'applyRetention'> {
+export function jobRetention({ cache, coordinator, log }: JobParts): Pick<JobOperations, 'planRetention' | 'applyRetention'> {
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
 
   return {
@@ -47,7 +48,24 @@ export function jobRetention({ coordinator }: JobParts): Pick<JobOperations, 'pl
 
     async applyRetention(caller, planId) {
       allow(caller.viewer, 'retainJobs')
-      return coordinator.call('ApplyRetention', { plan_id: planId }, contextOf(caller))
+      const result = await coordinator.call('ApplyRetention', { plan_id: planId }, contextOf(caller))
+      // The deletion has happened, and job events will bring it: to answer an error would ask for it twice.
+      await forget(caller, result).catch((error: unknown) =>
+        log.warn({ err: error, request_id: caller.requestId }, 'deleted jobs are still in the cache'),
+      )
+      return result
     },
+  }
+
+  /** So that callers do not read what they deleted. Which jobs are gone is asked, for a result does not say it: it may have deleted checkpoints only. */
+  async function forget(caller: Caller, { items }: RetentionResult__Output): Promise<void> {
+    const job_ids = items.flatMap(({ job_id, kept }) => (kept === '' ? [job_id] : []))
+    if (job_ids.length === 0) return
+    const { jobs } = await coordinator.call('BatchGetJobs', { job_ids }, contextOf(caller))
+    const there = new Set(jobs.map(({ job_id }) => job_id))
+    await cache.drop(
+      caller.viewer.tenantId,
+      job_ids.filter((id) => !there.has(id)),
+    )
   }
 }

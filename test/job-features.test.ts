@@ -1,0 +1,162 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { checkpointing } from './support/checkpointing.js'
+import { customInput, submit, untilStatus } from './support/jobs.js'
+import { keepOnFailure, type Stack, startStack } from './support/stack.js'
+import type { Tenant } from './support/tenant.js'
+
+let stack: Stack
+
+beforeAll(async () => {
+  stack = await startStack({ SCAIMIND_STOP_GRACE_SECONDS: '2' })
+})
+afterAll(async () => {
+  await stack?.close()
+})
+
+async function completed(tenant: Tenant, script: string, more: { name: string; [key: string]: unknown }): Promise<string> {
+  const id = await submit(tenant, customInput(tenant, script, more))
+  await untilStatus(tenant, id, 'COMPLETED')
+  return id
+}
+const waiting = (tenant: Tenant, name: string, labels: Record<string, string>) =>
+  submit(tenant, {
+    ...customInput(tenant, '', { name }),
+    labels: Object.entries(labels).map(([key, value]) => ({ key, value })),
+    schedulingConfig: { startAfter: '2100-01-01T00:00:00Z' },
+  })
+
+describe('Over the real coordinator', () => {
+  it('a page of jobs shows metrics and checkpoints, and a job’s lineage begins with the job that it was resumed from', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const parent = await completed(tenant, checkpointing([1, 2]), { name: 'parent' })
+    type Page = {
+      jobs: {
+        nodes: {
+          jobId: string
+          latestMetrics: { name: string; step: number }[]
+          checkpoints: { nodes: { checkpointId: string; step: number }[] }
+        }[]
+      }
+    }
+    const { jobs } = await tenant.data<Page>(
+      '{ jobs { nodes { jobId latestMetrics { name step } checkpoints(first: 1) { nodes { checkpointId step } } } } }',
+    )
+    expect(jobs.nodes).toMatchObject([{ jobId: parent, latestMetrics: [{ name: 'loss', step: 2 }], checkpoints: { nodes: [{ step: 2 }] } }])
+    const from = jobs.nodes[0]?.checkpoints.nodes[0]?.checkpointId ?? ''
+
+    const input = customInput(tenant, checkpointing([3]), { name: 'child' })
+    const child = await submit(tenant, { ...input, trainingConfig: { ...input.trainingConfig, resumeFromCheckpoint: from } })
+    await untilStatus(tenant, child, 'COMPLETED')
+    const { job } = await tenant.data<{
+      job: { lineage: { nodes: { id: string; kind: string; contentHash: string | null }[]; edges: { from: string; to: string }[] } }
+    }>('query ($id: ID!) { job(jobId: $id) { lineage { nodes { id kind contentHash } edges { from to } } } }', { id: child })
+    expect(job.lineage.edges).toEqual(
+      expect.arrayContaining([
+        { from: parent, to: from },
+        { from, to: `${child}/attempts/1` },
+        { from: child, to: `${child}/attempts/1` },
+      ]),
+    )
+    const data = job.lineage.nodes.find(({ kind }) => kind === 'DATASET')
+    expect(data).toMatchObject({ id: data?.contentHash, contentHash: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) })
+  })
+
+  it('jobs side by side show which data they read and how their metrics went', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const short = await completed(tenant, checkpointing([1]), { name: 'short' })
+    const dataConfig = { sources: [{ path: tenant.file('other.txt', 'other text\n') }] }
+    const long = await completed(tenant, checkpointing([1, 2]), { name: 'long', dataConfig })
+    type Compared = {
+      compareJobs: {
+        dataHashes: { path: string }[]
+        code: { path: string }[]
+        metrics: { name: string; steps: number[]; values: number[][] }[]
+      }
+    }
+    const { compareJobs } = await tenant.data<Compared>(
+      'query ($ids: [ID!]!) { compareJobs(jobIds: $ids, metrics: ["loss"]) { dataHashes { path } code { path } metrics { name steps values } } }',
+      { ids: [short, long] },
+    )
+    expect(compareJobs.dataHashes.map(({ path }) => path)).toContain('dataHashes[0].contentHash')
+    expect(compareJobs.code.map(({ path }) => path)).toContain('code.contentHash')
+    expect(compareJobs.metrics).toEqual([
+      {
+        name: 'loss',
+        steps: [1, 2],
+        values: [
+          [1, null],
+          [1, 0.5],
+        ],
+      },
+    ])
+  })
+
+  it('log lines are found by pattern, and a pattern that cannot be read is refused by its name', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const script = `for (let i = 0; i < 3000; i++) console.log(i === 2990 ? 'CUDA error: out of memory' : 'step ' + i)`
+    const id = await completed(tenant, script, { name: 'talks' })
+    type Read = { job: { logs: { nodes: { text: string; attempt: number }[]; pageInfo: { hasNextPage: boolean } } | null } }
+    const read = (args: string) =>
+      tenant.graphql<Read>(`query ($id: ID!) { job(jobId: $id) { logs(${args}) { nodes { text attempt } pageInfo { hasNextPage } } } }`, {
+        id,
+      })
+    const { data } = await read('pattern: "(?i)cuda.*memory", attempt: 1')
+    expect(data.job.logs).toEqual({ nodes: [{ text: 'CUDA error: out of memory', attempt: 1 }], pageInfo: { hasNextPage: false } })
+    expect((await read('attempt: 2')).data.job.logs?.nodes).toEqual([])
+    expect((await read('until: "2020-01-01T00:00:00Z"')).data.job.logs?.nodes).toEqual([])
+    const { errors } = await read('pattern: "(a"')
+    expect(errors?.[0]?.extensions).toMatchObject({ code: 'INVALID_ARGUMENT', fields: [{ path: 'pattern' }] })
+  })
+
+  it('many jobs are relabelled and cancelled at once', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const ids = [await waiting(tenant, 'one', { sweep: 'a', old: 'x' }), await waiting(tenant, 'two', { sweep: 'a' })]
+    const other = await waiting(tenant, 'three', { sweep: 'b' })
+    type Answer = { it: { matched: number; results: { jobId: string; job: Record<string, unknown>; error: null }[] } }
+    const update = await tenant.data<Answer>(`mutation { it: updateJobs(filter: { labels: [{ key: "sweep", value: "a" }] }, priority: 8,
+      addLabels: [{ key: "new", value: "y" }], removeLabels: ["old"]) { ... on UpdateJobsSuccess { matched results { jobId job { labelsJson } error { code } } } } }`)
+    expect(update.it.matched).toBe(2)
+    for (const { job, error } of update.it.results)
+      expect({ job, error }).toEqual({ job: { labelsJson: { sweep: 'a', new: 'y' } }, error: null })
+    const cancel = await tenant.data<Answer>(`mutation { it: cancelJobs(filter: { labels: [{ key: "new", value: "y" }] }) {
+      ... on CancelJobsSuccess { matched results { jobId job { status } error { code } } } } }`)
+    expect(cancel.it.results.map(({ jobId }) => jobId).sort()).toEqual(ids.sort())
+    expect(new Set(cancel.it.results.map(({ job }) => job.status))).toEqual(new Set(['CANCELLED']))
+    const { job } = await tenant.data<{ job: { status: string } }>('query ($id: ID!) { job(jobId: $id) { status } }', { id: other })
+    expect(job.status).toBe('QUEUED')
+    await tenant.data('mutation ($id: ID!) { cancelJob(jobId: $id) { __typename } }', { id: other })
+  })
+
+  it('an archived job leaves the lists, and retention deletes it after saying so', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const id = await completed(tenant, checkpointing([1]), { name: 'over' })
+    const kept = await completed(tenant, '', { name: 'kept' })
+    const { archiveJob } = await tenant.data<{ archiveJob: { job: { archivedAt: string; availableActions: string[] } } }>(
+      'mutation ($id: ID!) { archiveJob(jobId: $id) { ... on ArchiveJobSuccess { job { archivedAt availableActions } } } }',
+      { id },
+    )
+    expect(Date.parse(archiveJob.job.archivedAt)).toBeGreaterThan(0)
+    const list = async () => (await tenant.data<{ jobs: { nodes: { jobId: string }[] } }>('{ jobs { nodes { jobId } } }')).jobs.nodes
+    expect(await list()).toEqual([{ jobId: kept }])
+    type Plan = { retentionPlan: { planId: string; bytes: number; items: { jobId: string }[] } }
+    const { retentionPlan } = await tenant.data<Plan>(
+      '{ retentionPlan(policy: { scope: JOBS, olderThanDays: 0 }) { planId bytes items { jobId } } }',
+    )
+    expect(retentionPlan.items).toEqual([{ jobId: id }])
+    expect(retentionPlan.bytes).toBeGreaterThan(1000)
+    type Applied = { applyRetention: { bytes: number; items: { jobId: string; kept: string | null }[] } }
+    const { applyRetention } = await tenant.data<Applied>(
+      'mutation ($id: ID!) { applyRetention(planId: $id) { ... on ApplyRetentionSuccess { bytes items { jobId kept } } } }',
+      { id: retentionPlan.planId },
+    )
+    expect(applyRetention.items).toEqual([{ jobId: id, kept: null }])
+    const { errors } = await tenant.graphql('query ($id: ID!) { job(jobId: $id) { jobId } }', { id })
+    expect(errors?.[0]?.extensions.code).toBe('JOB_NOT_FOUND')
+    expect(await list()).toEqual([{ jobId: kept }])
+  })
+})
