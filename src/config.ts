@@ -99,6 +99,10 @@ const coordinatorSettings = z.object({
   SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
   /** CPU slots of this machine for jobs without GPUs; default: its cores less one, at least 1. */
   SCAIMIND_CPU_SLOTS: positive.optional(),
+  /** Bytes of an uploaded data set. Default 10 GiB. */
+  SCAIMIND_MAX_DATASET_BYTES: positive.default(10 * 2 ** 30),
+  /** Bytes of data set copies that a node keeps; the least used that are not pinned go first. Default 50 GiB. */
+  SCAIMIND_DATA_CACHE_BYTES: positive.default(50 * 2 ** 30),
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
   /** The interpreter of CUSTOM scripts that end in .py. */

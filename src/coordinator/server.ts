@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
@@ -9,12 +10,16 @@ import { HealthImplementation } from 'grpc-health-check'
 import { pino } from 'pino'
 import { ConfigError, type CoordinatorConfig } from '../config.js'
 import { packageDefinition, scaimindV1 } from '../contract/proto.js'
+import { datasets } from './data/datasets.js'
+import { nodeCache } from './data/node-cache.js'
+import { uploads } from './data/upload.js'
 import { localEngine } from './engines/local/engine.js'
 import { isDatabaseAway, isTableMissing, openDatabase } from './jobs/database.js'
 import { buildJobs } from './jobs/jobs.js'
 import { metricHistory } from './journal/history.js'
 import { callerReader } from './services/caller.js'
 import { clusterMethods } from './services/cluster.js'
+import { dataMethods } from './services/data.js'
 import { evaluationMethods } from './services/evaluations.js'
 import { implement } from './services/handlers.js'
 import { jobMethods } from './services/jobs.js'
@@ -50,6 +55,18 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
 
   const database = openDatabase(config.COORDINATOR_DATABASE_URL)
   const engine = localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
+  const clock = () => new Date()
+  const received = uploads({ folder: join(config.SCAIMIND_DATA_DIR, 'uploads'), bytesMax: config.SCAIMIND_MAX_DATASET_BYTES })
+  const stored = datasets({ database, uploads: received, dataDir: config.SCAIMIND_DATA_DIR, clock })
+  const cache = nodeCache({
+    database,
+    datasets: stored,
+    nodes: async () => (await engine.nodes()).map(({ nodeId }) => nodeId),
+    dataDir: config.SCAIMIND_DATA_DIR,
+    bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
+    clock,
+  })
+  const trainer = { python: config.SCAIMIND_PYTHON }
   const jobs = buildJobs({
     database,
     engine,
@@ -60,10 +77,11 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
       allowCustomCode: config.SCAIMIND_ALLOW_CUSTOM_CODE,
       allowTrustRemoteCode: config.SCAIMIND_ALLOW_TRUST_REMOTE_CODE,
       stopGraceSeconds: config.SCAIMIND_STOP_GRACE_SECONDS,
-      trainer: { python: config.SCAIMIND_PYTHON },
+      trainer,
+      datasetFile: cache.fileFor,
     },
     log,
-    clock: () => new Date(),
+    clock,
   })
   const stopping = new AbortController()
   // A listener a stream is no leak.
@@ -77,7 +95,10 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   server.addService(CoordinatorService.service, implement(CoordinatorService.service, jobMethods(jobs), entrance))
   server.addService(ClusterService.service, implement(ClusterService.service, clusterMethods(jobs.cluster), entrance))
   server.addService(EvaluationService.service, implement(EvaluationService.service, evaluationMethods(jobs.evaluations), entrance))
-  server.addService(DataService.service, implement(DataService.service, {}, entrance))
+  server.addService(
+    DataService.service,
+    implement(DataService.service, dataMethods({ datasets: stored, cache, dataRoots: config.SCAIMIND_DATA_ROOTS, trainer }), entrance),
+  )
 
   let closing: Promise<void> | undefined
   let running: { close(): Promise<void> } | undefined
@@ -95,6 +116,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   try {
     // The port before the work: two coordinators on one database must not both give places.
     const port = await listen(server, { host, port: config.SCAIMIND_COORDINATOR_PORT, credentials })
+    await received.sweep()
     running = await jobs.start()
     health.setStatus('', 'SERVING')
     log.info({ host, port }, 'the coordinator listens')

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type EvaluationOrder, runBenchmarks } from './benchmarks/run.js'
 import { checkJob, checkModel } from './check.js'
+import { type InspectedSource, inspectSource } from './inspect.js'
 import { type Journal, openJournal } from './journal.js'
 import { readModel } from './model/folder.js'
 import { TrainerFailure } from './problems.js'
@@ -13,6 +14,7 @@ const USAGE = `The embedded trainer.
 
   SCAIMIND_JOB_DIR=DIR node main.js          run the attempt that DIR/job.json describes
   node main.js --validate < job.json         print {"problems": [...], "data": [...]}
+  node main.js --inspect < sources.json      print what data sources hold, and every line that cannot be used
   node main.js --generate DIR --prompt TEXT  continue a text with a model or an adapter
       [--base DIR] [--max-tokens 160] [--temperature 0.7] [--seed 42]
 `
@@ -20,6 +22,7 @@ const USAGE = `The embedded trainer.
 const { values: options } = parseArgs({
   options: {
     validate: { type: 'boolean' },
+    inspect: { type: 'boolean' },
     generate: { type: 'string' },
     base: { type: 'string' },
     prompt: { type: 'string', default: '' },
@@ -32,6 +35,7 @@ const { values: options } = parseArgs({
 
 if (options.help) process.stdout.write(USAGE)
 else if (options.validate) validate()
+else if (options.inspect) inspect()
 else if (options.generate !== undefined) await generate(options.generate)
 else if (process.env.SCAIMIND_JOB_DIR) process.exitCode = await runAttempt(process.env.SCAIMIND_JOB_DIR)
 else {
@@ -48,6 +52,11 @@ function validate(): void {
     return
   }
   process.stdout.write(`${JSON.stringify(checkJob(job))}\n`)
+}
+
+function inspect(): void {
+  const { sources } = JSON.parse(readFileSync(0, 'utf8')) as { sources: InspectedSource[] }
+  process.stdout.write(`${JSON.stringify({ sources: sources.map(inspectSource) })}\n`)
 }
 
 async function generate(folder: string): Promise<void> {

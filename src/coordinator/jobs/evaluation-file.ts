@@ -1,8 +1,7 @@
 import type { FieldProblem } from '../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../generated/proto/scaimind/v1/EvaluationRun.js'
 import type { JobRecord } from './record.js'
-import { resolvePaths } from './resolve.js'
-import type { JobSettings } from './settings.js'
+import { type ResolveSettings, resolvePaths } from './resolve.js'
 import type { Spec } from './spec.js'
 
 /** The part of `job.json` that makes a job an evaluation. Every path is absolute. */
@@ -24,11 +23,12 @@ export async function resolveEvaluation(
   spec: Spec,
   run: EvaluationRun__Output,
   tenantId: string,
-  settings: Pick<JobSettings, 'dataRoots'>,
+  settings: ResolveSettings,
+  nodeIds: readonly string[] = [],
 ): Promise<{ file: EvaluationFile; problems: FieldProblem[] }> {
   const own = spec.training_config.base_model.model_id
   const asked = run.model_uri === '' ? withModel(spec, '') : spec
-  const resolved = await resolvePaths(asked, tenantId, settings)
+  const resolved = await resolvePaths(asked, tenantId, settings, nodeIds)
   const problems = resolved.problems.map(({ path, message }) => ({ path: fieldOf(path), message }))
   const isBad = (path: string) => problems.some((problem) => problem.path === path)
   const model = run.model_uri === '' ? own : resolved.spec.training_config.base_model.model_id

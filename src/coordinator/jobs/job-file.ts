@@ -7,7 +7,7 @@ import { embeddedCommand, findTrainer } from '../data/trainer.js'
 import type { AttemptOrder } from '../engines/engine.js'
 import { attemptDirectory } from '../journal/paths.js'
 import { type EvaluationFile, evaluationOf, resolveEvaluation } from './evaluation-file.js'
-import { currentAttempt, type JobRecord, placementOf, specOf } from './record.js'
+import { currentAttempt, type JobRecord, nodesOf, placementOf, specOf } from './record.js'
 import { resolvePaths } from './resolve.js'
 import type { JobSettings } from './settings.js'
 import type { Spec } from './spec.js'
@@ -51,7 +51,7 @@ export function toJobFile(spec: Spec, about: Pick<JobFile, 'job_id' | 'tenant_id
 export async function orderAttempt(job: JobRecord, resumeFrom: string | null, settings: JobSettings): Promise<AttemptOrder> {
   const run = evaluationOf(job)
   if (run) return orderEvaluation(job, run, settings)
-  const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings)
+  const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings, nodesNow(job))
   const { base_model: model, framework, environment } = spec.training_config
   const choice = { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path }
   const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(choice, settings.trainer)
@@ -63,9 +63,15 @@ export async function orderAttempt(job: JobRecord, resumeFrom: string | null, se
   )
 }
 
+/** The nodes of the attempt that is to start. */
+function nodesNow(job: JobRecord): string[] {
+  const attempt = currentAttempt(job)
+  return attempt ? nodesOf(attempt) : []
+}
+
 async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, settings: JobSettings): Promise<AttemptOrder> {
   const spec = specOf(job)
-  const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings)
+  const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings, nodesNow(job))
   if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
   const command = embeddedCommand(settings.trainer)
   return writeOrder(job, { settings, command, environment: {}, isCustom: false }, (about) => ({

@@ -10,8 +10,19 @@ export interface ResolvedSpec {
   problems: FieldProblem[]
 }
 
-/** Follows every path that a submission names: checked at submission, and again when an attempt starts. */
-export async function resolvePaths(spec: Spec, tenantId: string, { dataRoots }: Pick<JobSettings, 'dataRoots'>): Promise<ResolvedSpec> {
+/** What following paths needs to know. */
+export type ResolveSettings = Pick<JobSettings, 'dataRoots' | 'datasetFile'>
+
+/**
+ * Follows every path that a submission names, and finds the data sets that it names by id: checked at submission, and again when an attempt starts, on the
+ * nodes that it has then.
+ */
+export async function resolvePaths(
+  spec: Spec,
+  tenantId: string,
+  { dataRoots, datasetFile }: ResolveSettings,
+  nodeIds: readonly string[] = [],
+): Promise<ResolvedSpec> {
   const problems: FieldProblem[] = []
   const allowed = { tenantId, dataRoots }
   const follow = async (path: string, field: string, resolve = resolveAllowedPath) => {
@@ -29,7 +40,15 @@ export async function resolvePaths(spec: Spec, tenantId: string, { dataRoots }: 
   const script = await follow(framework.custom_script_path, 'training_config.framework.custom_script_path')
   const sources = []
   for (const [index, source] of spec.data_config.sources.entries()) {
-    sources.push({ ...source, path: await follow(source.path, `data_config.sources[${index}].path`) })
+    const field = `data_config.sources[${index}].path`
+    if (source.type !== 'dataset') {
+      sources.push({ ...source, path: await follow(source.path, field) })
+      continue
+    }
+    const file = await datasetFile(tenantId, source.path, nodeIds)
+    if (file === null) problems.push({ path: field, message: `There is no data set ${JSON.stringify(source.path.slice(0, 64))}.` })
+    // To a trainer it is a file like any other.
+    sources.push(file === null ? source : { ...source, type: '', path: file })
   }
   const outputUri = await follow(spec.output_config.output_uri, 'output_config.output_uri', resolveAllowedFolder)
   return {

@@ -11,4 +11,6 @@ export interface JobSettings {
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   stopGraceSeconds: number
   trainer: TrainerSettings
+  /** Where a job of the tenant that runs on these nodes (none yet: before it is placed) finds an uploaded data set; null where the tenant has none with this id. */
+  datasetFile(tenantId: string, datasetId: string, nodeIds: readonly string[]): Promise<string | null>
 }

@@ -19,12 +19,16 @@ type Unary<Request, Response> = (request: Request, caller: Caller) => Promise<Re
 /** A method that answers with a stream; it ends early, and in order, when the signal aborts. */
 type Streaming<Request, Response> = (request: Request, caller: Caller, signal: AbortSignal) => AsyncIterable<Response>
 
+/** A method that takes a stream and answers once; the stream breaks off where the caller leaves. */
+type Receiving<Request, Response> = (requests: AsyncIterable<Request>, caller: Caller) => Promise<Response>
+
 /** The methods of one service by name; those that are not built yet are left out. */
 export type Methods = Record<string, Method>
 interface Method {
   allowsAllTenants: boolean
   unary?: Unary<unknown, unknown>
   streaming?: Streaming<unknown, unknown>
+  receiving?: Receiving<unknown, unknown>
 }
 
 /** A method for one tenant. */
@@ -36,6 +40,11 @@ export const unary = <Request, Response>(run: Unary<Request, Response>, { allows
 export const streaming = <Request, Response>(run: Streaming<Request, Response>, { allowsAllTenants = false } = {}): Method => ({
   allowsAllTenants,
   streaming: run as Streaming<unknown, unknown>,
+})
+/** A stream to us, for one tenant. */
+export const receiving = <Request, Response>(run: Receiving<Request, Response>): Method => ({
+  allowsAllTenants: false,
+  receiving: run as Receiving<unknown, unknown>,
 })
 /** Opens a method to `x-tenant-id: *`. */
 export const forAllTenants = { allowsAllTenants: true }
@@ -77,6 +86,7 @@ export function implement(
       ) => {
         const run = async () => {
           const { caller, method: built } = enter(call.metadata)
+          if (built.receiving && Symbol.asyncIterator in call) return await built.receiving(call, caller)
           if (!built.unary || !('request' in call)) throw new Error(`${path} is not a unary method here.`)
           return await built.unary(call.request, caller)
         }
