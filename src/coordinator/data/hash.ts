@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { extname } from 'node:path'
 import type { PrismaClient } from '../../generated/prisma/coordinator/client.js'
+import { hashFile, hasLines } from './line-hash.js'
 
 /** What a file holds. */
 export interface HashedFile {
@@ -21,19 +20,17 @@ export interface FileHashes {
   known(path: string, format?: string): Promise<HashedFile | null>
 }
 
-const lineFormats = new Set(['txt', 'text', 'jsonl', 'ndjson', 'json_lines', 'csv'])
-
 /** The hashes, kept in the table `file_hash`. */
 export function fileHashes({ database, clock }: { database: Pick<PrismaClient, 'fileHash'>; clock: () => Date }): FileHashes {
   const reading = new Map<string, Promise<HashedFile>>()
 
   async function identify(path: string, format: string) {
     const { size, mtimeNs, ino } = await stat(path, { bigint: true })
-    const hasLines = lineFormats.has((format || extname(path).slice(1)).toLowerCase())
+    const isByLine = hasLines(format, path)
     const pathHash = createHash('sha256')
-      .update(hasLines ? path : `${path}\n(bytes)`)
+      .update(isByLine ? path : `${path}\n(bytes)`)
       .digest('hex')
-    return { path, hasLines, pathHash, bytes: size, mtime: mtimeNs, inode: ino }
+    return { path, isByLine, pathHash, bytes: size, mtime: mtimeNs, inode: ino }
   }
 
   async function remembered(file: Awaited<ReturnType<typeof identify>>): Promise<HashedFile | null> {
@@ -43,7 +40,7 @@ export function fileHashes({ database, clock }: { database: Pick<PrismaClient, '
   }
 
   async function readAndRemember(file: Awaited<ReturnType<typeof identify>>): Promise<HashedFile> {
-    const read = file.hasLines ? await hashLines(file.path) : await hashBytes(file.path)
+    const read = await hashFile(file.path, file.isByLine ? 'txt' : 'bytes')
     const { pathHash, bytes, mtime, inode } = file
     const row = { bytes, mtime, inode, contentHash: read.contentHash, records: BigInt(read.records), hashedAt: clock() }
     await database.fileHash.upsert({ where: { pathHash }, create: { pathHash, ...row }, update: row })
@@ -60,52 +57,4 @@ export function fileHashes({ database, clock }: { database: Pick<PrismaClient, '
     },
     known: async (path, format = '') => remembered(await identify(path, format)),
   }
-}
-
-/** `sha256:…` of a file's bytes. */
-export async function hashBytes(path: string): Promise<{ contentHash: string; records: number }> {
-  const hash = createHash('sha256')
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
-  return { contentHash: `sha256:${hash.digest('hex')}`, records: 0 }
-}
-
-/** A record a line: empty lines, and how lines end, make no difference. */
-async function hashLines(path: string): Promise<{ contentHash: string; records: number }> {
-  const hash = createHash('sha256')
-  let records = 0
-  let rest: Buffer = Buffer.alloc(0)
-  /** A line too long to be held is hashed as it comes. */
-  let isWithinLine = false
-  const take = (part: Buffer, isEnd: boolean) => {
-    const length = isEnd && part.at(-1) === carriageReturn ? part.length - 1 : part.length
-    if (!isWithinLine && isBlank(part, length)) return
-    if (!isWithinLine) records++
-    hash.update(part.subarray(0, length))
-    if (isEnd) hash.update('\n')
-    isWithinLine = !isEnd
-  }
-  for await (const chunk of createReadStream(path, { highWaterMark: chunkBytes })) {
-    const bytes = rest.length > 0 ? Buffer.concat([rest, chunk as Buffer]) : (chunk as Buffer)
-    let start = 0
-    for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
-      take(bytes.subarray(start, end), true)
-      start = end + 1
-    }
-    rest = bytes.subarray(start)
-    // The last byte waits: it may be half of a line's end.
-    if (rest.length <= chunkBytes) continue
-    take(rest.subarray(0, -1), false)
-    rest = rest.subarray(-1)
-  }
-  if (rest.length > 0 || isWithinLine) take(rest, true)
-  return { contentHash: `sha256:${hash.digest('hex')}`, records }
-}
-
-const chunkBytes = 1 << 20
-const newline = 10
-const carriageReturn = 13
-
-function isBlank(line: Buffer, end: number): boolean {
-  for (let at = 0; at < end; at++) if (line[at] !== 32 && line[at] !== 9) return false
-  return true
 }

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { DataHash__Output } from '../../generated/proto/scaimind/v1/DataHash.js'
 import type { TrainerCode__Output } from '../../generated/proto/scaimind/v1/TrainerCode.js'
-import { type FileHashes, hashBytes } from '../data/hash.js'
+import type { FileHashes } from '../data/hash.js'
+import { hashFile } from '../data/line-hash.js'
 import { hashFolder } from '../journal/folders.js'
 import { contentHashOf } from './content-hash.js'
 import { isLocalModel } from './resolve.js'
@@ -84,7 +85,7 @@ async function readEmbeddedCode(folder: string): Promise<TrainerCode__Output> {
 }
 
 async function customCode(script: string): Promise<TrainerCode__Output> {
-  return { trainer: 'custom', version: '', content_hash: (await hashBytes(script)).contentHash }
+  return { trainer: 'custom', version: '', content_hash: (await hashFile(script, 'bytes')).contentHash }
 }
 
 /** What stands at a model's path, told from names, sizes and times: weights are too large to be read for it. */
