@@ -11,6 +11,7 @@ import { clusterSnapshots } from './cache/cluster-snapshots.js'
 import { openDatabase } from './cache/database.js'
 import { evaluationsOfJobs } from './cache/evaluations-of-jobs.js'
 import { followedJobs } from './cache/followed.js'
+import { jobChanges } from './cache/job-changes.js'
 import { jobCache } from './cache/jobs.js'
 import { connectCoordinator } from './coordinator-client/index.js'
 import { graphiqlPage, wantsPage } from './graphql/graphiql.js'
@@ -51,7 +52,8 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     throw new ConfigError(`DATABASE_URL: the database cannot be used: ${reason.trim().split('\n').at(-1)}`, { cause: error })
   })
   const keys = apiKeyStore(database)
-  const cache = jobCache(database)
+  const changes = jobChanges()
+  const cache = jobCache(database, changes)
 
   const { SCAIMIND_TLS_CA_FILE: caFile, SCAIMIND_TLS_CERT_FILE: certFile, SCAIMIND_TLS_KEY_FILE: keyFile } = config
   const coordinator = connectCoordinator({
@@ -73,7 +75,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   })
   const logsHub = recordHub<LogRecord__Output>({ kind: 'logs', openStream, log, sizeOf: ({ text }) => 300 + 2 * text.length })
   const events = jobEvents({ openStream })
-  const follower = followJobs({ coordinator, followed: followedJobs(database), events, log })
+  const follower = followJobs({ coordinator, followed: followedJobs(database), events, changes, log })
 
   const snapshots = clusterSnapshots(database)
   const cluster = clusterEvents({ openStream })
@@ -81,6 +83,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     evaluationsOfJobs: evaluationsOfJobs(database),
     clusterEvents: cluster,
     cache,
+    changes,
     coordinator,
     metricsHub,
     logsHub,
@@ -101,7 +104,8 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   const parts = { operations, identify, limits, documents, log }
   const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
 
-  const graphql = httpHandler({ ...parts, bodyBytesMax })
+  const freshness = { version: changes.version, settled: changes.settled, isFresh: follower.isFresh }
+  const graphql = httpHandler({ ...parts, bodyBytesMax, freshness })
   const page = graphiqlPage()
   const rest = restRouter({ operations, identify, log, bodyBytesMax })
   const sockets = socketServer({ ...parts, subscriptionsMax: config.SCAIMIND_MAX_SUBSCRIPTIONS, messageBytesMax: bodyBytesMax })

@@ -1,5 +1,6 @@
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import { type ReadableDatabase, transaction } from './database.js'
+import { type JobChanges, jobChanges } from './job-changes.js'
 import { type JobColumn, jobOfColumns } from './job-columns.js'
 import { conditions, type JobOrdering, type JobPlace, type JobSelection } from './job-query.js'
 import { writeJobs } from './job-writes.js'
@@ -47,7 +48,7 @@ interface Row {
 const read = ({ document, synced_at }: Row): CachedJob => ({ job: JSON.parse(document) as Job__Output, syncedAt: synced_at })
 
 /** The queries of the cached jobs. */
-export function jobCache(database: ReadableDatabase): JobCache {
+export function jobCache(database: ReadableDatabase, changes: Pick<JobChanges, 'written'> = jobChanges()): JobCache {
   async function getMany(tenantId: string, jobIds: readonly string[]): Promise<CachedJob[]> {
     if (jobIds.length === 0) return []
     const ids = oneOf('job_id', jobIds)
@@ -80,10 +81,16 @@ export function jobCache(database: ReadableDatabase): JobCache {
     },
 
     async drop(tenantId, jobIds) {
-      if (jobIds.length > 0) await database.job.deleteMany({ where: { tenantId, jobId: { in: [...jobIds] } } })
+      if (jobIds.length === 0) return
+      await database.job.deleteMany({ where: { tenantId, jobId: { in: [...jobIds] } } })
+      changes.written(tenantId)
     },
 
-    write: (jobs) => (jobs.length === 0 ? Promise.resolve() : transaction(database, (tx) => writeJobs(tx, jobs, new Date()))),
+    async write(jobs) {
+      if (jobs.length === 0) return
+      await transaction(database, (tx) => writeJobs(tx, jobs, new Date()))
+      for (const tenantId of new Set(jobs.map(({ tenant_id }) => tenant_id))) changes.written(tenantId)
+    },
   }
 }
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type ExecutionArgs, execute, GraphQLError } from 'graphql'
 import { createYoga, type GraphQLParams, type Plugin } from 'graphql-yoga'
 import type { Credentials, Viewer } from '../auth/viewer.js'
+import type { Freshness } from './answers.js'
 import type { Context } from './context.js'
 import { asksForCost, costOf, withCost } from './cost.js'
 import { createContext, type ExecutionParts, refusalsOf, subscribe } from './execution.js'
@@ -9,6 +10,7 @@ import { inOurWords, presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
 import { schema } from './schema.js'
+import { type Begun, shortWay } from './short-way.js'
 import { sseWithCursors } from './sse.js'
 import type { TrustedDocuments } from './trusted-documents.js'
 
@@ -18,9 +20,10 @@ export interface HttpParts extends ExecutionParts {
   /** Bytes of a request body. */
   bodyBytesMax: number
   documents: TrustedDocuments
+  freshness: Freshness
 }
 
-interface ServerContext {
+interface ServerContext extends Begun {
   req: IncomingMessage
   res: ServerResponse
   requestId: string
@@ -45,17 +48,22 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
     extraParamNames: ['documentId'],
     cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id', 'retry-after'] },
     plugins: [operationRules(parts), sseWithCursors()],
-    async context({ req, requestId }) {
-      const { authorization, 'x-scaigrid-tenant': tenant } = req.headers
-      // Without a header the operation may still be introspection.
-      const viewer = authorization ? await parts.identify({ authorization, tenant: tenant?.toString() }) : null
-      return { inner: createContext(parts, viewer, requestId) }
+    async context({ req, requestId, viewer = viewerOf(req) }) {
+      return { inner: createContext(parts, await viewer, requestId) }
     },
   })
 
+  // Without a header the operation may still be introspection.
+  async function viewerOf({ headers }: IncomingMessage): Promise<Viewer | null> {
+    const { authorization, 'x-scaigrid-tenant': tenant } = headers
+    return authorization ? parts.identify({ authorization, tenant: tenant?.toString() }) : null
+  }
+  const answer = shortWay({ ...parts, viewerOf })
+
   return async (request, response, requestId) => {
     response.setHeader('x-request-id', requestId)
-    await yoga(request, response, { requestId })
+    const begun = await answer(request, response, requestId)
+    if (begun) await yoga(request, response, { requestId, ...begun })
   }
 }
 
@@ -78,6 +86,8 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext> {
       for (const rule of rules) addValidationRule(rule)
     },
     onExecute({ args, setExecuteFn, setResultAndStopExecution }) {
+      const { result } = args.contextValue as ServerContext
+      if (result) return setResultAndStopExecution(result)
       const errors = refused(args)
       if (errors.length > 0) return setResultAndStopExecution({ errors })
       const { extensions } = (args.contextValue as unknown as { params: GraphQLParams }).params

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { parseCursor } from '../../contract/cursor.js'
 import { Failure } from '../../contract/failure.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { FollowedJobs } from '../cache/followed.js'
+import type { JobChanges } from '../cache/job-changes.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { JobEvents } from './job-events.js'
+import { changeSignal } from './signal.js'
 
 /** Keeps the cache of jobs up to date. */
 export interface JobFollower {
@@ -18,6 +21,8 @@ interface Parts {
   coordinator: CoordinatorClient
   followed: FollowedJobs
   events: JobEvents
+  /** Told of each event the moment it is received, and when it is in the cache. */
+  changes: JobChanges
   log: Logger
 }
 
@@ -29,7 +34,7 @@ const pauseMs = 500
  * Follows all tenants' job events: writes each batch to the cache together with the cursor, then tells it to this process's readers. The first start,
  * and a cursor that the coordinator does not know any more, load all jobs anew.
  */
-export function followJobs({ coordinator, followed, events, log }: Parts): JobFollower {
+export function followJobs({ coordinator, followed, events, changes, log }: Parts): JobFollower {
   const stop = new AbortController()
   let isStreaming = false
   // This process's own place. The shared cursor is only where it begins: another instance may have moved it past what our readers were told.
@@ -57,6 +62,7 @@ export function followJobs({ coordinator, followed, events, log }: Parts): JobFo
   async function follow(): Promise<void> {
     if (place === undefined) {
       place = (await followed.cursor()) || (await load())
+      changes.reloaded(sequenceOf(place))
       events.begin(place)
     }
     const request = { after: place, from_start: place === '' }
@@ -68,13 +74,23 @@ export function followJobs({ coordinator, followed, events, log }: Parts): JobFo
     try {
       const isLast = () => false
       const stream = coordinator.openStream({ method: 'StreamJobEvents', request, context, signal, isLast, onConnected })
-      for await (const batch of inBatches(stream, batchMax)) {
+      for await (const batch of inBatches(noting(stream), batchMax)) {
         await followed.apply(batch)
         place = batch.at(-1)?.cursor ?? place
+        changes.applied(sequenceOf(place ?? ''))
         events.publish(batch)
       }
     } finally {
+      // What was received and not applied comes again.
+      changes.stalled()
       leave.abort()
+    }
+  }
+
+  async function* noting(stream: AsyncGenerator<JobEvent__Output, void, undefined>) {
+    for await (const event of stream) {
+      changes.received(event.tenant_id, Number(event.sequence))
+      yield event
     }
   }
 
@@ -88,7 +104,10 @@ export function followJobs({ coordinator, followed, events, log }: Parts): JobFo
         if (code === 'CURSOR_EXPIRED' || code === 'CURSOR_INVALID') {
           log.warn({ code }, 'the cache is loaded anew: the coordinator does not know its cursor')
           place = await load().catch(() => undefined)
-          if (place !== undefined) events.begin(place)
+          if (place !== undefined) {
+            changes.reloaded(sequenceOf(place))
+            events.begin(place)
+          }
         } else if (code === 'COORDINATOR_UNAVAILABLE' || code === 'DATABASE_UNAVAILABLE') {
           log.debug({ code }, 'cannot follow jobs now')
         } else {
@@ -109,25 +128,42 @@ export function followJobs({ coordinator, followed, events, log }: Parts): JobFo
   }
 }
 
-/** Groups what is there already, so that a burst is one transaction. */
-async function* inBatches(stream: AsyncGenerator<JobEvent__Output, void, undefined>, countMax: number) {
-  let pending = stream.next()
+const sequenceOf = (cursor: string): number => (cursor ? parseCursor(cursor, 'events', '*').sequence : -1)
+
+/** Groups what has come by the time that the batch before is done, so that a burst is one transaction. Reads on meanwhile, up to a few batches. */
+async function* inBatches<Item>(stream: AsyncGenerator<Item, void, undefined>, countMax: number): AsyncGenerator<Item[], void, undefined> {
+  const come: Item[] = []
+  const leave = new AbortController()
+  const changed = changeSignal()
+  let ended: { error?: unknown } | undefined
+
+  async function read(): Promise<void> {
+    try {
+      for await (const item of stream) {
+        come.push(item)
+        changed.notify()
+        while (come.length >= 4 * countMax && !leave.signal.aborted) await changed.wait(leave.signal)
+        if (leave.signal.aborted) break
+      }
+      ended = {}
+    } catch (error) {
+      ended = { error }
+    }
+    changed.notify()
+  }
+
+  void read()
   try {
     for (;;) {
-      const first = await pending
-      if (first.done) return
-      const batch = [first.value]
-      pending = stream.next()
-      while (batch.length < countMax) {
-        const next = await Promise.race([pending, new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)))])
-        if (!next || next.done) break
-        batch.push(next.value)
-        pending = stream.next()
-      }
-      yield batch
+      if (come.length > 0) {
+        yield come.splice(0, countMax)
+        changed.notify()
+      } else if (ended) {
+        if ('error' in ended) throw ended.error
+        return
+      } else await changed.wait(leave.signal)
     }
   } finally {
-    pending.catch(() => {})
-    void stream.return()
+    leave.abort()
   }
 }

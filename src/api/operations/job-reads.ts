@@ -13,8 +13,14 @@ import { isUnreachable } from './unreachable.js'
 type Reads = Pick<JobOperations, 'get' | 'getMany' | 'list' | 'count' | 'listFromCoordinator'>
 
 /** Reading jobs: from the cache, which job events keep fresh, or from the coordinator. */
-export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads {
-  const view = (cached: { job: JobView['job']; syncedAt: Date }): JobView => ({ ...cached, stale: !isFresh() })
+export function jobReads({ cache, coordinator, changes, isFresh, log }: JobParts): Reads {
+  /** How copies are told that are read from now on: none is older than an event that was received, or it says that it may be. */
+  async function viewer(tenantId: string) {
+    const settling = changes.settled(tenantId)
+    const isSettled = settling === undefined || (await settling)
+    const stale = !isSettled || !isFresh()
+    return ({ job, syncedAt }: { job: JobView['job']; syncedAt: Date }): JobView => ({ job, syncedAt, stale })
+  }
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
 
   /** After the answer: a refresh that fails costs nothing, for job events bring the same. */
@@ -27,8 +33,11 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
       allow(caller.viewer, 'readJobs')
       const jobId = parseJobId(id)
       const { tenantId } = caller.viewer
-      const cached = consistency === 'COORDINATOR' ? null : await cache.get(tenantId, jobId)
-      if (cached) return view(cached)
+      if (consistency !== 'COORDINATOR') {
+        const view = await viewer(tenantId)
+        const cached = await cache.get(tenantId, jobId)
+        if (cached) return view(cached)
+      }
       try {
         const job = await coordinator.call('GetJob', { job_id: jobId }, contextOf(caller))
         refreshLater([job])
@@ -43,6 +52,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
 
     async getMany(caller, jobIds) {
       allow(caller.viewer, 'readJobs')
+      const view = await viewer(caller.viewer.tenantId)
       const found = new Map(
         (await cache.getMany(caller.viewer.tenantId, [...new Set(jobIds)])).map((cached) => [cached.job.job_id, cached]),
       )
@@ -56,6 +66,7 @@ export function jobReads({ cache, coordinator, isFresh, log }: JobParts): Reads 
       allow(caller.viewer, 'readJobs')
       checkFilter(filter ?? {})
       const { tenantId } = caller.viewer
+      const view = await viewer(tenantId)
       return cachedPage(
         { cache, tenantId, selection: filter ?? {}, order: orderBy ?? newestFirst, columns: columns ?? undefined },
         page,

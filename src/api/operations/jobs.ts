@@ -7,6 +7,7 @@ import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/Met
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { EvaluationsOfJobs } from '../cache/evaluations-of-jobs.js'
+import type { JobChanges } from '../cache/job-changes.js'
 import type { JobCache } from '../cache/jobs.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { Method, RequestOf } from '../coordinator-client/methods.js'
@@ -31,6 +32,7 @@ export interface JobParts {
   metricsHub: Hub<MetricRecord__Output>
   logsHub: Hub<LogRecord__Output>
   events: JobEvents
+  changes: Pick<JobChanges, 'settled'>
   /** Whether the cache holds what the coordinator has now. */
   isFresh(): boolean
   log: Logger

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDatabase, type ReadableDatabase } from '../../../src/api/cache/database.js'
+import { jobChanges } from '../../../src/api/cache/job-changes.js'
 import { jobOrderings } from '../../../src/api/cache/job-query.js'
 import { type JobCache, jobCache } from '../../../src/api/cache/jobs.js'
 import { matchesFilter } from '../../../src/api/operations/job-filter.js'
@@ -24,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => database?.$disconnect())
 
-const lists = () => jobReads({ cache, isFresh: () => true, log: silent } as unknown as JobParts)
+const lists = () => jobReads({ cache, changes: jobChanges(), isFresh: () => true, log: silent } as unknown as JobParts)
 const second = (count: number) => toTimestamp(new Date(1_700_000_000_000 + count * 1000))
 
 /** Jobs that differ in all that lists look at, with many equal values, so that the id has to break ties. */

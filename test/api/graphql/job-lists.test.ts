@@ -1,6 +1,7 @@
 import { execute, parse } from 'graphql'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDatabase, type ReadableDatabase } from '../../../src/api/cache/database.js'
+import { jobChanges } from '../../../src/api/cache/job-changes.js'
 import { jobCache } from '../../../src/api/cache/jobs.js'
 import type { Sql } from '../../../src/api/cache/sql.js'
 import { createContext } from '../../../src/api/graphql/execution.js'
@@ -25,7 +26,12 @@ async function ask(tenantId: string, query: string) {
     queries.push(asked.text)
     return database.$read(asked)
   }
-  const jobs = jobReads({ cache: jobCache({ $read } as ReadableDatabase), isFresh: () => true, log: silent } as unknown as JobParts)
+  const jobs = jobReads({
+    cache: jobCache({ $read } as ReadableDatabase),
+    changes: jobChanges(),
+    isFresh: () => true,
+    log: silent,
+  } as unknown as JobParts)
   const parts = { operations: { jobs } as unknown as Operations, limits: { complexity: 20_000, listLength: 500 } as never, log: silent }
   const contextValue = createContext(parts, callerOf(tenantId).viewer, 'test')
   const result = await execute({ schema, document: parse(query), contextValue })
