@@ -1,5 +1,4 @@
 import { newJobId } from '../../contract/ids.js'
-import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
 import type { SubmitJobRequest__Output } from '../../generated/proto/scaimind/v1/SubmitJobRequest.js'
 import type { SubmitJobResponse__Output } from '../../generated/proto/scaimind/v1/SubmitJobResponse.js'
 import { atMost } from './at-most.js'
@@ -7,12 +6,12 @@ import type { JobContent } from './content.js'
 import type { Asker } from './control.js'
 import type { Idempotency } from './idempotency.js'
 import { contentColumns } from './keep-content.js'
-import { earliestStart, needsOf } from './needs.js'
+import { planJob } from './plan.js'
 import type { JobQueue } from './queue.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { completeSpec, type Spec } from './spec.js'
 import type { JobStore } from './store.js'
-import { type Checked, type ValidateOptions, validateSubmission } from './validate.js'
+import { type ValidateOptions, validateSubmission } from './validate.js'
 
 /** What taking in jobs needs. */
 export interface SubmitOptions extends ValidateOptions {
@@ -29,7 +28,8 @@ const checksMax = 4
 export function jobSubmission({ store, queue, idempotency, content, clock, ...lookups }: SubmitOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
-  const check = (spec: Spec, tenantId: string) => inTurn(() => validateSubmission(spec, tenantId, lookups))
+  const check = (spec: Spec, tenantId: string, { toleratesData = false } = {}) =>
+    inTurn(() => validateSubmission(spec, tenantId, lookups, { toleratesData }))
   return {
     /**
      * Checks a submission and stores it, QUEUED; or, in a dry run, plans it and stores nothing. Throws InvalidInput with every wrong field,
@@ -37,12 +37,11 @@ export function jobSubmission({ store, queue, idempotency, content, clock, ...lo
      */
     async submit({ tenantId, userId }: Asker, request: SubmitJobRequest__Output): Promise<SubmitJobResponse__Output> {
       const spec = completeSpec(request.spec)
-      if (request.dry_run)
-        return {
-          job: null,
-          message: 'The job would be accepted.',
-          plan: await plan(spec, await check(spec, tenantId)),
-        }
+      if (request.dry_run) {
+        const checked = await check(spec, tenantId, { toleratesData: true })
+        const plan = await planJob({ queue, content, clock, ...lookups }, { spec, tenantId, checked })
+        return { job: null, message: plan.acceptable ? 'The job would be accepted.' : 'The job would be refused for its data.', plan }
+      }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
         const { spec: resolved } = await check(spec, tenantId)
         const madeOf = contentColumns(await content.soon({ given: spec, resolved }))
@@ -62,31 +61,6 @@ export function jobSubmission({ store, queue, idempotency, content, clock, ...lo
 
   function answer(job: JobRecord): SubmitJobResponse__Output {
     return { job: toJobMessage(job, clock()), message: `Job ${job.jobId} is accepted.`, plan: null }
-  }
-
-  async function plan(spec: Spec, { data, totalSteps }: Checked): Promise<JobPlan__Output> {
-    const { guest, ahead } = await queue.view({
-      jobId: '~',
-      priority: spec.training_config.priority,
-      queuedAt: clock(),
-      notBefore: earliestStart(spec, null),
-      dependencies: [],
-      needs: needsOf(spec),
-    })
-    return {
-      records: String(data.reduce((sum, { records }) => sum + records, 0)),
-      tokens: String(data.reduce((sum, { tokens }) => sum + tokens, 0)),
-      total_steps: String(totalSteps ?? 0),
-      nodes: guest?.placement?.map(({ nodeId }) => nodeId) ?? [],
-      starts_now: guest?.placement !== null && guest?.placement !== undefined && spec.scheduling_config.depends_on.length === 0,
-      jobs_ahead: ahead,
-      acceptable: true,
-      sources: [],
-      memory: [],
-      estimated_start: null,
-      blockers: [],
-      content_hash: '',
-    }
   }
 }
 

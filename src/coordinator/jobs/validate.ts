@@ -16,6 +16,8 @@ export interface Checked {
   totalSteps: number | null
   /** With its paths followed. */
   spec: Spec
+  /** What is wrong in the files themselves, by the path of their source; a submission is refused for it, a plan tells it. */
+  dataProblems: FieldProblem[]
 }
 
 /** What checking needs to look things up. */
@@ -27,9 +29,15 @@ export interface ValidateOptions {
 
 /**
  * Checks a submission, every field of it, before anything of it is stored. Throws InvalidInput (INVALID_ARGUMENT) with all that is wrong: what it
- * says, what the cluster lacks, paths, dependencies and checkpoints that are not the tenant's, and what its trainer would refuse.
+ * says, what the cluster lacks, paths, dependencies and checkpoints that are not the tenant's, and what its trainer would refuse. With `toleratesData`
+ * what is wrong only in the records is answered, not thrown.
  */
-export async function validateSubmission(spec: Spec, tenantId: string, { engine, database, settings }: ValidateOptions): Promise<Checked> {
+export async function validateSubmission(
+  spec: Spec,
+  tenantId: string,
+  { engine, database, settings }: ValidateOptions,
+  { toleratesData = false } = {},
+): Promise<Checked> {
   const [resolved, ofInventory, ofRecords] = await Promise.all([
     resolvePaths(spec, tenantId, settings),
     engine.nodes().then((nodes) => inventoryProblems(spec, nodes)),
@@ -39,9 +47,12 @@ export async function validateSubmission(spec: Spec, tenantId: string, { engine,
   const problems = [fieldProblems(spec, settings), ofInventory, resolved.problems, ofRecords].reduce(withNews)
   const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
   const all = withNews(problems, checked.problems)
-  if (all.length > 0) throw new InvalidInput(all, 'INVALID_ARGUMENT')
-  return { ...checked, spec: resolved.spec }
+  const dataProblems = all.slice(problems.length).filter(({ path }) => sourcePath.test(path))
+  if (all.length > (toleratesData ? dataProblems.length : 0)) throw new InvalidInput(all, 'INVALID_ARGUMENT')
+  return { ...checked, spec: resolved.spec, dataProblems }
 }
+
+const sourcePath = /^data_config\.sources\[\d+\]\.path$/
 
 /** Problems, and of others those with fields that have none yet. */
 function withNews(problems: FieldProblem[], others: FieldProblem[]): FieldProblem[] {
@@ -71,7 +82,10 @@ async function recordProblems({ scheduling_config, training_config }: Spec, tena
   return problems
 }
 
-async function askTrainer(spec: Spec, settings: JobSettings): Promise<Omit<Checked, 'spec'> & { problems: FieldProblem[] }> {
+async function askTrainer(
+  spec: Spec,
+  settings: JobSettings,
+): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
   const { base_model: model, framework } = spec.training_config
   const nothing = { data: [], totalSteps: null }
   const found = await findTrainer(

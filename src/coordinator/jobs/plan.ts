@@ -1,0 +1,136 @@
+import { open, stat } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { FieldProblem } from '../../contract/failure.js'
+import { toTimestamp } from '../../contract/proto.js'
+import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
+import type { SourceReport__Output } from '../../generated/proto/scaimind/v1/SourceReport.js'
+import type { Engine, EngineNode } from '../engines/engine.js'
+import type { Content, JobContent } from './content.js'
+import type { Database } from './database.js'
+import { estimateMemory, fitToNodes } from './memory.js'
+import { readModelShape } from './model-shape.js'
+import { earliestStart, needsOf } from './needs.js'
+import { findRoom, type Machine } from './place.js'
+import type { JobQueue } from './queue.js'
+import { estimateRunSeconds } from './run-time.js'
+import type { Spec } from './spec.js'
+import type { Checked } from './validate.js'
+
+/** What planning looks at. */
+export interface PlanOptions {
+  queue: JobQueue
+  engine: Engine
+  database: Database
+  content: JobContent
+  clock: () => Date
+}
+
+/** What a submission would take, from what its check found. Stores nothing. */
+export async function planJob(
+  { queue, engine, database, content, clock }: PlanOptions,
+  { spec, tenantId, checked }: { spec: Spec; tenantId: string; checked: Checked },
+): Promise<JobPlan__Output> {
+  const now = clock()
+  const needs = needsOf(spec)
+  const startsFrom = earliestStart(spec, null)
+  const guest = { jobId: '~', priority: spec.training_config.priority, queuedAt: now, notBefore: startsFrom, dependencies: [], needs }
+  const [{ guest: decision, ahead }, nodes, madeOf, shape] = await Promise.all([
+    queue.view(guest),
+    engine.nodes(),
+    content.soon({ given: spec, resolved: checked.spec }),
+    readModelShape(checked.spec.training_config.base_model.model_id),
+  ])
+  const sources = await Promise.all(checked.spec.data_config.sources.map((source, index) => report(source, index, spec, checked, madeOf)))
+  const records = sum(sources, ({ records: count }) => count)
+  const tokens = sum(sources, ({ tokens_estimate: count }) => count)
+  const totalSteps = checked.totalSteps ?? 0
+  const seconds = await estimateRunSeconds(database, tenantId, spec, { totalSteps, records, tokens })
+  const startsNow = decision?.placement != null && spec.scheduling_config.depends_on.length === 0
+  return {
+    records: String(records),
+    tokens: String(tokens),
+    total_steps: String(totalSteps),
+    nodes: startsNow
+      ? (decision.placement?.map(({ nodeId }) => nodeId) ?? [])
+      : nodes.filter((node) => couldHold(node, spec)).map(({ nodeId }) => nodeId),
+    starts_now: startsNow,
+    jobs_ahead: ahead,
+    acceptable: checked.dataProblems.length === 0,
+    sources,
+    memory: shape ? fitToNodes(estimateMemory(spec, shape), spec, nodes) : [],
+    ...(seconds === null ? {} : { estimated_run_seconds: seconds, gpu_hours: (needs.gpuCount * seconds) / 3600 }),
+    estimated_start: startsNow ? toTimestamp(now) : null,
+    blockers: [],
+    content_hash: madeOf.contentHash,
+  }
+}
+
+const sum = <Item>(items: Item[], count: (item: Item) => string): number => items.reduce((total, item) => total + Number(count(item)), 0)
+
+async function report(
+  { path }: Spec['data_config']['sources'][number],
+  index: number,
+  given: Spec,
+  { data, dataProblems }: Checked,
+  { dataHashes }: Content,
+): Promise<SourceReport__Output> {
+  const counted = data.find(({ source }) => source === index)
+  const found = await stat(path).catch(() => null)
+  const hashed = dataHashes[index]
+  const field = `data_config.sources[${index}].path`
+  return {
+    path: given.data_config.sources[index]?.path ?? path,
+    readable: counted !== undefined || (found !== null && hashed?.content_hash !== ''),
+    // A program of the tenant's own does not say; then a line is a record, and four bytes are a token.
+    records: String(counted?.records ?? hashed?.records ?? 0),
+    tokens_estimate: String(counted?.tokens ?? Math.round((found?.size ?? 0) / 4)),
+    sample: await firstLine(path),
+    problems: dataProblems.filter((problem) => problem.path === field).map((problem) => toDataProblem(problem, basename(path))),
+    content_hash: hashed?.content_hash ?? '',
+    bytes: String(found?.size ?? 0),
+  }
+}
+
+/** The trainer writes `file.jsonl:12: what is wrong`, and without a number where it is about the whole file. */
+export function toDataProblem({ message }: FieldProblem, name: string): { line: string; message: string } {
+  if (!message.startsWith(`${name}:`)) return { line: '0', message }
+  const rest = message.slice(name.length + 1)
+  const [all, line] = /^(\d+): /.exec(rest) ?? []
+  return { line: line ?? '0', message: rest.slice(all?.length ?? 0).trim() }
+}
+
+const sampleMax = 1000
+
+async function firstLine(path: string): Promise<string> {
+  const file = await open(path, 'r').catch(() => null)
+  if (!file) return ''
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64 * 1024), 0, 64 * 1024, 0)
+    const lines = buffer
+      .toString('utf8', 0, bytesRead)
+      .replace(/^\uFEFF/, '')
+      .split(/\r?\n/)
+    return (lines.find((line) => line.trim() !== '') ?? '').slice(0, sampleMax)
+  } catch {
+    // A folder has no first line.
+    return ''
+  } finally {
+    await file.close()
+  }
+}
+
+/** Whether a node, with nothing running on it, could hold a node's part of the job. */
+function couldHold({ nodeId, hostname, gpus, cpus, memoryBytes, online, draining }: EngineNode, spec: Spec): boolean {
+  const needs = needsOf(spec)
+  const machine: Machine = {
+    nodeId,
+    hostname,
+    takesWork: online && !draining,
+    gpus: gpus.map((gpu) => ({ ...gpu, free: true })),
+    cpus,
+    cpusFree: cpus,
+    memoryBytes,
+    memoryBytesFree: memoryBytes,
+  }
+  return findRoom({ ...needs, nodes: 1, gpuCount: needs.gpuCount / needs.nodes }, [machine]) !== null
+}
