@@ -1,7 +1,7 @@
 import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Door, doors, dryRunDoors, type Submission } from '../support/doors.js'
+import { type Door, doors, dryRunDoors, type Submission, toGraphQLInput } from '../support/doors.js'
 import { records } from '../support/jobs.js'
 import { keepOnFailure, type Stack, startStack } from '../support/stack.js'
 import type { Tenant } from '../support/tenant.js'
@@ -106,14 +106,6 @@ const mistakes: Mistake[] = [
     says: /absent\.jsonl/,
   },
   {
-    mistake: 'a data file without a usable record',
-    make: (job, { file }) => {
-      Object.assign(job.data_config, { sources: [{ path: file.call(tenant, 'bad.jsonl', '{"text": "fine"}\n{"text": \n') }] })
-    },
-    path: 'data_config.sources[0].path',
-    says: /bad\.jsonl.*2|line 2/s,
-  },
-  {
     mistake: 'a data path that leaves the roots by ..',
     make: (job, { files }) => Object.assign(job.data_config, { sources: [{ path: `${files}/../../../../../../etc/passwd` }] }),
     path: 'data_config.sources[0].path',
@@ -145,6 +137,16 @@ const mistakes: Mistake[] = [
   },
 ]
 
+/** Wrong in its records only: a submission is refused for it, a plan tells it by its line. */
+const wrongRecords: Mistake = {
+  mistake: 'a data file without a usable record',
+  make: (job, { file }) => {
+    Object.assign(job.data_config, { sources: [{ path: file.call(tenant, 'bad.jsonl', '{"text": "fine"}\n{"text": \n') }] })
+  },
+  path: 'data_config.sources[0].path',
+  says: /bad\.jsonl.*2|line 2/s,
+}
+
 const sound = (): Parts => ({
   name: 'refused',
   training_config: { training_type: 'LORA', base_model: { model_id: 'scaimind/byte-tiny' }, hyperparameters: { max_steps: '2' } },
@@ -152,17 +154,22 @@ const sound = (): Parts => ({
   resource_config: { gpu_count: 0 },
 })
 
+const plansOnly = ['planJob', 'REST with dry_run']
+
 describe.each(Object.entries({ ...doors, ...dryRunDoors }) as [string, Door][])('A submission through %s with', (name, door) => {
-  it.each(mistakes)('$mistake is refused, naming $path', async ({ make, path, says }) => {
-    keepOnFailure(stack)
-    const submission = sound()
-    make(submission, tenant)
-    const refusal = await door(stack, tenant, submission)
-    expect(refusal.paths).toContain(path)
-    expect(refusal.text).toMatch(says)
-    if (!name.startsWith('command line')) expect(refusal.code).toMatch(/^(VALIDATION_ERROR|INVALID_ARGUMENT)$/)
-    expect(refusal.text).not.toMatch(/^\s+at .*\.[jt]s:\d+/m)
-  })
+  it.each(plansOnly.includes(name) ? mistakes : [...mistakes, wrongRecords])(
+    '$mistake is refused, naming $path',
+    async ({ make, path, says }) => {
+      keepOnFailure(stack)
+      const submission = sound()
+      make(submission, tenant)
+      const refusal = await door(stack, tenant, submission)
+      expect(refusal.paths).toContain(path)
+      expect(refusal.text).toMatch(says)
+      if (!name.startsWith('command line')) expect(refusal.code).toMatch(/^(VALIDATION_ERROR|INVALID_ARGUMENT)$/)
+      expect(refusal.text).not.toMatch(/^\s+at .*\.[jt]s:\d+/m)
+    },
+  )
 
   it('several mistakes names all of them at once', async () => {
     keepOnFailure(stack)
@@ -172,6 +179,26 @@ describe.each(Object.entries({ ...doors, ...dryRunDoors }) as [string, Door][])(
     const { paths } = await door(stack, tenant, submission)
     expect(paths).toEqual(expect.arrayContaining(['training_config.priority', 'data_config.validation_split']))
   })
+})
+
+it('a data file without a usable record is no refusal of a plan, which names the line', async () => {
+  keepOnFailure(stack)
+  const submission = sound()
+  wrongRecords.make(submission, tenant)
+  const { body } = await tenant.rest('POST', '/jobs?dry_run=true', submission)
+  const told = { acceptable: false, sources: [{ readable: true, records: 1, problems: [{ line: 2 }] }] }
+  expect(body.data.plan).toMatchObject(told)
+  const document = `query ($input: SubmitJobInput!) {
+    planJob(input: $input) { ... on PlanJobSuccess { plan { acceptable sources { problems { line message } } } } }
+  }`
+  const { data } = await tenant.graphql<{ planJob: { plan: { acceptable: boolean; sources: { problems: { line: number }[] }[] } } }>(
+    document,
+    {
+      input: toGraphQLInput(submission),
+    },
+  )
+  expect(data.planJob.plan.acceptable).toBe(false)
+  expect(data.planJob.plan.sources[0]?.problems.map(({ line }) => Number(line))).toEqual([2])
 })
 
 it.each([
