@@ -10,8 +10,8 @@ export function toRow(job: Job__Output, syncedAt: Date) {
     userId: job.user_id,
     name: job.name.slice(0, 255),
     status: job.status as string,
-    trainingType: (job.training_config?.training_type ?? '') as string,
-    framework: (job.training_config?.framework?.type ?? 'HF_TRAINER') as string,
+    trainingType: said(job.training_config?.training_type) ?? '',
+    framework: said(job.training_config?.framework?.type) ?? 'HF_TRAINER',
     baseModel: (job.training_config?.base_model?.model_id ?? '').slice(0, 500),
     queue: (job.scheduling_config?.queue ?? '').slice(0, 64),
     priority: job.training_config?.priority ?? 5,
@@ -30,6 +30,9 @@ export function toRow(job: Job__Output, syncedAt: Date) {
     document: JSON.stringify(job),
   }
 }
+
+/** A word of an enum; what was not said is none, and evaluations say no training type. */
+const said = (word: string | undefined): string | undefined => (word?.endsWith('_UNSPECIFIED') ? undefined : word)
 
 const createdAt = (job: Job__Output, syncedAt: Date) => fromTimestamp(job.created_at) ?? syncedAt
 

@@ -78,6 +78,18 @@ describe('The cache of jobs', () => {
     expect(row).toMatchObject({ revision: 30n, name: 'name 30', labels: [{ key: 'revision', value: '30' }] })
   })
 
+  it('a job that names no training type, as evaluations are, is kept', async () => {
+    const tenant = newTenantId()
+    const evaluation = wireJob(tenant, { training_config: { framework: {} }, labels: { type: 'evaluation' } })
+    expect(evaluation.training_config?.training_type).toBe('TRAINING_TYPE_UNSPECIFIED')
+    await cache.write([evaluation])
+    expect((await cache.get(tenant, evaluation.job_id))?.job).toEqual(evaluation)
+    expect(await database.job.findUnique({ where: { jobId: evaluation.job_id } })).toMatchObject({
+      trainingType: '',
+      framework: 'HF_TRAINER',
+    })
+  })
+
   it('another tenant sees nothing of it', async () => {
     const [tenant, other] = [newTenantId(), newTenantId()]
     const mine = wireJob(tenant)
