@@ -3,6 +3,7 @@ import ComplexityPlugin from '@pothos/plugin-complexity'
 import ErrorsPlugin from '@pothos/plugin-errors'
 import RelayPlugin from '@pothos/plugin-relay'
 import type { Context } from './context.js'
+import type { FileUpload } from './upload.js'
 
 /** The types that every noun is declared with. */
 export interface SchemaTypes {
@@ -12,6 +13,7 @@ export interface SchemaTypes {
     BigInt: { Input: string; Output: string }
     DateTime: { Input: Date; Output: Date }
     JSON: { Input: unknown; Output: unknown }
+    Upload: { Input: FileUpload; Output: never }
   }
   DefaultFieldNullability: false
   DefaultNodeNullability: false

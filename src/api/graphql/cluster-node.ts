@@ -6,7 +6,8 @@ import { builder } from './builder.js'
 import { known, NodeStatusEnum } from './enums.js'
 import { finite, orNull, timeOf } from './scalars.js'
 
-const GpuRef = builder.objectRef<Gpu__Output>('Gpu').implement({
+/** One GPU. */
+export const GpuRef = builder.objectRef<Gpu__Output>('Gpu').implement({
   description: 'One GPU.',
   fields: (t) => ({
     index: t.exposeInt('index', { description: 'From 0 on its machine.' }),

@@ -5,7 +5,8 @@ import type { QueueDepth__Output } from '../../generated/proto/scaimind/v1/Queue
 import type { QueueEntry__Output } from '../../generated/proto/scaimind/v1/QueueEntry.js'
 import type { Snapshot } from '../operations/cluster-types.js'
 import { builder } from './builder.js'
-import { ClusterNodeRef } from './cluster-node.js'
+import { ClusterNodeRef, GpuRef } from './cluster-node.js'
+import { ownIdOf } from './ids.js'
 import { JobRef } from './job.js'
 import { orNull, timeOf } from './scalars.js'
 
@@ -70,7 +71,8 @@ export const QueueEntryRef = builder.objectRef<QueueEntry__Output>('QueueEntry')
   }),
 })
 
-const QueueRef = builder.objectRef<Snapshot<Queue__Output>>('Queue').implement({
+/** What waits. */
+export const QueueRef = builder.objectRef<Snapshot<Queue__Output>>('Queue').implement({
   description: 'What waits.',
   fields: (t) => ({
     depth: t.int({ description: 'Jobs that wait, over all tenants.', resolve: ({ value }) => value.depth }),
@@ -81,12 +83,46 @@ const QueueRef = builder.objectRef<Snapshot<Queue__Output>>('Queue').implement({
   }),
 })
 
+builder.objectField(GpuRef, 'job', (t) =>
+  t.field({
+    type: JobRef,
+    nullable: true,
+    description: 'The job on it, where it is the tenant’s; null where it is free or another tenant’s.',
+    resolve: (g, _args, { loaders }) => (g.job_id ? loaders.job.load(g.job_id) : null),
+  }),
+)
+
+builder.objectField(ClusterNodeRef, 'jobs', (t) =>
+  t.field({
+    type: [JobRef],
+    nullable: true,
+    complexity: { field: 1, multiplier: 5 },
+    description: 'The tenant’s jobs on it.',
+    resolve: async (n, _args, { loaders }) => {
+      const jobs = await loaders.job.loadMany(n.job_ids)
+      return jobs.flatMap((job) => {
+        if (job instanceof Error) throw job
+        return job ?? []
+      })
+    },
+  }),
+)
+
 builder.queryFields((t) => ({
   cluster: t.field({
     type: ClusterRef,
     complexity: 10,
     description: 'Totals over all machines.',
     resolve: (_root, _args, { operations, caller }) => operations.cluster.cluster(caller),
+  }),
+  clusterNode: t.field({
+    type: ClusterNodeRef,
+    nullable: true,
+    complexity: 10,
+    description: 'One machine. An error with NODE_NOT_FOUND where there is none; the coordinator’s last answer where it is away.',
+    args: { nodeId: t.arg.id({ required: true, description: 'The machine, by its own id or its global one.' }) },
+    resolve: async (_root, { nodeId }, { operations, caller }) =>
+      (await operations.cluster.node(caller, ownIdOf('ClusterNode', nodeId))).value,
   }),
   clusterNodes: t.connection(
     {

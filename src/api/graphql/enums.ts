@@ -174,3 +174,8 @@ export const OrderDirectionEnum = enumOf('OrderDirection', 'Which end comes firs
   ASC: 'The smallest, the oldest.',
   DESC: 'The greatest, the newest.',
 })
+
+export const ScoreDirectionEnum = enumOf('ScoreDirection', 'Which way of a score is better.', ['LOWER', 'HIGHER'] as const, {
+  LOWER: 'The lower, the better: perplexity, loss.',
+  HIGHER: 'The higher, the better: exact_match, bytes_accuracy.',
+})

@@ -38,7 +38,8 @@ export const entries = <Parent>(t: Fields<Parent>, description: string, get: (pa
 export const asJson = <Parent>(t: Fields<Parent>, description: string, get: (parent: Parent) => Map) =>
   t.field({ type: 'JSON', description: `${description} As a JSON object.`, resolve: get })
 
-const BaseModelRef = builder.objectRef<BaseModel__Output>('BaseModel').implement({
+/** The model to start from. */
+export const BaseModelRef = builder.objectRef<BaseModel__Output>('BaseModel').implement({
   description: 'The model to start from.',
   fields: (t) => ({
     modelId: t.exposeString('model_id', { description: '`scaimind/…`, a HuggingFace id, or a path under the data roots.' }),

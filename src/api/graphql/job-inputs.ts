@@ -53,7 +53,8 @@ const TrainingConfigInput = builder.inputType('TrainingConfigInput', {
   }),
 })
 
-const DataSourceInput = builder.inputType('DataSourceInput', {
+/** One source of training data. */
+export const DataSourceInput = builder.inputType('DataSourceInput', {
   description: 'One source of training data.',
   fields: (t) => ({
     path: t.string({ required: true, description: 'A file under the data roots, or what the type says.' }),
@@ -66,7 +67,8 @@ const DataSourceInput = builder.inputType('DataSourceInput', {
   }),
 })
 
-const PreprocessConfigInput = builder.inputType('PreprocessConfigInput', {
+/** How records become tokens. */
+export const PreprocessConfigInput = builder.inputType('PreprocessConfigInput', {
   description: 'How records become tokens.',
   fields: (t) => ({
     tokenizer: t.string({ description: 'The tokenizer.' }),

@@ -3,7 +3,6 @@ import type { Attempt__Output } from '../../generated/proto/scaimind/v1/Attempt.
 import type { EvaluationScore__Output } from '../../generated/proto/scaimind/v1/EvaluationScore.js'
 import type { FinalEvaluation__Output } from '../../generated/proto/scaimind/v1/FinalEvaluation.js'
 import type { JobFailure__Output } from '../../generated/proto/scaimind/v1/JobFailure.js'
-import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { Progress__Output } from '../../generated/proto/scaimind/v1/Progress.js'
 import type { TextSample__Output } from '../../generated/proto/scaimind/v1/TextSample.js'
 import { builder } from './builder.js'
@@ -67,17 +66,6 @@ export const AttemptRef = builder.objectRef<Attempt__Output>('Attempt').implemen
       description: 'The checkpoint that it started from.',
       resolve: (a) => orNull(a.from_checkpoint),
     }),
-  }),
-})
-
-/** What a job left behind. */
-export const ModelArtefactRef = builder.objectRef<ModelArtefact__Output>('ModelArtefact').implement({
-  description: 'What a job left behind.',
-  fields: (t) => ({
-    kind: t.exposeString('kind', { description: '`adapter` or `model`.' }),
-    path: t.exposeString('path', { description: 'Absolute path of the folder.' }),
-    files: t.exposeStringList('files', { description: 'Names of its files.' }),
-    bytes: t.field({ type: 'BigInt', description: 'Bytes in all.', resolve: (o) => o.bytes }),
   }),
 })
 

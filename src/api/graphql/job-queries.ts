@@ -13,7 +13,8 @@ import {
 import { jobIdOf } from './ids.js'
 import { JobRef } from './job.js'
 
-const LabelFilterInput = builder.inputType('LabelFilter', {
+/** A label that a job must have. */
+export const LabelFilterInput = builder.inputType('LabelFilter', {
   description: 'A label that a job must have.',
   fields: (t) => ({
     key: t.string({ required: true, description: 'Its name, 1 to 128 characters.' }),

@@ -16,7 +16,7 @@ import {
 } from './job-configs.js'
 import { JobEventRef, MetricRef, MetricSeriesRef } from './job-history.js'
 import { logConnection } from './job-logs.js'
-import { AttemptRef, FinalEvaluationRef, JobFailureRef, ModelArtefactRef, ProgressRef } from './job-parts.js'
+import { AttemptRef, FinalEvaluationRef, JobFailureRef, ProgressRef } from './job-parts.js'
 import { latestOf } from './metrics.js'
 import { orNull, timeOf } from './scalars.js'
 
@@ -140,7 +140,6 @@ builder.node(JobRef, {
       description: 'GPU seconds used so far, over all attempts.',
       resolve: ({ job }) => job.gpu_seconds,
     }),
-    output: t.field({ type: ModelArtefactRef, nullable: true, description: 'What it left behind.', resolve: ({ job }) => job.output }),
     failure: t.field({ type: JobFailureRef, nullable: true, description: 'Why it failed.', resolve: ({ job }) => job.failure }),
     finalEvaluation: t.field({
       type: FinalEvaluationRef,

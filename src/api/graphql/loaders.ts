@@ -5,6 +5,7 @@ import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/Met
 import type { QueueEntry__Output } from '../../generated/proto/scaimind/v1/QueueEntry.js'
 import type { Caller } from '../auth/viewer.js'
 import type { Snapshot } from '../operations/cluster-types.js'
+import type { EvaluationView } from '../operations/evaluation-types.js'
 import type { Operations } from '../operations/index.js'
 import type { JobView } from '../operations/job-types.js'
 import type { Lineage } from '../operations/lineage-graph.js'
@@ -16,6 +17,8 @@ export interface Loaders {
   /** The newest checkpoints of a job, so many. */
   checkpoints(limit: number): DataLoader<string, Checkpoint__Output[]>
   lineage: DataLoader<JobView, Lineage>
+  /** The newest evaluations of a job, at most 100. */
+  evaluationsOfJob: DataLoader<string, EvaluationView[]>
   nodes(): Promise<Snapshot<ClusterNode__Output[]>>
   /** The tenant's waiting jobs in the queue, by job id. */
   queueEntries(): Promise<Map<string, QueueEntry__Output>>
@@ -34,6 +37,7 @@ export function createLoaders(operations: Operations, caller: () => Caller): Loa
       return known
     },
     lineage: new DataLoader((views) => operations.jobs.lineageOf(caller(), views), { maxBatchSize: 50 }),
+    evaluationsOfJob: new DataLoader((ids) => operations.evaluations.ofJobs(caller(), ids)),
     nodes() {
       nodes ??= operations.cluster.nodes(caller())
       return nodes

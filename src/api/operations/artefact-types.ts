@@ -12,8 +12,8 @@ export interface ArtefactFilter {
   labels?: JobFilter['labels']
   /** Part of the job's name, in any case. */
   nameContains?: string | undefined
-  /** Those of archived jobs too. Default false. */
-  includeArchived?: boolean | undefined
+  /** Of archived jobs. Default EXCLUDE. */
+  archived?: JobFilter['archived']
 }
 
 /** What jobs left behind, each told as the job that made it. From the cache. All throw AUTHZ_PERMISSION_DENIED. */

@@ -42,7 +42,4 @@ export function artefactOperations({
   }
 }
 
-function selectionOf(filter: ArtefactFilter | null | undefined): JobSelection {
-  const { includeArchived, ...rest } = filter ?? {}
-  return { ...rest, hasOutput: true, archived: includeArchived ? 'INCLUDE' : 'EXCLUDE' }
-}
+const selectionOf = (filter: ArtefactFilter | null | undefined): JobSelection => ({ ...filter, hasOutput: true })

@@ -2,6 +2,8 @@ import type { CachedDataset__Output } from '../../generated/proto/scaimind/v1/Ca
 import type { Dataset__Output } from '../../generated/proto/scaimind/v1/Dataset.js'
 import type { SourceReport__Output } from '../../generated/proto/scaimind/v1/SourceReport.js'
 import type { Caller } from '../auth/viewer.js'
+import type { PageArguments } from './job-types.js'
+import type { Page } from './paging.js'
 
 /** A page of data sets, newest first. */
 export interface DatasetPage {
@@ -25,6 +27,11 @@ export interface DataOperations {
     caller: Caller,
     listing?: { pageSize?: number | undefined; pageToken?: string | undefined; contentHash?: string | undefined },
   ): Promise<DatasetPage>
+  /** The same as a page of a connection, forwards only: throws InvalidInput for `last` and `before`, CURSOR_INVALID or CURSOR_EXPIRED for `after`. */
+  datasetPage(
+    caller: Caller,
+    input: { contentHash?: string | undefined; page: PageArguments },
+  ): Promise<Page<Dataset__Output> & { totalCount: number }>
   /** The copies that nodes keep. */
   cache(caller: Caller): Promise<CachedDataset__Output[]>
   /** Copies a data set to nodes (default: all) before a job needs it. Throws NODE_NOT_FOUND. */

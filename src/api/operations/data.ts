@@ -6,6 +6,7 @@ import type { Caller } from '../auth/viewer.js'
 import { allow, type UseCaseName } from '../auth/who-may.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { DataOperations } from './data-types.js'
+import { pageOfDatasets } from './dataset-page.js'
 import { dataSourceSchema, preprocessSchema } from './job-spec.js'
 import { pageSizeDefault, pageSizeMax, pageSizeProblem } from './paging.js'
 import { parseInput } from './parse.js'
@@ -32,7 +33,7 @@ export function dataOperations({ coordinator }: { coordinator: CoordinatorClient
     return { tenantId: viewer.tenantId, userId: viewer.userId, requestId }
   }
 
-  return {
+  const operations: DataOperations = {
     async validate(caller, input) {
       const context = prepare(caller, 'validateData')
       const request = parseInput(validateDataSchema, input) as ValidateSourcesRequest
@@ -57,6 +58,9 @@ export function dataOperations({ coordinator }: { coordinator: CoordinatorClient
       return { datasets, nextPageToken: next_page_token, totalCount: Number(total_count) }
     },
 
+    datasetPage: (caller, { contentHash, page }) =>
+      pageOfDatasets((pageToken, pageSize) => operations.datasets(caller, { pageToken, pageSize, contentHash }), page),
+
     async cache(caller) {
       const context = prepare(caller, 'readDataCache')
       return (await coordinator.call('ListDataCache', {}, context)).datasets
@@ -74,6 +78,7 @@ export function dataOperations({ coordinator }: { coordinator: CoordinatorClient
       return { bytesFreed: bytes_freed }
     },
   }
+  return operations
 }
 
 /** An id that cannot exist is answered like one that does not; whether this one does, only the coordinator knows. */

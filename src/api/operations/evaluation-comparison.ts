@@ -5,6 +5,9 @@ import type { BenchmarkComparison, ScoreComparison } from './evaluation-types.js
 // What a benchmark counts in errors is better the smaller it is.
 const lowerIsBetter = /(^|_)(perplexity|loss|error|error_rate|wer|cer)$/
 
+/** Which way of a score is better. */
+export const betterWay = (score: string): 'LOWER' | 'HIGHER' => (lowerIsBetter.test(score) ? 'LOWER' : 'HIGHER')
+
 /**
  * The results side by side: a row for each benchmark on the same records (by content; by name of the data set where the content is not known), in it
  * each score with the values in the order of the evaluations. Null where an evaluation has none.
@@ -32,7 +35,7 @@ export function compareEvaluations(evaluations: readonly Evaluation__Output[]): 
 }
 
 function compareScore(name: string, row: readonly (BenchmarkResult__Output | null)[]): ScoreComparison {
-  const direction = lowerIsBetter.test(name) ? 'LOWER' : 'HIGHER'
+  const direction = betterWay(name)
   const values = row.map((result) => {
     const value = result?.scores[name]
     return value === undefined || !Number.isFinite(value)
