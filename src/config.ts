@@ -67,6 +67,8 @@ const apiSettings = z.object({
   SCAIMIND_TRUSTED_DOCUMENTS_ONLY: flag.default(false),
   /** Bytes of a request body. */
   SCAIMIND_MAX_BODY_BYTES: positive.default(1_048_576),
+  /** Bytes of a request that uploads a data set. */
+  SCAIMIND_MAX_UPLOAD_BYTES: positive.default(10 * 1024 ** 3),
   /** Subscriptions on one WebSocket connection. */
   SCAIMIND_MAX_SUBSCRIPTIONS: positive.default(100),
 })

@@ -105,7 +105,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
 
   const freshness = { version: changes.version, settled: changes.settled, isFresh: follower.isFresh }
-  const graphql = httpHandler({ ...parts, bodyBytesMax, freshness })
+  const graphql = httpHandler({ ...parts, bodyBytesMax, uploadBytesMax: config.SCAIMIND_MAX_UPLOAD_BYTES, freshness })
   const page = graphiqlPage()
   const rest = restRouter({ operations, identify, log, bodyBytesMax })
   const sockets = socketServer({ ...parts, subscriptionsMax: config.SCAIMIND_MAX_SUBSCRIPTIONS, messageBytesMax: bodyBytesMax })

@@ -20,6 +20,7 @@ import type { JobEvent } from '../../src/generated/proto/scaimind/v1/JobEvent.js
 import type { JobPlan } from '../../src/generated/proto/scaimind/v1/JobPlan.js'
 import type { LogRecord } from '../../src/generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord } from '../../src/generated/proto/scaimind/v1/MetricRecord.js'
+import { StubNouns } from './stub-nouns.js'
 
 /** A refusal as the coordinator sends it. */
 export interface Refusal {
@@ -68,7 +69,9 @@ export class StubCoordinator {
   plan: Partial<JobPlan> = {}
   /** Cursors at or before this number are told to have expired; by job. */
   readonly expired = new Map<string, number>()
-  private readonly bell = new EventEmitter().setMaxListeners(0)
+  /** Evaluations, nodes and data. */
+  readonly nouns = new StubNouns(this)
+  readonly bell = new EventEmitter().setMaxListeners(0)
   private readonly open = new Map<Stream, string>()
   private server: Server | undefined
 
@@ -76,7 +79,9 @@ export class StubCoordinator {
   async start(): Promise<this> {
     const server = new Server({ 'grpc.max_receive_message_length': -1 })
     server.addService(scaimindV1.CoordinatorService.service, this.coordinatorMethods() as never)
-    server.addService(scaimindV1.ClusterService.service, this.clusterMethods() as never)
+    server.addService(scaimindV1.ClusterService.service, { ...this.clusterMethods(), ...this.nouns.clusterMethods() } as never)
+    server.addService(scaimindV1.EvaluationService.service, this.nouns.evaluationMethods() as never)
+    server.addService(scaimindV1.DataService.service, this.nouns.dataMethods() as never)
     this.port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`127.0.0.1:${this.port}`, ServerCredentials.createInsecure(), (error, port) =>
         error ? reject(error) : resolve(port),
@@ -109,6 +114,11 @@ export class StubCoordinator {
   /** Resolves when `condition` holds; it is looked at after everything that happens here. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await once(this.bell, 'change')
+  }
+
+  /** Something happened that streams may have to tell. */
+  changed(): void {
+    this.bell.emit('change')
   }
 
   addJob(tenantId: string, job: Partial<Job> & { name?: string } = {}): Job & { job_id: string } {
@@ -199,7 +209,7 @@ export class StubCoordinator {
     this.bell.emit('change')
   }
 
-  private refuse({ code, message, fields, retryAfter, status: raw }: Refusal) {
+  refuse({ code, message, fields, retryAfter, status: raw }: Refusal) {
     const metadata = new Metadata()
     if (raw === undefined) metadata.set('scaimind-code', code)
     if (fields) metadata.set('scaimind-details-bin', Buffer.from(JSON.stringify(fields)))
@@ -207,14 +217,14 @@ export class StubCoordinator {
     return { code: raw ?? codes[code].grpc ?? status.INTERNAL, details: message, metadata }
   }
 
-  private note(method: string, call: Call | Stream): string {
+  note(method: string, call: { request?: unknown; metadata: Metadata }): string {
     this.calls.set(method, (this.calls.get(method) ?? 0) + 1)
     this.requests.push({ method, request: call.request, metadata: call.metadata })
     this.bell.emit('change')
     return String(call.metadata.get('x-tenant-id')[0])
   }
 
-  private unary(method: string, answer: (request: AnyRequest, tenant: string, call: Call) => unknown) {
+  unary(method: string, answer: (request: AnyRequest, tenant: string, call: Call) => unknown) {
     return (call: Call, callback: sendUnaryData<unknown>) => {
       const tenant = this.note(method, call)
       if (this.silent.has(method)) return
@@ -228,7 +238,7 @@ export class StubCoordinator {
     }
   }
 
-  private own(jobId: string, tenant: string): Job {
+  own(jobId: string, tenant: string): Job {
     const job = this.jobs.get(jobId)
     if (!job || job.tenant_id !== tenant) throw { code: 'JOB_NOT_FOUND', message: `There is no job ${jobId}.` } satisfies Refusal
     return job
@@ -406,10 +416,8 @@ export class StubCoordinator {
   }
 
   private clusterMethods() {
-    const node = { node_id: 'n1', hostname: 'n1', status: 'ONLINE', gpus: [], cpus: 4, memory_bytes: '8589934592' }
     return {
       GetCluster: this.unary('GetCluster', () => ({ nodes_total: 1, nodes_online: 1, cpus_total: 4, engine: 'stub' })),
-      ListNodes: this.unary('ListNodes', () => ({ nodes: [node, { ...node, node_id: 'n2', hostname: 'n2' }] })),
       GetQueue: this.unary('GetQueue', (_request, tenant) => {
         const waiting = [...this.jobs.values()].filter((job) => job.tenant_id === tenant && job.status === 'QUEUED')
         return {
@@ -431,7 +439,7 @@ export class StubCoordinator {
     return formatCursor({ kind: 'events', topic, attempt: 0, sequence })
   }
 
-  private async pump(method: string, stream: Stream, next: () => unknown | undefined | 'end'): Promise<void> {
+  async pump(method: string, stream: Stream, next: () => unknown | undefined | 'end'): Promise<void> {
     this.open.set(stream, method)
     stream.setMaxListeners(0)
     stream.on('cancelled', () => {
@@ -449,7 +457,7 @@ export class StubCoordinator {
     }
   }
 
-  private begin(method: string, stream: Stream): { tenant: string } | undefined {
+  begin(method: string, stream: Stream): { tenant: string } | undefined {
     const tenant = this.note(method, stream)
     const refusal = this.refusals.get(method)
     if (!refusal) return { tenant }

@@ -94,8 +94,10 @@ builder.mutationField('uploadDataset', (t) =>
       name: t.arg.string({ description: '1 to 255 characters, none of them a control character; default the file’s name.' }),
       format: t.arg.string({ description: '`jsonl`, `txt`, …; default from the name.' }),
     },
-    resolve: (_root, { file, name, format }, { operations, caller }) =>
-      operations.data.upload(caller, { name: name ?? file.filename, format: format ?? null, content: file.content }),
+    async resolve(_root, { file, name, format }, { operations, caller }) {
+      const { filename, content } = await file.open()
+      return operations.data.upload(caller, { name: name ?? filename, format: format ?? null, content })
+    },
   }),
 )
 

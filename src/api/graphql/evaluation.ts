@@ -62,7 +62,8 @@ builder.node(EvaluationRef, {
         'The same as a checkpoint, asked of the coordinator: null where it is deleted, null with an error where the coordinator is away.',
       resolve: async ({ evaluation: e }, _args, { loaders }) =>
         e.job_id && e.checkpoint_id
-          ? ((await loaders.checkpoints(checkpointsMax).load(e.job_id)).find(({ checkpoint_id }) => checkpoint_id === e.checkpoint_id) ?? null)
+          ? ((await loaders.checkpoints(checkpointsMax).load(e.job_id)).find(({ checkpoint_id }) => checkpoint_id === e.checkpoint_id) ??
+            null)
           : null,
     }),
     modelUri: t.string({

@@ -1,4 +1,4 @@
-import { Kind, type ValueNode } from 'graphql'
+import { GraphQLError, Kind, type ValueNode } from 'graphql'
 import { fromTimestamp } from '../../contract/proto.js'
 import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Timestamp.js'
 import { builder } from './builder.js'
@@ -8,7 +8,7 @@ builder.scalarType('DateTime', {
   serialize: (time) => time.toISOString(),
   parseValue(value) {
     const time = typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) ? new Date(value) : undefined
-    if (!time || Number.isNaN(time.getTime())) throw new TypeError('A DateTime reads 2026-11-20T22:28:04Z.')
+    if (!time || Number.isNaN(time.getTime())) throw new GraphQLError('A DateTime reads 2026-11-20T22:28:04Z.')
     return time
   },
 })
@@ -31,7 +31,7 @@ builder.scalarType('JSON', {
 function readBigInt(value: unknown): string {
   const text = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value
   if (typeof text !== 'string' || !/^-?\d{1,19}$/.test(text))
-    throw new TypeError('A BigInt is a whole number of up to 64 bits, or a string of one.')
+    throw new GraphQLError('A BigInt is a whole number of up to 64 bits, or a string of one.')
   return text
 }
 
@@ -47,7 +47,7 @@ function readLiteral(node: ValueNode): unknown {
     case Kind.NULL:
       return null
     case Kind.VARIABLE:
-      throw new TypeError('A JSON literal holds no variables.')
+      throw new GraphQLError('A JSON literal holds no variables.')
     default:
       return node.value
   }

@@ -1,14 +1,18 @@
-import { Kind } from 'graphql'
+import { GraphQLError } from 'graphql'
 import { builder } from './builder.js'
 
-/** A file of a multipart request, read while it comes in. */
+/** A file part of a multipart request. */
+export interface FilePart {
+  /** As the client named it. */
+  filename: string
+  /** Read while it comes in, once. Throws a Failure where it breaks off. */
+  content: AsyncIterable<Uint8Array>
+}
+
+/** A file of a multipart request, which may not have begun to come in. */
 export class FileUpload {
-  constructor(
-    /** As the client named it. */
-    readonly filename: string,
-    /** Can be read once. */
-    readonly content: AsyncIterable<Uint8Array>,
-  ) {}
+  /** Waits for the part. Throws VALIDATION_ERROR where there is none, or where it was passed over. */
+  constructor(readonly open: () => Promise<FilePart>) {}
 }
 
 const message = 'An Upload is a file part of a GraphQL multipart request: https://github.com/jaydenseric/graphql-multipart-request-spec'
@@ -16,13 +20,13 @@ const message = 'An Upload is a file part of a GraphQL multipart request: https:
 builder.scalarType('Upload', {
   description: 'A file, sent as a part of a GraphQL multipart request over HTTP. In the variables it is null; `map` names the part.',
   serialize() {
-    throw new TypeError('An Upload is never answered.')
+    throw new GraphQLError('An Upload is never answered.')
   },
   parseValue(value) {
     if (value instanceof FileUpload) return value
-    throw new TypeError(message)
+    throw new GraphQLError(message)
   },
-  parseLiteral(node) {
-    throw new TypeError(node.kind === Kind.VARIABLE ? 'An Upload literal holds no variables.' : message)
+  parseLiteral() {
+    throw new GraphQLError(message)
   },
 })

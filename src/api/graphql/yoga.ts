@@ -9,16 +9,20 @@ import { createContext, type ExecutionParts, refusalsOf, subscribe } from './exe
 import { inOurWords, presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
+import { isMultipart, type Multipart } from './multipart.js'
 import { schema } from './schema.js'
 import { type Begun, shortWay } from './short-way.js'
 import { sseWithCursors } from './sse.js'
 import type { TrustedDocuments } from './trusted-documents.js'
+import { answerUpload } from './upload-door.js'
 
 /** What GraphQL over HTTP needs. */
 export interface HttpParts extends ExecutionParts {
   identify(credentials: Credentials): Promise<Viewer>
   /** Bytes of a request body. */
   bodyBytesMax: number
+  /** Bytes of a multipart request, its files included; `bodyBytesMax` is for what is beside the files. */
+  uploadBytesMax: number
   documents: TrustedDocuments
   freshness: Freshness
 }
@@ -27,6 +31,8 @@ interface ServerContext extends Begun {
   req: IncomingMessage
   res: ServerResponse
   requestId: string
+  /** Set where files come with the request. */
+  multipart?: Multipart
 }
 
 // Yoga copies contexts, which would ask an anonymous one for its caller: ours travels inside.
@@ -45,6 +51,8 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
     // Errors are presented by our own plugin, which knows the request id; only what Yoga refuses before that is put in our words here.
     maskedErrors: { maskError: (error) => (error instanceof GraphQLError ? inOurWords(error) : (error as Error)) },
     maxRequestBodySize: parts.bodyBytesMax,
+    // Our own reading does not hold the files.
+    multipart: false,
     extraParamNames: ['documentId'],
     cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id', 'retry-after'] },
     plugins: [operationRules(parts), sseWithCursors()],
@@ -62,6 +70,11 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
 
   return async (request, response, requestId) => {
     response.setHeader('x-request-id', requestId)
+    if (isMultipart(request)) {
+      const run = async (json: Request, multipart: Multipart) =>
+        await yoga.fetch(json, { req: request, res: response, requestId, multipart })
+      return answerUpload(request, response, requestId, { ...parts, run })
+    }
     const begun = await answer(request, response, requestId)
     if (begun) await yoga(request, response, { requestId, ...begun })
   }
@@ -77,10 +90,12 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext> {
   const refused = (args: ExecutionArgs) => refusalsOf(args, (args.contextValue as YogaContext).inner)
 
   return {
-    onParams({ request, params, setParams }) {
+    onParams({ request, params: given, setParams, context }) {
+      const { multipart } = context as ServerContext
+      const params = multipart ? { ...given, variables: multipart.variables } : given
       const documentId = (params as { documentId?: unknown }).documentId ?? new URL(request.url).searchParams.get('documentId')
       const query = parts.documents.textFor({ ...params, documentId })
-      if (query !== params.query) setParams({ ...params, query })
+      if (query !== params.query || multipart) setParams({ ...params, query })
     },
     onValidate({ addValidationRule }) {
       for (const rule of rules) addValidationRule(rule)
