@@ -59,8 +59,10 @@ export function ownFailure(
   message: string,
   { hint = '', evidence = [] as string[], exitCode = null as number | null } = {},
 ): JobFailure__Output {
-  return { class: kind, node: '', message, evidence, hint, ...(exitCode === null ? {} : { exit_code: exitCode }) }
+  return { class: kind, node: '', message, evidence, hint: hint || usualHint(kind), ...(exitCode === null ? {} : { exit_code: exitCode }) }
 }
+
+const usualHint = (kind: FailureClass): string => [...signs, collectiveHang].find((sign) => sign.class === kind)?.hint ?? ''
 
 interface Cause {
   class: FailureClass
@@ -72,8 +74,7 @@ interface Cause {
 
 function wordsOf(told: NonNullable<Symptoms['told']>): Cause {
   const known = failureClasses.find((name) => name === told.class) ?? 'UNKNOWN'
-  const usual = [...signs, collectiveHang].find((sign) => sign.class === known)?.hint ?? ''
-  return { class: known, message: told.message, hint: told.hint || usual }
+  return { class: known, message: told.message, hint: told.hint || usualHint(known) }
 }
 
 function signIn(lines: LastLine[]): Cause | null {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { explainFailure, type Symptoms } from '../../../src/coordinator/jobs/failure.js'
+import { explainFailure, ownFailure, type Symptoms } from '../../../src/coordinator/jobs/failure.js'
 
 const time = new Date('2030-01-01T01:00:00Z')
 const end = { time, exitCode: 1 as number | null, signal: '', lost: false }
@@ -114,6 +114,11 @@ describe('Why a job failed', () => {
     })
     expect(explain({ lines: ofRank(0, 'good bye', ' ') })).toMatchObject({ class: 'UNKNOWN', message: 'good bye' })
     expect(explain({}).message).toBe('The trainer ended with exit code 1.')
+  })
+
+  it('comes with what usually helps where we found it ourselves', () => {
+    expect(ownFailure('NODE', 'It did not start.').hint).toMatch(/drain/)
+    expect(ownFailure('DATA', 'It is gone.', { hint: 'Look.' }).hint).toBe('Look.')
   })
 
   it('shows the line that says it, with what led to it, and the end', () => {
