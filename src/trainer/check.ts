@@ -17,9 +17,6 @@ export interface CheckResult {
   total_steps: number | null
 }
 
-/** A source's report names so many. */
-const BAD_LINES_NAMED = 99
-
 /** Checks a parsed `job.json`: the configuration, the base model's shape and every line of the data. Starts nothing, writes nothing. */
 export function checkJob(job: unknown): CheckResult {
   const order = (job as { evaluation?: EvaluationOrder } | null)?.evaluation
@@ -28,7 +25,7 @@ export function checkJob(job: unknown): CheckResult {
   if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
   // A source that has a problem already is not read: its path or format is only a guess.
   const sourcesAreNamed = !problems.some((problem) => problem.path.startsWith('data_config.sources'))
-  const loaded: LoadedData = sourcesAreNamed ? loadData(plan.data, BAD_LINES_NAMED) : { records: [], problems: [], sources: [] }
+  const loaded: LoadedData = sourcesAreNamed ? loadData(plan.data) : { records: [], problems: [], sources: [] }
   problems.push(...loaded.problems)
   const totalSteps = problems.length === 0 ? countSteps(plan, loaded, problems) : null
   return { problems, data: loaded.sources.map(({ sha256: _, ...counts }) => counts), total_steps: totalSteps }

@@ -4,6 +4,7 @@ import type { FieldProblem } from '../../contract/failure.js'
 import { toTimestamp } from '../../contract/proto.js'
 import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
 import type { SourceReport__Output } from '../../generated/proto/scaimind/v1/SourceReport.js'
+import { inspectSources } from '../data/inspect.js'
 import type { Engine, EngineNode } from '../engines/engine.js'
 import type { Content, JobContent } from './content.js'
 import type { Database } from './database.js'
@@ -13,6 +14,7 @@ import { earliestStart, needsOf } from './needs.js'
 import { findRoom, type Machine } from './place.js'
 import type { JobQueue } from './queue.js'
 import { estimateRunSeconds } from './run-time.js'
+import type { JobSettings } from './settings.js'
 import type { Spec } from './spec.js'
 import type { Checked } from './validate.js'
 
@@ -22,12 +24,13 @@ export interface PlanOptions {
   engine: Engine
   database: Database
   content: JobContent
+  settings: Pick<JobSettings, 'trainer'>
   clock: () => Date
 }
 
 /** What a submission would take, from what its check found. Stores nothing. */
 export async function planJob(
-  { queue, engine, database, content, clock }: PlanOptions,
+  { queue, engine, database, content, settings, clock }: PlanOptions,
   { spec, tenantId, checked }: { spec: Spec; tenantId: string; checked: Checked },
 ): Promise<JobPlan__Output> {
   const now = clock()
@@ -40,7 +43,7 @@ export async function planJob(
     content.soon({ given: spec, resolved: checked.spec }),
     readModelShape(checked.spec.training_config.base_model.model_id),
   ])
-  const sources = await Promise.all(checked.spec.data_config.sources.map((source, index) => report(source, index, spec, checked, madeOf)))
+  const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
   const totalSteps = checked.totalSteps ?? 0
@@ -67,28 +70,48 @@ export async function planJob(
 
 const sum = <Item>(items: Item[], count: (item: Item) => string): number => items.reduce((total, item) => total + Number(count(item)), 0)
 
-async function report(
-  { path }: Spec['data_config']['sources'][number],
-  index: number,
+/** Each source as its trainer reads it, with what is wrong by line. */
+async function reportSources(
+  { trainer }: Pick<JobSettings, 'trainer'>,
   given: Spec,
-  { data, dataProblems }: Checked,
+  checked: Checked,
   { dataHashes }: Content,
-): Promise<SourceReport__Output> {
-  const counted = data.find(({ source }) => source === index)
-  const found = await stat(path).catch(() => null)
-  const hashed = dataHashes[index]
-  const field = `data_config.sources[${index}].path`
-  return {
-    path: given.data_config.sources[index]?.path ?? path,
-    readable: counted !== undefined || (found !== null && hashed?.content_hash !== ''),
-    // A program of the tenant's own does not say; then a line is a record, and four bytes are a token.
-    records: String(counted?.records ?? hashed?.records ?? 0),
-    tokens_estimate: String(counted?.tokens ?? Math.round((found?.size ?? 0) / 4)),
-    sample: await firstLine(path),
-    problems: dataProblems.filter((problem) => problem.path === field).map((problem) => toDataProblem(problem, basename(path))),
-    content_hash: hashed?.content_hash ?? '',
-    bytes: String(found?.size ?? 0),
-  }
+): Promise<SourceReport__Output[]> {
+  const { sources, preprocess } = checked.spec.data_config
+  const { framework, training_type: trainingType } = checked.spec.training_config
+  const asked = sources.map(({ path, format }) => ({
+    path,
+    format,
+    field_mapping: preprocess?.field_mapping ?? {},
+    training_type: trainingType,
+  }))
+  // What a program of the tenant's own makes of its data, nobody else knows.
+  const inspections = framework.type === 'CUSTOM' ? [] : await inspectSources(asked, trainer)
+  return await Promise.all(
+    sources.map(async ({ path }, index) => {
+      const inspection = inspections[index]
+      const counted = checked.data.find(({ source }) => source === index)
+      const hashed = dataHashes[index]
+      const size = await stat(path).then(
+        (found) => found.size,
+        () => null,
+      )
+      const field = `data_config.sources[${index}].path`
+      const told = checked.dataProblems.filter((problem) => problem.path === field).map((problem) => toDataProblem(problem, basename(path)))
+      const found = inspection?.problems.map(({ line, message }) => ({ line: String(line), message })) ?? []
+      return {
+        path: given.data_config.sources[index]?.path ?? path,
+        readable: inspection?.readable ?? size !== null,
+        // Where nobody counted, a line is a record, and four bytes are a token.
+        records: String(counted?.records ?? inspection?.records ?? hashed?.records ?? 0),
+        tokens_estimate: String(counted?.tokens ?? inspection?.tokens ?? Math.round((size ?? 0) / 4)),
+        sample: inspection?.sample ?? (await firstLine(path)),
+        problems: found.length > 0 ? found : told,
+        content_hash: hashed?.content_hash ?? '',
+        bytes: String(size ?? 0),
+      }
+    }),
+  )
 }
 
 /** The trainer writes `file.jsonl:12: what is wrong`, and without a number where it is about the whole file. */

@@ -12,19 +12,19 @@ export interface LoadedData {
   problems: Problem[]
 }
 
-/** Bad lines named a source where nothing else is asked for; more are counted. */
+/** Bad lines named a source; more are counted. */
 const BAD_LINES_NAMED = 5
 
 /** Reads every source. Each malformed line is a problem with its number, and so is a file that is missing or holds no usable record. */
-export function loadData(plan: DataPlan, badLinesNamed = BAD_LINES_NAMED): LoadedData {
+export function loadData(plan: DataPlan): LoadedData {
   const data: LoadedData = { records: [], sources: [], problems: [] }
   for (const [index, { path, format }] of plan.sources.entries()) {
     const problem = (message: string) => data.problems.push({ path: `data_config.sources[${index}].path`, message })
     const name = basename(path)
     try {
       const { records, badLines, bytes, text } = readSource(path, format, plan.fieldMapping)
-      for (const { line, reason } of badLines.slice(0, badLinesNamed)) problem(`${name}:${line}: ${reason}`)
-      if (badLines.length > badLinesNamed) problem(`${name}: ${badLines.length - badLinesNamed} more lines cannot be used`)
+      for (const { line, reason } of badLines.slice(0, BAD_LINES_NAMED)) problem(`${name}:${line}: ${reason}`)
+      if (badLines.length > BAD_LINES_NAMED) problem(`${name}: ${badLines.length - BAD_LINES_NAMED} more lines cannot be used`)
       if (records.length === 0 && badLines.length === 0) {
         problem(`${name}:1: holds no usable record: ${format === 'txt' ? 'expected text' : EXPECTED_RECORD}`)
       }

@@ -194,7 +194,9 @@ describe('The data cache', () => {
       resource_config: {},
     })
     await by.until(id, 'COMPLETED')
-    expect((await by.job(id)).data_config?.sources).toMatchObject([{ type: 'dataset', path: dataset_id }])
+    const job = await by.job(id)
+    expect(job.data_config?.sources).toMatchObject([{ type: 'dataset', path: dataset_id }])
+    expect(job.data_hashes).toEqual([{ path: dataset_id, dataset_id, content_hash, records: '20' }])
     expect(await cached(by)).toMatchObject([{ dataset_id, content_hash, nodes: [node], pinned: false }])
   })
 

@@ -37,7 +37,7 @@ describe('The plan of a job', () => {
     const plan = await planOf(lora(path))
     expect(plan).toMatchObject({ acceptable: true, records: '40', total_steps: '12', starts_now: true, jobs_ahead: 0, blockers: [] })
     expect(plan.sources).toMatchObject([{ path, readable: true, records: '40', problems: [], bytes: String(records(40).length) }])
-    expect(plan.sources[0]?.sample).toBe(records(1))
+    expect(plan.sources[0]?.sample).toMatch(/^Question 0: what is 0 plus 0\?/)
     expect(plan.tokens).toBe(plan.sources[0]?.tokens_estimate)
     expect(Number(plan.estimated_start?.seconds)).toBeGreaterThan(1_700_000_000)
     const [memory] = plan.memory
