@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkpointing } from './support/checkpointing.js'
-import { customInput, submit, untilStatus } from './support/jobs.js'
+import { scaimind } from './support/doors.js'
+import { customInput, loraInput, records, submit, untilStatus } from './support/jobs.js'
 import { keepOnFailure, type Stack, startStack } from './support/stack.js'
 import type { Tenant } from './support/tenant.js'
 
@@ -60,6 +61,48 @@ describe('Over the real coordinator', () => {
     )
     const data = job.lineage.nodes.find(({ kind }) => kind === 'DATASET')
     expect(data).toMatchObject({ id: data?.contentHash, contentHash: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) })
+  })
+
+  it('a plan names each line of data that is wrong, in GraphQL and on the command line, and what is sound would be accepted', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const planOf = async (path: string) => {
+      const { planJob } = await tenant.data<{ planJob: { plan: Record<string, unknown> } }>(
+        `query ($input: SubmitJobInput!) { planJob(input: $input) { ... on PlanJobSuccess { plan {
+          acceptable records totalSteps startsNow nodes contentHash sources { problems { line } } memory { fits } } } ... on Error { message } } }`,
+        { input: { ...loraInput(tenant, { steps: 12 }), dataConfig: { sources: [{ path }] } } },
+      )
+      return planJob.plan
+    }
+    const broken = tenant.file('broken.jsonl', `${records(8)}\n{"text": \n`)
+    expect(await planOf(broken)).toMatchObject({ acceptable: false, sources: [{ problems: [{ line: 9 }] }] })
+    const sound = tenant.file('sound.jsonl', records(8))
+    const plan = await planOf(sound)
+    expect(plan).toMatchObject({
+      acceptable: true,
+      records: 8,
+      totalSteps: 12,
+      startsNow: true,
+      sources: [{ problems: [] }],
+      memory: [{ fits: true }],
+    })
+
+    const job = (path: string) => ({
+      name: 'dry',
+      training_config: { training_type: 'LORA', base_model: { model_id: 'scaimind/byte-tiny' }, hyperparameters: { max_steps: '12' } },
+      data_config: { sources: [{ path }] },
+      resource_config: {},
+    })
+    const dryRun = (path: string) =>
+      scaimind(stack, tenant, ['job', 'submit', '--dry-run', '-f', tenant.file('job.yaml', JSON.stringify(job(path)))])
+    const refused = await dryRun(broken)
+    expect({ exitCode: refused.exitCode, stdout: refused.stdout }).toEqual({ exitCode: 2, stdout: '' })
+    expect(refused.stderr).toMatch(/data_config\.sources\[0\]\.path: .*broken\.jsonl, line 9: /)
+    const accepted = await dryRun(sound)
+    expect({ exitCode: accepted.exitCode, stderr: accepted.stderr }).toEqual({ exitCode: 0, stderr: '' })
+    expect(accepted.stdout).toMatch(
+      /^The job is valid: 8 records, \d+ tokens, 12 steps\.\nIt needs .* GB of .*\n(It would train .*\n)?It would start at once on /,
+    )
   })
 
   it('jobs side by side show which data they read and how their metrics went', async () => {

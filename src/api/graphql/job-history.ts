@@ -50,7 +50,7 @@ export const JobEventRef = builder.objectRef<JobEvent__Output>('JobEvent').imple
   description: 'One change of a job.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: 'Its place among the tenant’s changes.' }),
-    jobId: t.exposeID('job_id', { description: 'The job.' }),
+    jobId: t.exposeID('job_id', { description: 'The job that changed.' }),
     type: t.field({
       type: JobEventTypeEnum,
       description: 'What the change was.',
@@ -59,18 +59,22 @@ export const JobEventRef = builder.objectRef<JobEvent__Output>('JobEvent').imple
     fromStatus: t.field({
       type: JobStatusEnum,
       nullable: true,
-      description: 'The status before.',
+      description: 'The state before; null for its first event.',
       resolve: (e) => known(jobStatuses, e.from_status),
     }),
     toStatus: t.field({
       type: JobStatusEnum,
       nullable: true,
-      description: 'The status after.',
+      description: 'The state after; null where it was deleted.',
       resolve: (e) => known(jobStatuses, e.to_status),
     }),
     time: t.field({ type: 'DateTime', nullable: true, description: 'When it happened.', resolve: (e) => timeOf(e.time) }),
     message: t.string({ nullable: true, description: 'One sentence on it.', resolve: (e) => orNull(e.message) }),
-    attempt: t.int({ nullable: true, description: 'The attempt that it happened in.', resolve: (e) => orNull(e.attempt) }),
+    attempt: t.int({
+      nullable: true,
+      description: 'The attempt that it happened in, from 1; null before the first.',
+      resolve: (e) => orNull(e.attempt),
+    }),
   }),
 })
 
@@ -78,11 +82,11 @@ export const JobEventRef = builder.objectRef<JobEvent__Output>('JobEvent').imple
 export const CheckpointRef = builder.objectRef<Checkpoint__Output>('Checkpoint').implement({
   description: 'A state that training can go on from.',
   fields: (t) => ({
-    checkpointId: t.exposeID('checkpoint_id', { description: 'Its id.' }),
+    checkpointId: t.exposeID('checkpoint_id', { description: 'Its id, for resumeJob, retryJob and `resumeFromCheckpoint`.' }),
     attempt: t.exposeInt('attempt', { description: 'The attempt that saved it.' }),
     step: t.int({ description: 'The optimizer step.', resolve: (c) => Number(c.step) }),
     path: t.exposeString('path', { description: 'Absolute path of the folder.' }),
-    bytes: t.field({ type: 'BigInt', description: 'Bytes of its files.', resolve: (c) => c.bytes }),
+    bytes: t.field({ type: 'BigInt', description: 'Bytes of its files on disk.', resolve: (c) => c.bytes }),
     createdAt: t.field({ type: 'DateTime', nullable: true, description: 'When it was saved.', resolve: (c) => timeOf(c.created_at) }),
     metrics: t.field({ type: 'JSON', description: 'Metric values at its step, as a JSON object.', resolve: (c) => c.metrics }),
   }),

@@ -28,20 +28,32 @@ export const JobFailureRef = builder.objectRef<JobFailure__Output>('JobFailure')
   fields: (t) => ({
     class: t.field({
       type: FailureClassEnum,
-      description: 'What kind of failure.',
+      description: 'What kind of failure, as far as it can be told; UNKNOWN otherwise.',
       resolve: (f) => known(failureClasses, f.class) ?? 'UNKNOWN',
     }),
-    message: t.exposeString('message', { description: 'What happened.' }),
-    hint: t.string({ nullable: true, description: 'What would help.', resolve: (f) => orNull(f.hint) }),
-    rank: t.int({ nullable: true, description: 'The process that failed first.', resolve: (f) => f.rank }),
-    node: t.string({ nullable: true, description: 'The machine that it was on.', resolve: (f) => orNull(f.node) }),
-    exitCode: t.int({ nullable: true, description: 'Exit code of the process.', resolve: (f) => f.exit_code }),
+    message: t.exposeString('message', { description: 'What happened, in one sentence.' }),
+    hint: t.string({ nullable: true, description: 'What would help; null where nothing is known to.', resolve: (f) => orNull(f.hint) }),
+    rank: t.int({
+      nullable: true,
+      description: 'The process that failed first, from 0; null where that is not known.',
+      resolve: (f) => f.rank,
+    }),
+    node: t.string({
+      nullable: true,
+      description: 'Id of the machine that it was on; null where that is not known.',
+      resolve: (f) => orNull(f.node),
+    }),
+    exitCode: t.int({
+      nullable: true,
+      description: 'Exit code of that process; null where a signal ended it.',
+      resolve: (f) => f.exit_code,
+    }),
     firstBadStep: t.int({
       nullable: true,
-      description: 'The step that it went wrong at.',
+      description: 'The optimizer step that it went wrong at; null where that is not known.',
       resolve: (f) => (f.first_bad_step === undefined ? null : Number(f.first_bad_step)),
     }),
-    evidence: t.exposeStringList('evidence', { description: 'The last log lines.' }),
+    evidence: t.exposeStringList('evidence', { description: 'The log lines that show it, oldest first.' }),
   }),
 })
 
@@ -53,17 +65,35 @@ export const AttemptRef = builder.objectRef<Attempt__Output>('Attempt').implemen
     cause: t.field({
       type: AttemptCauseEnum,
       nullable: true,
-      description: 'Why it was started.',
+      description: 'Why it was started; null for a cause that this API does not know yet.',
       resolve: (a) => known(attemptCauses, a.cause),
     }),
     nodes: t.exposeStringList('nodes', { description: 'Ids of the machines that it ran on.' }),
-    startedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it started.', resolve: (a) => timeOf(a.started_at) }),
-    finishedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it ended.', resolve: (a) => timeOf(a.finished_at) }),
-    exitCode: t.int({ nullable: true, description: 'Exit code of the trainer.', resolve: (a) => a.exit_code }),
-    signal: t.string({ nullable: true, description: 'Signal that ended it.', resolve: (a) => orNull(a.signal) }),
+    startedAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it started; null until then.',
+      resolve: (a) => timeOf(a.started_at),
+    }),
+    finishedAt: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it ended; null until then.',
+      resolve: (a) => timeOf(a.finished_at),
+    }),
+    exitCode: t.int({
+      nullable: true,
+      description: 'Exit code of the trainer: 0 done, 85 stopped on request; null while it runs and where a signal ended it.',
+      resolve: (a) => a.exit_code,
+    }),
+    signal: t.string({
+      nullable: true,
+      description: 'Signal that ended it, such as `SIGKILL`; null where it exited.',
+      resolve: (a) => orNull(a.signal),
+    }),
     fromCheckpoint: t.string({
       nullable: true,
-      description: 'The checkpoint that it started from.',
+      description: 'Id of the checkpoint that it started from; null where it began at the start.',
       resolve: (a) => orNull(a.from_checkpoint),
     }),
   }),

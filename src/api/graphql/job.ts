@@ -118,7 +118,8 @@ builder.node(JobRef, {
       type: [JobEventRef],
       nullable: true,
       complexity: { field: 50, multiplier: 1 },
-      description: 'Its changes, oldest first, the newest 1,000; asked of the coordinator: null with an error where it is away.',
+      description:
+        'Its changes, oldest first, the newest 1,000, each with the state before and after; asked of the coordinator, once a job: null with an error where it is away. jobUpdated goes on with those to come.',
       resolve: ({ job }, _args, { operations, caller }) => operations.jobs.events(caller, job.job_id),
     }),
     nodes: t.field({
@@ -132,15 +133,20 @@ builder.node(JobRef, {
     attempts: t.field({
       type: [AttemptRef],
       complexity: 1,
-      description: 'Every launch of its trainer.',
+      description: 'Every launch of its trainer, the first one first; empty until it was placed.',
       resolve: ({ job }) => job.attempts,
     }),
     gpuSeconds: t.float({
       extensions: ofColumns('gpu_seconds'),
-      description: 'GPU seconds used so far, over all attempts.',
+      description: 'GPUs times seconds that they were held, over all attempts so far; 0 for a job without GPUs.',
       resolve: ({ job }) => job.gpu_seconds,
     }),
-    failure: t.field({ type: JobFailureRef, nullable: true, description: 'Why it failed.', resolve: ({ job }) => job.failure }),
+    failure: t.field({
+      type: JobFailureRef,
+      nullable: true,
+      description: 'Why it failed; null unless its last attempt did.',
+      resolve: ({ job }) => job.failure,
+    }),
     finalEvaluation: t.field({
       type: FinalEvaluationRef,
       nullable: true,
@@ -149,7 +155,7 @@ builder.node(JobRef, {
     }),
     availableActions: t.field({
       type: [JobActionEnum],
-      description: 'What may be asked of it in its present state.',
+      description: 'What may be asked of it in its present state: the mutations that would not answer a JobStateConflict.',
       resolve: ({ job }) => job.available_actions.flatMap((action) => known(jobActions, action) ?? []),
     }),
     unreachable: t.boolean({

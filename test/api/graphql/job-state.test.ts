@@ -65,6 +65,27 @@ describe('A job that waits', () => {
   })
 })
 
+describe('A job that failed', () => {
+  it('says what kind of failure it was, where, with which evidence, and what would help', async () => {
+    const tenant = await under.tenant()
+    const told = { rank: 3, node: 'n2', message: 'The loss is NaN.', evidence: ['step 41', 'loss nan'], hint: 'Lower the learning rate.' }
+    const { job_id: id } = under.stub.addJob(tenant.id, {
+      status: 'FAILED',
+      failure: { class: 'NAN_LOSS', ...told, first_bad_step: '41', exit_code: 1 },
+    })
+    const { job_id: bare } = under.stub.addJob(tenant.id, { status: 'FAILED', failure: { message: 'It ended.' } })
+    const fields = 'failure { class rank node message evidence firstBadStep hint exitCode }'
+    const { data, errors } = await tenant.graphql(
+      `query ($id: ID!, $bare: ID!) { full: job(jobId: $id) { ${fields} } bare: job(jobId: $bare) { ${fields} } }`,
+      { id, bare },
+    )
+    expect(errors).toBeUndefined()
+    expect(data.full.failure).toEqual({ class: 'NAN_LOSS', ...told, firstBadStep: 41, exitCode: 1 })
+    const unknown = { class: 'UNKNOWN', rank: null, node: null, evidence: [], firstBadStep: null, hint: null, exitCode: null }
+    expect(data.bare.failure).toEqual({ message: 'It ended.', ...unknown })
+  })
+})
+
 describe('A job’s content', () => {
   it('is its data by hash, and the code that ran', async () => {
     const tenant = await under.tenant()
