@@ -86,7 +86,7 @@ export function implement(
       ) => {
         const run = async () => {
           const { caller, method: built } = enter(call.metadata)
-          if (built.receiving && Symbol.asyncIterator in call) return await built.receiving(call, caller)
+          if (built.receiving && Symbol.asyncIterator in call) return await built.receiving(wholeStream(call), caller)
           if (!built.unary || !('request' in call)) throw new Error(`${path} is not a unary method here.`)
           return await built.unary(call.request, caller)
         }
@@ -128,6 +128,24 @@ export function implement(
       return [name, (responseStream ? answersStream : answersOnce) as handleUnaryCall<unknown, unknown>]
     }),
   )
+}
+
+// From the end of a call's messages to the word that it was cancelled it takes a few turns of the event loop.
+const toldWithinMs = 50
+
+/** A client's messages to their end. A call that was broken off ends like one that is whole, and is told to be cancelled only after: that is waited for. */
+async function* wholeStream(call: ServerReadableStream<unknown, unknown>): AsyncGenerator<unknown, void, undefined> {
+  yield* call
+  if (!call.cancelled) {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, toldWithinMs)
+      call.once('cancelled', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+  if (call.cancelled) throw new Failure('INVALID_ARGUMENT', 'The stream broke off before it was whole.')
 }
 
 /** A database that is away is no bug: the caller is told to come back. */

@@ -122,6 +122,23 @@ describe('An upload', () => {
     expect(await by.call<ListDatasetsResponse__Output>('ListDatasets')).toMatchObject({ total_count: '0' })
   })
 
+  it('that breaks off between two records is not taken for a whole one', async () => {
+    const by = coordinator.tenant()
+    const call = by.data.uploadDataset(by.metadata(), () => {})
+    call.on('error', () => {})
+    call.write({ description: { name: 'data.jsonl' } })
+    call.write({ chunk: Buffer.from(lines('whole', 3)) })
+    const has = async (parts: boolean) => {
+      for (let tries = 0; leftovers().length > 0 !== parts && tries < 200; tries++) await new Promise((done) => setTimeout(done, 10))
+      expect(leftovers().length > 0).toBe(parts)
+    }
+    await has(true)
+    call.cancel()
+    await has(false)
+    expect(filesOf(by)).toEqual([])
+    expect(await by.call<ListDatasetsResponse__Output>('ListDatasets')).toMatchObject({ total_count: '0' })
+  })
+
   it('is listed newest first in pages, and found by its content', async () => {
     const by = coordinator.tenant()
     const uploaded: Dataset__Output[] = []
