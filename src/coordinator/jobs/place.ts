@@ -136,7 +136,8 @@ function gather(needs: Needs, machines: Machine[], gpusOn: (machine: Machine) =>
 
 const freeOn = (machine: Machine): number => machine.gpus.filter(({ free }) => free).length * 1000 + machine.cpusFree
 
-function isSelected({ nodeSelector }: Needs, { nodeId, hostname }: Machine): boolean {
+/** Whether a machine is one that the job asks for by its selector. */
+export function isSelected({ nodeSelector }: Needs, { nodeId, hostname }: Machine): boolean {
   return Object.entries(nodeSelector).every(([key, value]) => (key === 'node_id' ? nodeId : key === 'hostname' ? hostname : null) === value)
 }
 

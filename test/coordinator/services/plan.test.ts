@@ -54,8 +54,17 @@ describe('The plan of a job', () => {
     const { job } = await tenant.call<SubmitJobResponse__Output>('SubmitJob', { spec })
     expect(plan.content_hash).toBe(job?.content_hash)
     expect(plan.sources[0]?.content_hash).toBe(job?.data_hashes[0]?.content_hash)
-    expect(plan).toMatchObject({ starts_now: false, estimated_start: null })
     expect(plan.nodes).toHaveLength(1)
+  })
+
+  it('says why it would wait, and until when where that is known', async () => {
+    const path = tenant.file('wait.jsonl', records(10))
+    const at = { seconds: '4000000000', nanos: 0 }
+    const later = await planOf(lora(path, { scheduling_config: { start_after: at } }))
+    expect(later).toMatchObject({ starts_now: false, estimated_start: at, blockers: [{ kind: 'START_TIME', until: at }] })
+    const first = await tenant.submit(tenant.custom('', { scheduling_config: { start_after: at } }))
+    const after = await planOf(lora(path, { scheduling_config: { depends_on: [first] } }))
+    expect(after).toMatchObject({ starts_now: false, estimated_start: null, blockers: [{ kind: 'DEPENDENCY', jobs: [first] }] })
   })
 
   it('tells what is wrong with the data by its lines instead of refusing it', async () => {

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest'
+import { type BlockerOptions, blockersOf } from '../../../src/coordinator/jobs/blockers.js'
+import type { Machine, Needs } from '../../../src/coordinator/jobs/place.js'
+
+const now = new Date('2030-01-01T00:00:00Z')
+const machine = (
+  nodeId: string,
+  { free = 0, gpus = 2, ...more }: Partial<Omit<Machine, 'gpus'>> & { free?: number; gpus?: number } = {},
+): Machine => ({
+  nodeId,
+  hostname: nodeId,
+  takesWork: true,
+  gpus: Array.from({ length: gpus }, (_, index) => ({ index, type: 'a100', memoryBytes: 80e9, free: index < free })),
+  cpus: 4,
+  cpusFree: 4,
+  memoryBytes: 64e9,
+  memoryBytesFree: 64e9,
+  ...more,
+})
+const needs = (more: Partial<Needs> = {}): Needs => ({
+  gpuCount: 0,
+  gpuType: '',
+  nodes: 1,
+  gpuMemoryBytesMin: 0,
+  cpusPerNode: 1,
+  memoryBytesPerNode: 0,
+  nodeSelector: {},
+  ...more,
+})
+const blockers = (wanted: Partial<Needs>, machines: Machine[], more: Partial<BlockerOptions> = {}) =>
+  blockersOf({
+    waiting: { notBefore: null, dependencies: [], needs: needs(wanted) },
+    machines,
+    draining: [],
+    ahead: { count: 0, ownJobs: [] },
+    now,
+    ...more,
+  })
+
+describe('What a job waits for', () => {
+  it('is nothing where there is room', () => expect(blockers({}, [machine('a')])).toEqual([]))
+
+  it('is what is lacking, with what it needs and what there is', () => {
+    expect(blockers({ gpuCount: 2, gpuType: 'a100' }, [machine('a', { free: 1 })])).toMatchObject([
+      { kind: 'GPUS', of: 'a100', need: 2, have: 1 },
+    ])
+    expect(blockers({ cpusPerNode: 3 }, [machine('a', { cpusFree: 1 })])).toMatchObject([{ kind: 'CPUS', need: 3, have: 1 }])
+    expect(blockers({ memoryBytesPerNode: 32e9 }, [machine('a', { memoryBytesFree: 16e9 })])).toMatchObject([
+      { kind: 'MEMORY', need: 32e9, have: 16e9 },
+    ])
+  })
+
+  it('is nodes where there is enough, but not together', () => {
+    expect(blockers({ gpuCount: 2 }, [machine('a', { free: 1 }), machine('b', { free: 1 })])).toMatchObject([
+      { kind: 'NODES', need: 1, have: 0 },
+    ])
+  })
+
+  it('is a node that drains, where it would do', () => {
+    const found = blockers({ gpuCount: 1 }, [machine('a', { free: 0 }), machine('b', { free: 1, takesWork: false })], { draining: ['b'] })
+    expect(found).toMatchObject([{ kind: 'GPUS' }, { kind: 'DRAINING', of: 'b' }])
+  })
+
+  it('is its time and jobs that must be done first, and then jobs ahead of it', () => {
+    const notBefore = new Date('2030-01-02T00:00:00Z')
+    const waiting = { notBefore, dependencies: [{ jobId: 'job_a', status: 'TRAINING' }], needs: needs() }
+    expect(blockers({}, [machine('a')], { waiting, ahead: { count: 3, ownJobs: ['job_b'] } })).toMatchObject([
+      { kind: 'DEPENDENCY', need: 1, jobs: ['job_a'] },
+      { kind: 'START_TIME', until: { seconds: String(notBefore.getTime() / 1000) } },
+    ])
+    expect(blockers({}, [machine('a')], { ahead: { count: 3, ownJobs: ['job_b'] } })).toMatchObject([
+      { kind: 'JOBS_AHEAD', need: 3, jobs: ['job_b'] },
+    ])
+  })
+})
