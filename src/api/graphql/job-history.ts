@@ -65,7 +65,7 @@ export const JobEventRef = builder.objectRef<JobEvent__Output>('JobEvent').imple
     toStatus: t.field({
       type: JobStatusEnum,
       nullable: true,
-      description: 'The state after; null where it was deleted.',
+      description: 'The state after; the last one where it was deleted.',
       resolve: (e) => known(jobStatuses, e.to_status),
     }),
     time: t.field({ type: 'DateTime', nullable: true, description: 'When it happened.', resolve: (e) => timeOf(e.time) }),
