@@ -36,6 +36,9 @@ export interface Api {
   close(): Promise<void>
 }
 
+// Longer than any call of the coordinator, and than the time between two comments on a quiet stream.
+const silenceMs = 120_000
+
 /** Starts the API: builds each part once, passes it on, and listens. Throws a ConfigError, one line that names the setting, where database or port cannot be used. */
 export async function startApi(config: ApiConfig): Promise<Api> {
   const log = pino(
@@ -158,7 +161,9 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     })
   }
 
-  const server = createServer((request, response) => {
+  // A large upload takes longer than Node gives a request: what ends one is silence, not its length.
+  const server = createServer({ requestTimeout: 0 }, (request, response) => {
+    request.setTimeout(silenceMs)
     answer(request, response).catch((error: unknown) => {
       log.error({ err: error, request_id: request.headers['x-request-id'] }, 'a request failed')
       if (response.headersSent) response.destroy()
