@@ -171,3 +171,21 @@ export async function fillJobs(databaseUrl, { jobs, tenants }) {
     await connection.end()
   }
 }
+
+/** A key of each tenant. */
+export async function makeKeys(databaseUrl, tenants) {
+  const { apiKeyStore } = await import('../../dist/api/auth/api-keys.js')
+  const { openDatabase } = await import('../../dist/api/cache/database.js')
+  const database = openDatabase(databaseUrl)
+  const keys = apiKeyStore(database)
+  try {
+    const made = []
+    for (let tenant = 0; tenant < tenants; tenant++) {
+      made.push((await keys.create({ tenantId: tenantName(tenant), userId: 'bench', name: 'bench', grants: ['tenant_admin'] })).key)
+    }
+    return made
+  } finally {
+    keys.close()
+    await database.$disconnect()
+  }
+}
