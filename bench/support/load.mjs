@@ -41,6 +41,7 @@ process.on('message', async ({ id, port, requests, connections, durationMs, expe
     const seconds = (performance.now() - start) / 1000
     process.send({
       id,
+      count: latencies.length,
       perSecond: latencies.length / seconds,
       p50: latencies[latencies.length >> 1],
       p99: latencies[Math.floor(latencies.length * 0.99)],

@@ -1,15 +1,12 @@
-import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import type { ReadableDatabase } from './database.js'
-import type { CachedJob } from './jobs.js'
+import { type CachedJob, type DocumentRow, readDocument } from './jobs.js'
 import { sql } from './sql.js'
 
 /** The newest evaluations of each job, at most `limit` each, by job id: one query however many jobs there are. */
 export type EvaluationsOfJobs = (tenantId: string, jobIds: readonly string[], limit: number) => Promise<Map<string, CachedJob[]>>
 
-interface Row {
+interface Row extends DocumentRow {
   evaluates_job_id: string
-  document: string
-  synced_at: Date
 }
 
 // A part for each job ends at its limit by the index, which a ranking over all of them would not.
@@ -25,10 +22,10 @@ export function evaluationsOfJobs(database: ReadableDatabase): EvaluationsOfJobs
     if (wanted.length === 0) return found
     const text = `${wanted.map(() => part).join(' UNION ALL ')} ORDER BY created_at DESC, job_id DESC`
     const rows = await database.$read<Row>(sql(text, ...wanted.flatMap((jobId) => [tenantId, jobId, limit])))
-    for (const { evaluates_job_id, document, synced_at } of rows) {
-      const known = found.get(evaluates_job_id) ?? []
-      known.push({ job: JSON.parse(document) as Job__Output, syncedAt: synced_at })
-      found.set(evaluates_job_id, known)
+    for (const row of rows) {
+      const known = found.get(row.evaluates_job_id) ?? []
+      known.push(readDocument(row))
+      found.set(row.evaluates_job_id, known)
     }
     return found
   }

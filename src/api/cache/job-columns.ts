@@ -1,9 +1,21 @@
 import { packageDefinition, toTimestamp } from '../../contract/proto.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
+import { isoTime } from './driver.js'
 
 type Row = Record<string, unknown>
 
-const time = (value: unknown) => (value instanceof Date ? toTimestamp(value) : null)
+/** A time as protobuf holds it, which was read as text and is mostly wanted as text again. */
+export class ColumnTime {
+  constructor(readonly iso: string) {}
+  get seconds() {
+    return toTimestamp(new Date(this.iso)).seconds
+  }
+  get nanos() {
+    return toTimestamp(new Date(this.iso)).nanos
+  }
+}
+
+const time = (value: unknown) => (typeof value === 'string' ? new ColumnTime(isoTime(value)) : null)
 
 /** The fields of a job that are columns of their own, and how they are read back. */
 const readers = {

@@ -1,5 +1,6 @@
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import { type ReadableDatabase, transaction } from './database.js'
+import { isoTime } from './driver.js'
 import { type JobChanges, jobChanges } from './job-changes.js'
 import { type JobColumn, jobOfColumns } from './job-columns.js'
 import { conditions, type JobOrdering, type JobPlace, type JobSelection } from './job-query.js'
@@ -39,23 +40,31 @@ export interface JobCache {
   drop(tenantId: string, jobIds: readonly string[]): Promise<void>
 }
 
-interface Row {
-  job_id: string
+/** What a copy is made of. */
+export interface DocumentRow {
   document: string
-  synced_at: Date
+  synced_at: string
 }
 
-const read = ({ document, synced_at }: Row): CachedJob => ({ job: JSON.parse(document) as Job__Output, syncedAt: synced_at })
+const timeOf = (text: string) => new Date(isoTime(text))
+/** The copy that a row holds. */
+export const readDocument = ({ document, synced_at }: DocumentRow): CachedJob => ({
+  job: JSON.parse(document) as Job__Output,
+  syncedAt: timeOf(synced_at),
+})
 
 /** The queries of the cached jobs. */
 export function jobCache(database: ReadableDatabase, changes: Pick<JobChanges, 'written'> = jobChanges()): JobCache {
+  // Taken once: Prisma's client is a proxy.
+  const { $read } = database
+
   async function getMany(tenantId: string, jobIds: readonly string[]): Promise<CachedJob[]> {
     if (jobIds.length === 0) return []
     const ids = oneOf('job_id', jobIds)
-    const rows = await database.$read<Row>(
+    const rows = await $read<DocumentRow>(
       sql(`SELECT document, synced_at FROM job WHERE tenant_id = ? AND ${ids.text}`, tenantId, ...ids.values),
     )
-    return rows.map(read)
+    return rows.map(readDocument)
   }
 
   return {
@@ -64,19 +73,25 @@ export function jobCache(database: ReadableDatabase, changes: Pick<JobChanges, '
 
     async list(tenantId, selection, ordering, limit, after, columns) {
       const wanted = [...new Set(['job_id', 'synced_at', ordering.field, ...(columns ?? ['document'])])]
-      const rows = await database.$read<Row & Record<string, PlaceColumn>>(
+      const rows = await $read<DocumentRow & { job_id: string } & Record<string, string | number | null>>(
         listQuery(tenantId, { selection, ordering, limit, after }, wanted),
       )
+      const isTime = ordering.field.endsWith('_at')
       return rows.map((row) => ({
         job: columns ? jobOfColumns(row) : (JSON.parse(row.document) as Job__Output),
-        syncedAt: row.synced_at,
-        place: { value: placeValue(row[ordering.field] ?? null), jobId: row.job_id },
+        get syncedAt() {
+          return timeOf(row.synced_at)
+        },
+        get place() {
+          const value = row[ordering.field] ?? null
+          return { value: isTime && typeof value === 'string' ? isoTime(value) : value, jobId: row.job_id }
+        },
       }))
     },
 
     async count(tenantId, selection) {
       const where = conditions(tenantId, selection)
-      const rows = await database.$read<{ total: bigint }>(sql(`SELECT COUNT(*) AS total FROM job WHERE ${where.text}`, ...where.values))
+      const rows = await $read<{ total: bigint }>(sql(`SELECT COUNT(*) AS total FROM job WHERE ${where.text}`, ...where.values))
       return Number(rows[0]?.total ?? 0)
     },
 
@@ -93,7 +108,3 @@ export function jobCache(database: ReadableDatabase, changes: Pick<JobChanges, '
     },
   }
 }
-
-type PlaceColumn = string | number | Date | null
-
-const placeValue = (value: PlaceColumn): JobPlace['value'] => (value instanceof Date ? value.toISOString() : value)

@@ -11,7 +11,7 @@ export interface SchemaTypes {
   Scalars: {
     ID: { Input: string; Output: string }
     BigInt: { Input: string; Output: string }
-    DateTime: { Input: Date; Output: Date }
+    DateTime: { Input: Date; Output: Date | string }
     JSON: { Input: unknown; Output: unknown }
     Upload: { Input: FileUpload; Output: never }
   }

@@ -8,7 +8,7 @@ export interface Context {
   /** Throws AUTH_TOKEN_MISSING where the request carries no key; such a request only gets to introspection. */
   readonly caller: Caller
   requestId: string
-  loaders: Loaders
+  readonly loaders: Loaders
   limits: Limits
 }
 

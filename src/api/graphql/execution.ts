@@ -16,7 +16,7 @@ import type { Operations } from '../operations/index.js'
 import { argumentProblems } from './argument-limits.js'
 import type { Context, Limits } from './context.js'
 import { presentError, presentResult } from './failure.js'
-import { createLoaders } from './loaders.js'
+import { createLoaders, type Loaders } from './loaders.js'
 
 /** The cursor of a subscription's message, beside the result: SSE tells it as the event's id whatever the operation selects. */
 export const cursorOf = Symbol('cursor')
@@ -42,11 +42,16 @@ export function createContext({ operations, limits }: ExecutionParts, viewer: Vi
     if (!viewer) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
     return { viewer, requestId }
   }
+  let loaders: Loaders | undefined
   return {
     operations,
     limits,
     requestId,
-    loaders: createLoaders(operations, caller),
+    // Most operations load nothing beside what they list.
+    get loaders() {
+      loaders ??= createLoaders(operations, caller)
+      return loaders
+    },
     get caller() {
       return caller()
     },

@@ -18,7 +18,7 @@ import { JobEventRef, MetricRef, MetricSeriesRef } from './job-history.js'
 import { logConnection } from './job-logs.js'
 import { AttemptRef, FinalEvaluationRef, JobFailureRef, ProgressRef } from './job-parts.js'
 import { latestOf } from './metrics.js'
-import { orNull, timeOf } from './scalars.js'
+import { columnTime, orNull } from './scalars.js'
 
 /** A training job. */
 export const JobRef = builder.objectRef<JobView>('Job')
@@ -167,28 +167,28 @@ builder.node(JobRef, {
       type: 'DateTime',
       nullable: true,
       description: 'When it was submitted.',
-      resolve: ({ job }) => timeOf(job.created_at),
+      resolve: ({ job }) => columnTime(job.created_at),
     }),
     startedAt: t.field({
       extensions: ofColumns('started_at'),
       type: 'DateTime',
       nullable: true,
       description: 'When its first attempt started.',
-      resolve: ({ job }) => timeOf(job.started_at),
+      resolve: ({ job }) => columnTime(job.started_at),
     }),
     finishedAt: t.field({
       extensions: ofColumns('finished_at'),
       type: 'DateTime',
       nullable: true,
       description: 'When it ended.',
-      resolve: ({ job }) => timeOf(job.finished_at),
+      resolve: ({ job }) => columnTime(job.finished_at),
     }),
     updatedAt: t.field({
       extensions: ofColumns('updated_at'),
       type: 'DateTime',
       nullable: true,
       description: 'When it last changed.',
-      resolve: ({ job }) => timeOf(job.updated_at),
+      resolve: ({ job }) => columnTime(job.updated_at),
     }),
     syncedAt: t.field({
       extensions: ofColumns(),

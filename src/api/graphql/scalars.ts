@@ -1,11 +1,13 @@
 import { GraphQLError, Kind, type ValueNode } from 'graphql'
 import { fromTimestamp } from '../../contract/proto.js'
 import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Timestamp.js'
+import { ColumnTime } from '../operations/job-types.js'
 import { builder } from './builder.js'
 
 builder.scalarType('DateTime', {
   description: 'A time in ISO 8601 with milliseconds, in UTC: `2026-11-20T22:28:04.000Z`.',
-  serialize: (time) => time.toISOString(),
+  // Times of cached columns are text already.
+  serialize: (time) => (typeof time === 'string' ? time : time.toISOString()),
   parseValue(value) {
     const time = typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) ? new Date(value) : undefined
     if (!time || Number.isNaN(time.getTime())) throw new GraphQLError('A DateTime reads 2026-11-20T22:28:04Z.')
@@ -55,6 +57,9 @@ function readLiteral(node: ValueNode): unknown {
 
 /** Empty text and 0 are how protobuf says that a field is not set. */
 export const orNull = <Value extends string | number>(value: Value | null | undefined): Value | null => value || null
+
+/** The same of a field of a cached job, which may hold it as text. */
+export const columnTime = (time: Timestamp__Output | null): Date | string | null => (time instanceof ColumnTime ? time.iso : timeOf(time))
 
 /** A protobuf time as a DateTime. */
 export const timeOf = (time: Timestamp__Output | null | undefined): Date | null => fromTimestamp(time)

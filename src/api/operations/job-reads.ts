@@ -19,7 +19,13 @@ export function jobReads({ cache, coordinator, changes, isFresh, log }: JobParts
     const settling = changes.settled(tenantId)
     const isSettled = settling === undefined || (await settling)
     const stale = !isSettled || !isFresh()
-    return ({ job, syncedAt }: { job: JobView['job']; syncedAt: Date }): JobView => ({ job, syncedAt, stale })
+    return (cached: { job: JobView['job']; syncedAt: Date }): JobView => ({
+      job: cached.job,
+      get syncedAt() {
+        return cached.syncedAt
+      },
+      stale,
+    })
   }
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
 

@@ -16,7 +16,7 @@ import type { JobOrdering, LabelCondition } from '../cache/job-query.js'
 import type { Live } from '../live/live-stream.js'
 import type { Lineage } from './lineage-graph.js'
 
-export type { JobColumn } from '../cache/job-columns.js'
+export { ColumnTime, type JobColumn } from '../cache/job-columns.js'
 export type { Live } from '../live/live-stream.js'
 
 /** A job and how fresh this copy of it is. */

@@ -47,7 +47,7 @@ export async function cachedPage<Node>(
   if (backward) shown.reverse()
   // Cursors are made where they are asked for: most pages need one of twenty.
   const edges = shown.map((row) => ({
-    node: toNode({ job: row.job, syncedAt: row.syncedAt }),
+    node: toNode(row),
     get cursor() {
       return formatPlace(order, row.place)
     },
