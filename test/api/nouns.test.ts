@@ -120,3 +120,17 @@ it('a data set is copied to the node, shown in the data cache, and evicted', asy
   expect(evictDataset.bytesFreed).toBeGreaterThan(0)
   expect(await tenant.data('{ dataCache { totalCount } }')).toEqual({ dataCache: { totalCount: 0 } })
 })
+
+it('a node is drained with a reason, and takes work again', async () => {
+  const tenant = await stack.tenant()
+  const { clusterNodes } = await tenant.data<{ clusterNodes: { nodes: { nodeId: string }[] } }>('{ clusterNodes { nodes { nodeId } } }')
+  const id = clusterNodes.nodes[0]?.nodeId
+  const drain =
+    'mutation ($id: ID!) { it: drainNode(nodeId: $id, reason: "new disks") { ... on DrainNodeSuccess { node { status reason } } } }'
+  expect(await tenant.data(drain, { id })).toEqual({ it: { node: { status: 'DRAINING', reason: 'new disks' } } })
+  expect(await tenant.data('query ($id: ID!) { clusterNode(nodeId: $id) { status } }', { id })).toEqual({
+    clusterNode: { status: 'DRAINING' },
+  })
+  const enable = 'mutation ($id: ID!) { it: enableNode(nodeId: $id) { ... on EnableNodeSuccess { node { status reason } } } }'
+  expect(await tenant.data(enable, { id })).toEqual({ it: { node: { status: 'ONLINE', reason: null } } })
+})
