@@ -1,15 +1,23 @@
-import { createPool, type Pool } from 'mariadb'
+import { type ConnectionConfig, createPool, type Pool } from 'mariadb'
 import type { Sql } from './sql.js'
 
-/** The pool that Prisma and the reads beneath it share. Nothing is connected before the first query. */
-export function openPool(url: string, connections: number): Pool {
+/** Where the database is, as its URL says. */
+export function connectionConfig(url: string): ConnectionConfig {
   const at = new URL(url)
-  return createPool({
+  return {
     host: at.hostname.replace(/^\[|\]$/g, ''),
     port: Number(at.port || 3306),
     user: decodeURIComponent(at.username),
     password: decodeURIComponent(at.password),
     database: decodeURIComponent(at.pathname.slice(1)),
+    timezone: 'Z',
+  }
+}
+
+/** The pool that Prisma and the reads beneath it share. Nothing is connected before the first query. */
+export const openPool = (config: ConnectionConfig, connections: number): Pool =>
+  createPool({
+    ...config,
     connectionLimit: connections,
     connectTimeout: 2000,
     acquireTimeout: 3000,
@@ -17,9 +25,7 @@ export function openPool(url: string, connections: number): Pool {
     minimumIdle: 1,
     // As Prisma's adapter opens its own pools.
     prepareCacheLength: 0,
-    timezone: 'Z',
   })
-}
 
 /** Runs a query that only reads, on the driver itself. Whole numbers of 64 bits come as BigInt, times as text, which `isoTime` turns into ISO 8601. */
 export type Read = <Row>(query: Sql) => Promise<Row[]>
