@@ -101,6 +101,10 @@ const coordinatorSettings = z.object({
   SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
   /** CPU slots of this machine for jobs without GPUs; default: its cores less one, at least 1. */
   SCAIMIND_CPU_SLOTS: positive.optional(),
+  /** Jobs of a tenant that are not finished; 0: no limit. */
+  SCAIMIND_TENANT_JOBS_MAX: z.coerce.number().int().min(0).default(0),
+  /** GPUs that a tenant holds at once: beyond them its jobs wait; 0: no limit. */
+  SCAIMIND_TENANT_GPUS_MAX: z.coerce.number().int().min(0).default(0),
   /** Bytes of an uploaded data set. Default 10 GiB. */
   SCAIMIND_MAX_DATASET_BYTES: positive.default(10 * 2 ** 30),
   /** Bytes of data set copies that a node keeps; the least used that are not pinned go first. Default 50 GiB. */

@@ -59,7 +59,7 @@ export class QuotaExceeded extends Failure {
   readonly limit: number
 
   constructor(message: string, limit: number, retryAfterSeconds: number) {
-    super('RATE_LIMITED', message, { retryAfterSeconds })
+    super('RATE_LIMITED', message, { retryAfterSeconds, fields: [{ path: 'limit', message: String(limit) }] })
     this.limit = limit
   }
 }

@@ -80,6 +80,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
       trainer,
       datasetFile: cache.fileFor,
     },
+    limits: { jobsMax: config.SCAIMIND_TENANT_JOBS_MAX, gpusMax: config.SCAIMIND_TENANT_GPUS_MAX },
     log,
     clock,
   })
@@ -93,7 +94,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   }
   const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
   server.addService(CoordinatorService.service, implement(CoordinatorService.service, jobMethods(jobs), entrance))
-  server.addService(ClusterService.service, implement(ClusterService.service, clusterMethods(jobs.cluster), entrance))
+  server.addService(ClusterService.service, implement(ClusterService.service, clusterMethods(jobs), entrance))
   server.addService(EvaluationService.service, implement(EvaluationService.service, evaluationMethods(jobs.evaluations), entrance))
   server.addService(
     DataService.service,

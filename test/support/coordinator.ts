@@ -148,9 +148,19 @@ export class CoordinatorTenant {
   }
 
   /** A stream of messages; it is cancelled when the loop over it is left. */
-  async *stream<Message>(method: string, request: object, more: Record<string, string> = {}): AsyncGenerator<Message> {
-    const client = this.jobs as unknown as Record<string, (...args: unknown[]) => AsyncIterable<Message> & { cancel(): void }>
-    const call = client[method]?.call(this.jobs, request, this.metadata(more))
+  stream<Message>(method: string, request: object, more: Record<string, string> = {}): AsyncGenerator<Message> {
+    return this.streamOf('jobs', method, request, more)
+  }
+
+  /** The same of another service. */
+  async *streamOf<Message>(
+    service: 'jobs' | 'cluster',
+    method: string,
+    request: object,
+    more: Record<string, string> = {},
+  ): AsyncGenerator<Message> {
+    const client = this[service] as unknown as Record<string, (...args: unknown[]) => AsyncIterable<Message> & { cancel(): void }>
+    const call = client[method]?.call(this[service], request, this.metadata(more))
     if (!call) throw new Error(`There is no stream ${method}.`)
     try {
       yield* call

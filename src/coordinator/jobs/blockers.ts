@@ -1,67 +1,130 @@
 import { toTimestamp } from '../../contract/proto.js'
 import type { BlockerKind } from '../../contract/statuses.js'
 import type { Blocker__Output } from '../../generated/proto/scaimind/v1/Blocker.js'
-import { findRoom, isSelected, type Machine, type Needs, type Waiting } from './place.js'
+import type { Machine, Needs, Waiting } from './place.js'
 
-/** What a waiting job's blockers are told from. */
-export interface BlockerOptions {
-  waiting: Pick<Waiting, 'notBefore' | 'dependencies' | 'needs'>
-  /** With what is free once the jobs ahead have what they get now. */
-  machines: Machine[]
-  /** Ids of machines that are draining. */
-  draining: readonly string[]
-  ahead: { count: number; ownJobs: string[] }
-  now: Date
+/** One thing that a waiting job lacks; see the proto message. */
+export interface Blocker {
+  kind: BlockerKind
+  of: string
+  need: number
+  have: number
+  until: Date | null
+  jobs: string[]
 }
 
-/** Why a job does not start now: everything that must pass first. Empty where nothing is in its way. Pure. */
-export function blockersOf({ waiting, machines, draining, ahead, now }: BlockerOptions): Blocker__Output[] {
-  const { dependencies, notBefore, needs } = waiting
-  const found: Blocker__Output[] = []
-  if (dependencies.length > 0) {
-    const jobs = dependencies.map(({ jobId }) => jobId)
-    found.push({ ...blocker('DEPENDENCY', { need: jobs.length }), jobs })
+const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
+  kind,
+  of: '',
+  need: 0,
+  have: 0,
+  until: null,
+  jobs: [],
+  ...some,
+})
+
+/** Why a job must not run yet, whatever is free: jobs that it depends on, a time to come. */
+export function earlyBlockers({ notBefore, dependencies }: Pick<Waiting, 'notBefore' | 'dependencies'>, now: Date): Blocker[] {
+  const [first] = dependencies
+  return [
+    ...(first
+      ? [blocker('DEPENDENCY', { of: first.status, need: dependencies.length, jobs: dependencies.map(({ jobId }) => jobId) })]
+      : []),
+    ...(notBefore && notBefore > now ? [blocker('START_TIME', { until: notBefore })] : []),
+  ]
+}
+
+/** Why a tenant may not hold so many GPUs more. */
+export const quotaBlocker = (need: number, have: number): Blocker => blocker('QUOTA', { of: 'gpus', need, have: Math.max(0, have) })
+
+/** Why a job waits behind others that are ahead and lack the same. */
+export const aheadBlocker = (jobs: string[]): Blocker => blocker('JOBS_AHEAD', { need: jobs.length, jobs })
+
+/** What machines lack for a job: enough of them that could ever hold it, or what is free on those. */
+export function roomBlockers(needs: Needs, machines: Machine[]): Blocker[] {
+  const able = machines.filter((machine) => couldHold(needs, machine))
+  const open = able.filter(({ takesWork }) => takesWork)
+  if (open.length < needs.nodes) {
+    const draining = able.filter((machine) => machine.draining)
+    const lacking = blocker('NODES', { need: needs.nodes, have: open.length })
+    return draining.length > 0 && able.length >= needs.nodes
+      ? draining.map(({ nodeId }) => blocker('DRAINING', { of: nodeId, need: needs.nodes, have: open.length }))
+      : [lacking]
   }
-  if (notBefore && notBefore > now) found.push({ ...blocker('START_TIME'), until: toTimestamp(notBefore) })
-  if (findRoom(needs, machines)) {
-    // Before its time nobody is in its way.
-    if (found.length === 0 && ahead.count > 0) found.push({ ...blocker('JOBS_AHEAD', { need: ahead.count }), jobs: ahead.ownJobs })
-    return found
+  const fitting = open.filter((machine) => hasFree(needs, machine))
+  const withMemory = fitting.filter(({ memoryBytesFree }) => memoryBytesFree >= needs.memoryBytesPerNode)
+  const rescue = able.filter((machine) => machine.draining && hasFree(needs, machine)).map(({ nodeId }) => nodeId)
+  const draining = rescue.map((nodeId) => blocker('DRAINING', { of: nodeId, need: needs.nodes, have: withMemory.length }))
+  if (fitting.length >= needs.nodes) {
+    const memory = Math.max(0, ...fitting.map(({ memoryBytesFree }) => memoryBytesFree))
+    return [blocker('MEMORY', { need: needs.memoryBytesPerNode, have: memory }), ...draining]
   }
-  return [...found, ...lacking(needs, machines), ...drained(needs, machines, draining)]
+  const [kind, need, have] = lacking(needs, open)
+  // Enough of it is free, but not together.
+  return [
+    have >= need
+      ? blocker('NODES', { need: needs.nodes, have: fitting.length })
+      : blocker(kind, { of: kind === 'GPUS' ? needs.gpuType : '', need, have }),
+    ...draining,
+  ]
 }
 
-function lacking(needs: Needs, machines: Machine[]): Blocker__Output[] {
-  const open = machines.filter((machine) => machine.takesWork && isSelected(needs, machine))
-  const found: Blocker__Output[] = []
-  const add = (kind: BlockerKind, of: string, need: number, have: number) => {
-    if (have < need) found.push(blocker(kind, { of, need, have }))
-  }
-  if (needs.gpuCount > 0) {
-    const fits = (gpu: Machine['gpus'][number]) =>
-      (!needs.gpuType || gpu.type === needs.gpuType) && gpu.memoryBytes >= needs.gpuMemoryBytesMin
-    add('GPUS', needs.gpuType, needs.gpuCount, open.flatMap(({ gpus }) => gpus).filter((gpu) => gpu.free && fits(gpu)).length)
-  } else {
-    const free = open.reduce((sum, { cpusFree }) => sum + Math.max(0, cpusFree), 0)
-    add('CPUS', '', needs.cpusPerNode * needs.nodes, free)
-  }
-  add('MEMORY', '', needs.memoryBytesPerNode, Math.max(0, ...open.map(({ memoryBytesFree }) => memoryBytesFree)))
-  if (found.length > 0) return found
-  // There is enough of everything, but not together.
-  const gpuCount = needs.gpuCount / needs.nodes
-  add('NODES', '', needs.nodes, open.filter((machine) => findRoom({ ...needs, nodes: 1, gpuCount }, [machine])).length)
-  return found
+function lacking(needs: Needs, open: Machine[]): ['GPUS' | 'CPUS', number, number] {
+  if (needs.gpuCount > 0) return ['GPUS', needs.gpuCount, open.reduce((sum, machine) => sum + freeGpus(needs, machine), 0)]
+  return ['CPUS', needs.cpusPerNode * needs.nodes, open.reduce((sum, { cpusFree }) => sum + Math.max(0, cpusFree), 0)]
 }
 
-/** Machines that would do, were they not draining. */
-function drained(needs: Needs, machines: Machine[], draining: readonly string[]): Blocker__Output[] {
-  const gpuCount = needs.gpuCount / needs.nodes
-  return machines
-    .filter(({ nodeId }) => draining.includes(nodeId))
-    .filter((machine) => findRoom({ ...needs, nodes: 1, gpuCount }, [{ ...machine, takesWork: true }]))
-    .map(({ nodeId }) => blocker('DRAINING', { of: nodeId, need: 1 }))
+const freeGpus = (needs: Needs, machine: Machine): number => usableGpus(needs, machine).filter(({ free }) => free).length
+
+/** Whether a machine has the GPUs or CPU slots of the job's part now. */
+const hasFree = (needs: Needs, machine: Machine): boolean =>
+  needs.gpuCount > 0 ? freeGpus(needs, machine) >= needs.gpuCount / needs.nodes : machine.cpusFree >= needs.cpusPerNode
+
+/** One sentence on all of them; empty where there are none. */
+export function sentenceOf(blockers: readonly Blocker[]): string {
+  return blockers.map(sentence).join(' ')
 }
 
-function blocker(kind: BlockerKind, { of = '', need = 0, have = 0 } = {}): Blocker__Output {
-  return { kind, of, need, have, until: null, jobs: [] }
+function sentence({ kind, of, need, have, until, jobs }: Blocker): string {
+  switch (kind) {
+    case 'DEPENDENCY': {
+      const [first = 'another job', ...others] = jobs
+      return `Waits for ${first}, which is ${of},${others.length > 0 ? ` and ${count(others.length, 'other job')}` : ''} to be COMPLETED.`
+    }
+    case 'START_TIME':
+      return `Waits until ${until?.toISOString() ?? 'a time to come'}.`
+    case 'QUOTA':
+      return `Waits for the tenant's limit of ${of}: it needs ${need}, and ${have} more are allowed now.`
+    case 'JOBS_AHEAD':
+      return `Waits behind ${jobs[0] ?? 'another job'}${need > 1 ? ` and ${count(need - 1, 'other')}` : ''}.`
+    case 'DRAINING':
+      return `Waits for node ${of}, which is draining.`
+    case 'NODES':
+      return `Waits for ${count(need, 'node')} with enough of it together; ${have} ${have === 1 ? 'has' : 'have'} room.`
+    case 'GPUS':
+      return `Waits for ${count(need, of ? `${of} GPU` : 'GPU')}; ${have} ${have === 1 ? 'is' : 'are'} free.`
+    case 'CPUS':
+      return `Waits for ${count(need, 'CPU slot')}; ${have} ${have === 1 ? 'is' : 'are'} free.`
+    case 'MEMORY':
+      return `Waits for ${gigabytes(need)} GB of memory on a node; ${gigabytes(have)} GB are free.`
+  }
 }
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`
+const gigabytes = (bytes: number): number => Math.floor(bytes / 1e8) / 10
+
+/** The blocker as `scaimind.v1` has it. */
+export const toBlockerMessage = ({ until, ...rest }: Blocker): Blocker__Output => ({ ...rest, until: until && toTimestamp(until) })
+
+/** Whether a machine could hold the job's part with nothing else on it, online or not draining apart. */
+function couldHold(needs: Needs, machine: Machine): boolean {
+  if (!machine.takesWork && !machine.draining) return false
+  const isSelected = Object.entries(needs.nodeSelector).every(
+    ([key, value]) => (key === 'node_id' ? machine.nodeId : key === 'hostname' ? machine.hostname : null) === value,
+  )
+  if (!isSelected || machine.memoryBytes < needs.memoryBytesPerNode) return false
+  return needs.gpuCount > 0 ? usableGpus(needs, machine).length >= needs.gpuCount / needs.nodes : machine.cpus >= needs.cpusPerNode
+}
+
+const usableGpus = ({ gpuType, gpuMemoryBytesMin }: Needs, { gpus }: Machine) =>
+  gpus.filter(({ type, memoryBytes }) => (gpuType === '' || type === gpuType) && memoryBytes >= gpuMemoryBytesMin)

@@ -43,5 +43,5 @@ export function inventoryProblems(spec: Spec, nodes: EngineNode[]): FieldProblem
 
 function toEmptyMachine({ nodeId, hostname, gpus, cpus, memoryBytes }: EngineNode): Machine {
   const room = { cpus, cpusFree: cpus, memoryBytes, memoryBytesFree: memoryBytes }
-  return { nodeId, hostname, takesWork: true, gpus: gpus.map((gpu) => ({ ...gpu, free: true })), ...room }
+  return { nodeId, hostname, takesWork: true, draining: false, gpus: gpus.map((gpu) => ({ ...gpu, free: true })), ...room }
 }

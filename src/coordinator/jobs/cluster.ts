@@ -1,4 +1,4 @@
-import { Failure, InvalidInput } from '../../contract/failure.js'
+import { Failure } from '../../contract/failure.js'
 import { toTimestamp } from '../../contract/proto.js'
 import { activeStatuses } from '../../contract/statuses.js'
 import type { Cluster__Output } from '../../generated/proto/scaimind/v1/Cluster.js'
@@ -6,7 +6,9 @@ import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/Clus
 import type { DrainNodeRequest__Output } from '../../generated/proto/scaimind/v1/DrainNodeRequest.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { Engine } from '../engines/engine.js'
+import { sentenceOf, toBlockerMessage } from './blockers.js'
 import type { Database } from './database.js'
+import type { NodeEvictions } from './evictions.js'
 import { type InventoryNode, readInventory } from './inventory.js'
 import type { JobQueue } from './queue.js'
 
@@ -15,11 +17,16 @@ export function clusterView({
   engine,
   database,
   queue,
+  evictions,
+  announce,
   clock,
 }: {
   engine: Engine
   database: Database
   queue: JobQueue
+  evictions: NodeEvictions
+  /** Says that nodes have changed. */
+  announce: () => void
   clock: () => Date
 }) {
   return {
@@ -62,19 +69,18 @@ export function clusterView({
       return toNodeMessage(found, tenantId)
     },
 
-    /** No new attempts on the node; what runs there finishes. Throws NODE_NOT_FOUND, or InvalidInput for what cannot be done yet. */
+    /** No new attempts on the node; what runs there finishes. With `evict`, or once the deadline has passed, what runs is asked to save and goes back into the queue. Throws NODE_NOT_FOUND. */
     async drain(
       tenantId: string,
       { node_id: nodeId, reason, evict, deadline_seconds: deadline }: DrainNodeRequest__Output,
     ): Promise<ClusterNode__Output> {
       await this.node(tenantId, nodeId)
-      const problems = [
-        ...(evict ? [{ path: 'evict', message: 'Running jobs are not moved away yet; they finish.' }] : []),
-        ...(deadline > 0 ? [{ path: 'deadline_seconds', message: 'Running jobs are not moved away yet; they finish.' }] : []),
-      ]
-      if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
-      const row = { draining: true, reason: reason.slice(0, 1000), updatedAt: clock() }
+      const now = clock()
+      const evictAt = evict ? now : deadline > 0 ? new Date(now.getTime() + deadline * 1000) : null
+      const row = { draining: true, reason: reason.slice(0, 1000), evictAt, updatedAt: now }
       await database.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      await evictions.evictDue()
+      announce()
       return await this.node(tenantId, nodeId)
     },
 
@@ -82,6 +88,7 @@ export function clusterView({
     async enable(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
       await this.node(tenantId, nodeId)
       await database.node.deleteMany({ where: { nodeId } })
+      announce()
       return await this.node(tenantId, nodeId)
     },
 
@@ -103,7 +110,9 @@ export function clusterView({
         entries: entries.map(({ job, decision, position }) => {
           const isOwn = tenantId === '*' || job.tenantId === tenantId
           const { resource_config: resources } = JSON.parse(job.spec) as { resource_config: { gpu_count: number } }
-          const waitingFor = decision.placement ? 'Starts now.' : decision.waitingFor
+          const isKnown = isVisible(tenantId, view)
+          // A job that the caller must not know of is another job, in the sentence too.
+          const blockers = decision.blockers.map((blocker) => ({ ...blocker, jobs: blocker.jobs.filter(isKnown) }))
           return {
             job_id: isOwn ? job.jobId : '',
             name: isOwn ? job.name : '',
@@ -111,11 +120,10 @@ export function clusterView({
             priority: job.priority,
             position,
             gpu_count: resources.gpu_count,
-            // The sentence may name a job that the caller must not know of.
-            waiting_for: isOwn ? hideOthers(waitingFor, tenantId, view) : '',
+            waiting_for: !isOwn ? '' : decision.placement ? 'Starts now.' : sentenceOf(blockers),
             queued_at: toTimestamp(job.queuedAt ?? job.createdAt),
-            estimated_start: null,
-            blockers: [],
+            estimated_start: isOwn && decision.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
+            blockers: isOwn ? blockers.map(toBlockerMessage) : [],
           }
         }),
       }
@@ -126,12 +134,10 @@ export function clusterView({
 /** What callers may see of the cluster. */
 export type ClusterView = ReturnType<typeof clusterView>
 
-function hideOthers(sentence: string, tenantId: string, view: { job: { jobId: string; tenantId: string } }[]): string {
-  if (tenantId === '*') return sentence
-  return sentence.replace(/job_[0-9a-z]{26}/g, (id) => {
-    const job = view.find((entry) => entry.job.jobId === id)?.job
-    return job && job.tenantId !== tenantId ? 'another job' : id
-  })
+/** Whether the caller may know of a job: it waits here and is another tenant's only where it is not. A job that does not wait is named by the caller's own. */
+const isVisible = (tenantId: string, view: { job: { jobId: string; tenantId: string } }[]) => (jobId: string) => {
+  const job = view.find((entry) => entry.job.jobId === jobId)?.job
+  return tenantId === '*' || !job || job.tenantId === tenantId
 }
 
 function statusOf({ node, draining }: InventoryNode): 'ONLINE' | 'DRAINING' | 'OFFLINE' {

@@ -41,6 +41,8 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
     const set = { failure: null, ...(output ? { output: JSON.stringify(output) } : {}) }
     return [{ happened: 'completed', message: 'Completed.', set }]
   }
+  // It was asked to give its place back: however it then ended, that was no failure of its own.
+  if (currentAttempt(job)?.evicted) return losePlace(job, end)
   const overtime = ranTooLong(job, end.time)
   if (overtime !== null) {
     const message = `Stopped at its time limit of ${overtime} s.`
@@ -83,7 +85,12 @@ export function ranTooLong(job: JobRecord, time: Date): number | null {
 }
 
 function losePlace(job: JobRecord, end: AttemptEnd): Step[] {
-  const message = end.lost ? 'Lost its node.' : 'Preempted: its trainer was asked to stop, and not by us.'
+  const evicted = currentAttempt(job)?.evicted
+  const message = evicted
+    ? `Preempted: ${evicted}`
+    : end.lost
+      ? 'Lost its node.'
+      : 'Preempted: its trainer was asked to stop, and not by us.'
   if (!specOf(job).scheduling_config.requeue_on_preemption) return [{ happened: 'preempted', message: `${message} Waits for a retry.` }]
   return [
     { happened: 'preempted', message },

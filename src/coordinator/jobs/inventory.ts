@@ -41,6 +41,7 @@ export function toMachines(inventory: InventoryNode[]): Machine[] {
       nodeId: node.nodeId,
       hostname: node.hostname,
       takesWork: node.online && !draining,
+      draining: node.online && draining,
       gpus: node.gpus.map(({ index, type, memoryBytes }) => ({ index, type, memoryBytes, free: !taken.has(index) })),
       cpus: node.cpus,
       cpusFree: node.cpus - holders.reduce((sum, { cpus }) => sum + cpus, 0),

@@ -1,21 +1,27 @@
+import { EventEmitter } from 'node:events'
+import { toTimestamp } from '../../contract/proto.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import { fileHashes } from '../data/hash.js'
 import type { Engine } from '../engines/engine.js'
 import type { MetricHistory } from '../journal/history.js'
 import { attemptKeeper } from './attempts.js'
 import { jobBatches } from './batch.js'
+import { toBlockerMessage } from './blockers.js'
 import { jobChanges } from './changes.js'
 import { type ClusterView, clusterView } from './cluster.js'
+import { clusterEvents } from './cluster-events.js'
 import { jobContent } from './content.js'
 import { jobControl } from './control.js'
 import type { Database } from './database.js'
 import { jobEvaluations } from './evaluations.js'
 import { jobEvents } from './events.js'
+import { nodeEvictions } from './evictions.js'
 import { idempotency } from './idempotency.js'
 import { jobJournals } from './journals.js'
 import { keepContent } from './keep-content.js'
 import type { Log } from './log.js'
 import { jobQueue } from './queue.js'
+import type { TenantLimits } from './quota.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { recover } from './recovery.js'
 import { jobRetention } from './retention.js'
@@ -29,6 +35,7 @@ export interface JobsOptions {
   engine: Engine
   history: MetricHistory
   settings: JobSettings
+  limits: TenantLimits
   log: Log
   clock: () => Date
 }
@@ -36,21 +43,32 @@ export interface JobsOptions {
 const forgetIntervalMs = 3600 * 1000
 
 /** Everything about jobs, each part built once. */
-export function buildJobs({ database, engine, history, settings, log, clock }: JobsOptions) {
+export function buildJobs({ database, engine, history, settings, limits, log, clock }: JobsOptions) {
   const changes = jobChanges()
   const store = jobStore({ database, changes, clock })
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
-  const queue = jobQueue({ store, database, changes, engine, attempts, log, clock })
+  const evictions = nodeEvictions({ database, store, clock })
+  const queue = jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock })
+  const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const control = jobControl({ store, database, idempotency: answers, clock })
-  const cluster: ClusterView = clusterView({ engine, database, queue, clock })
+  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, announce: () => nodesChanged.emit('nodes'), clock })
   return {
     database,
     store,
     cluster,
-    submission: jobSubmission({ store, queue, idempotency: answers, content, clock, engine, database, settings }),
+    clusterEvents: clusterEvents({
+      cluster,
+      changes,
+      onNodes(listener) {
+        nodesChanged.on('nodes', listener)
+        return () => nodesChanged.off('nodes', listener)
+      },
+      clock,
+    }),
+    submission: jobSubmission({ store, limits, queue, idempotency: answers, content, clock, engine, database, settings }),
     control,
     evaluations: jobEvaluations({ database, store, idempotency: answers, control, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
@@ -58,13 +76,25 @@ export function buildJobs({ database, engine, history, settings, log, clock }: J
     retention,
     events: jobEvents({ database, store, changes }),
 
-    /** Jobs as `scaimind.v1` has them, with their place in the queue now. */
+    /** Jobs as `scaimind.v1` has them; those that wait with their place in the queue, why they wait, and when they may start. */
     async toMessages(jobs: JobRecord[]): Promise<Job__Output[]> {
-      const positions = jobs.some(({ status }) => status === 'QUEUED') ? await queue.positions() : new Map<string, number>()
-      return jobs.map((job) => ({
-        ...toJobMessage(job, clock()),
-        queue_position: job.status === 'QUEUED' ? (positions.get(job.jobId) ?? 0) : 0,
-      }))
+      if (!jobs.some(({ status }) => status === 'QUEUED')) return jobs.map((job) => toJobMessage(job, clock()))
+      const { view } = await queue.view()
+      return jobs.map((job) => {
+        const message = toJobMessage(job, clock())
+        const place = view.findIndex((entry) => entry.job.jobId === job.jobId)
+        const decision = view[place]?.decision
+        if (job.status !== 'QUEUED' || !decision) return message
+        const isOwn = (id: string) => view.find((entry) => entry.job.jobId === id)?.job.tenantId === job.tenantId
+        return {
+          ...message,
+          queue_position: place + 1,
+          blockers: decision.blockers.map((blocker) =>
+            toBlockerMessage(blocker.kind === 'JOBS_AHEAD' ? { ...blocker, jobs: blocker.jobs.filter(isOwn) } : blocker),
+          ),
+          estimated_start: decision.estimatedStart && toTimestamp(decision.estimatedStart),
+        }
+      })
     },
 
     /** Takes up what an earlier life left running, then begins to give places. */

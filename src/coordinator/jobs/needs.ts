@@ -23,3 +23,8 @@ export function earliestStart({ scheduling_config }: Pick<Spec, 'scheduling_conf
   if (!startAfter || !notBefore) return startAfter ?? notBefore
   return startAfter > notBefore ? startAfter : notBefore
 }
+
+/** Longest run in seconds; null: no limit. */
+export function runSecondsMax({ scheduling_config }: Pick<Spec, 'scheduling_config'>): number | null {
+  return Number(scheduling_config.max_runtime_seconds) || null
+}

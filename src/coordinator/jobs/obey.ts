@@ -1,7 +1,7 @@
 import type { AttemptName, Engine, EngineHandle } from '../engines/engine.js'
 import { writeStopRequest } from '../journal/stop.js'
 import { ranTooLong } from './finish.js'
-import { type JobRecord, wantedOf } from './record.js'
+import { currentAttempt, type JobRecord, wantedOf } from './record.js'
 
 /** An attempt, and what its trainer was last asked. */
 export interface Obedience {
@@ -39,6 +39,7 @@ function requestFor(job: JobRecord, now: Date): { key: string; saveCheckpoint: b
     case 'PAUSE':
       return { key: `PAUSE ${saveCheckpoint}`, saveCheckpoint, reason: 'paused' }
     case 'RUN':
+      if (currentAttempt(job)?.evicted) return { key: 'EVICT', saveCheckpoint: true, reason: 'evicted' }
       return ranTooLong(job, now) === null ? null : { key: 'TIME_LIMIT', saveCheckpoint: true, reason: 'time limit' }
   }
 }

@@ -1,4 +1,5 @@
 import type { Placement } from '../engines/engine.js'
+import { aheadBlocker, type Blocker, earlyBlockers, quotaBlocker, roomBlockers } from './blockers.js'
 
 /** What a job needs to run, spread evenly over its nodes. */
 export interface Needs {
@@ -17,6 +18,7 @@ export interface Needs {
 /** A job that waits. */
 export interface Waiting {
   jobId: string
+  tenantId: string
   priority: number
   queuedAt: Date
   /** Not before this time; null: now. */
@@ -32,6 +34,8 @@ export interface Machine {
   hostname: string
   /** Online and not draining. */
   takesWork: boolean
+  /** Online, and takes no new work. */
+  draining: boolean
   gpus: { index: number; type: string; memoryBytes: number; free: boolean }[]
   cpus: number
   cpusFree: number
@@ -39,32 +43,46 @@ export interface Machine {
   memoryBytesFree: number
 }
 
-/** What becomes of a waiting job: its place, or what it waits for as one sentence. */
+/** What becomes of a waiting job: its place, or why it waits. */
 export interface Decision {
   jobId: string
   placement: Placement[] | null
-  waitingFor: string
+  /** Empty where it has a place. */
+  blockers: Blocker[]
+}
+
+/** GPUs that a tenant may hold, and holds. */
+export interface GpuQuota {
+  /** 0: no limit. */
+  gpusMax: number
+  held: ReadonlyMap<string, number>
 }
 
 /**
  * Gives places in strict order: priority, then age. A job runs on all its nodes at once or not at all. One that could run but has no
- * room holds back everything behind it, so that a large job is not starved by small ones; one that must not run yet, or that would not fit
- * even on empty machines, holds back nobody.
+ * room holds back everything behind it, so that a large job is not starved by small ones; one that must not run yet, whose tenant holds what it may, or that
+ * would not fit even on empty machines, holds back nobody.
  */
-export function placeJobs(queue: Waiting[], machines: Machine[], now: Date): Decision[] {
+export function placeJobs(queue: Waiting[], machines: Machine[], now: Date, quota: GpuQuota = { gpusMax: 0, held: new Map() }): Decision[] {
   let free = machines
-  let blocker: string | null = null
-  return inOrder(queue).map((job) => {
-    const early = tooEarly(job, now)
-    if (early) return { jobId: job.jobId, placement: null, waitingFor: early }
-    if (blocker) return { jobId: job.jobId, placement: null, waitingFor: `Waits behind ${blocker}.` }
-    const placement = findRoom(job.needs, free)
+  const held = new Map(quota.held)
+  const ahead: string[] = []
+  return inOrder(queue).map(({ jobId, tenantId, needs, ...job }) => {
+    const early = earlyBlockers(job, now)
+    if (early.length > 0) return { jobId, placement: null, blockers: early }
+    const gpus = held.get(tenantId) ?? 0
+    if (quota.gpusMax > 0 && needs.gpuCount > 0 && gpus + needs.gpuCount > quota.gpusMax) {
+      return { jobId, placement: null, blockers: [quotaBlocker(needs.gpuCount, quota.gpusMax - gpus)] }
+    }
+    if (ahead.length > 0) return { jobId, placement: null, blockers: [aheadBlocker(ahead.slice(0, 1))] }
+    const placement = findRoom(needs, free)
     if (placement) {
       free = take(free, placement)
-      return { jobId: job.jobId, placement, waitingFor: '' }
+      held.set(tenantId, gpus + needs.gpuCount)
+      return { jobId, placement, blockers: [] }
     }
-    if (findRoom(job.needs, emptied(machines))) blocker = job.jobId
-    return { jobId: job.jobId, placement: null, waitingFor: lacking(job.needs, free) }
+    if (findRoom(needs, emptied(machines))) ahead.push(jobId)
+    return { jobId, placement: null, blockers: roomBlockers(needs, free) }
   })
 }
 
@@ -140,23 +158,3 @@ const freeOn = (machine: Machine): number => machine.gpus.filter(({ free }) => f
 export function isSelected({ nodeSelector }: Needs, { nodeId, hostname }: Machine): boolean {
   return Object.entries(nodeSelector).every(([key, value]) => (key === 'node_id' ? nodeId : key === 'hostname' ? hostname : null) === value)
 }
-
-function tooEarly({ notBefore, dependencies }: Waiting, now: Date): string {
-  const [first] = dependencies
-  if (first) return `Waits for ${first.jobId}, which is ${first.status}, to be COMPLETED.`
-  return notBefore && notBefore > now ? `Waits until ${notBefore.toISOString()}.` : ''
-}
-
-function lacking({ gpuCount, gpuType, nodes, cpusPerNode }: Needs, machines: Machine[]): string {
-  const open = machines.filter(({ takesWork }) => takesWork)
-  const where = nodes > 1 ? ` spread over ${nodes} nodes` : ' on one node'
-  if (gpuCount === 0) {
-    const free = open.reduce((sum, { cpusFree }) => sum + Math.max(0, cpusFree), 0)
-    return `Waits for ${count(cpusPerNode * nodes, 'CPU slot')}${where}; ${free} of ${open.reduce((sum, { cpus }) => sum + cpus, 0)} are free.`
-  }
-  const gpus = open.flatMap((machine) => machine.gpus).filter(({ type }) => !gpuType || type === gpuType)
-  const free = gpus.filter((gpu) => gpu.free).length
-  return `Waits for ${count(gpuCount, gpuType ? `${gpuType} GPU` : 'GPU')}${where}; ${free} of ${gpus.length} are free.`
-}
-
-const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? '' : 's'}`

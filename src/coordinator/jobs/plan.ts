@@ -2,19 +2,17 @@ import { open, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { FieldProblem } from '../../contract/failure.js'
 import { toTimestamp } from '../../contract/proto.js'
-import type { Blocker__Output } from '../../generated/proto/scaimind/v1/Blocker.js'
 import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.js'
 import type { SourceReport__Output } from '../../generated/proto/scaimind/v1/SourceReport.js'
 import { inspectSources } from '../data/inspect.js'
 import type { Engine, EngineNode } from '../engines/engine.js'
-import { blockersOf } from './blockers.js'
+import { toBlockerMessage } from './blockers.js'
 import type { Content, JobContent } from './content.js'
 import type { Database } from './database.js'
-import { readInventory, toMachines } from './inventory.js'
 import { estimateMemory, fitToNodes } from './memory.js'
 import { readModelShape } from './model-shape.js'
-import { earliestStart, needsOf } from './needs.js'
-import { findRoom, type Machine, take } from './place.js'
+import { needsOf } from './needs.js'
+import { findRoom, type Machine } from './place.js'
 import type { JobQueue } from './queue.js'
 import { estimateRunSeconds } from './run-time.js'
 import type { JobSettings } from './settings.js'
@@ -38,24 +36,14 @@ export async function planJob(
 ): Promise<JobPlan__Output> {
   const now = clock()
   const needs = needsOf(spec)
-  const startsFrom = earliestStart(spec, null)
-  const dependencies = await pendingOf(database, tenantId, spec.scheduling_config.depends_on)
-  const guest = { jobId: '~', priority: spec.training_config.priority, queuedAt: now, notBefore: startsFrom, dependencies, needs }
-  const [{ view, guest: decision, ahead }, inventory, madeOf, shape] = await Promise.all([
-    queue.view(guest),
-    readInventory(engine, database),
+  const [{ view, guest: decision, ahead }, nodes, madeOf, shape] = await Promise.all([
+    queue.view({ spec, tenantId }),
+    engine.nodes(),
     content.soon({ given: spec, resolved: checked.spec }),
     readModelShape(checked.spec.training_config.base_model.model_id),
   ])
-  const nodes = inventory.map(({ node }) => node)
-  const before = view.slice(0, ahead)
-  const blockers = blockersOf({
-    waiting: guest,
-    machines: before.reduce((free, { decision: { placement } }) => (placement ? take(free, placement) : free), toMachines(inventory)),
-    draining: inventory.filter(({ draining }) => draining).map(({ node }) => node.nodeId),
-    ahead: { count: ahead, ownJobs: before.flatMap(({ job }) => (job.tenantId === tenantId ? [job.jobId] : [])) },
-    now,
-  })
+  // Of what is ahead a tenant learns the names of its own jobs only; what it depends on is its own.
+  const own = new Set([...spec.scheduling_config.depends_on, ...view.flatMap(({ job }) => (job.tenantId === tenantId ? [job.jobId] : []))])
   const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
@@ -75,19 +63,10 @@ export async function planJob(
     sources,
     memory: shape ? fitToNodes(estimateMemory(spec, shape), spec, nodes) : [],
     ...(seconds === null ? {} : { estimated_run_seconds: seconds, gpu_hours: (needs.gpuCount * seconds) / 3600 }),
-    estimated_start: startsNow ? toTimestamp(now) : onlyStartTime(blockers),
-    blockers: startsNow ? [] : blockers,
+    estimated_start: startsNow ? toTimestamp(now) : decision?.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
+    blockers: (decision?.blockers ?? []).map((blocker) => toBlockerMessage({ ...blocker, jobs: blocker.jobs.filter((id) => own.has(id)) })),
     content_hash: madeOf.contentHash,
   }
-}
-
-/** A job that waits for nothing but its time starts then. */
-const onlyStartTime = ([first, ...others]: Blocker__Output[]) => (first?.kind === 'START_TIME' && others.length === 0 ? first.until : null)
-
-async function pendingOf(database: Database, tenantId: string, ids: string[]): Promise<{ jobId: string; status: string }[]> {
-  if (ids.length === 0) return []
-  const where = { tenantId, jobId: { in: ids }, status: { not: 'COMPLETED' } }
-  return await database.job.findMany({ where, select: { jobId: true, status: true } })
 }
 
 const sum = <Item>(items: Item[], count: (item: Item) => string): number => items.reduce((total, item) => total + Number(count(item)), 0)
@@ -171,6 +150,7 @@ function couldHold({ nodeId, hostname, gpus, cpus, memoryBytes, online, draining
     nodeId,
     hostname,
     takesWork: online && !draining,
+    draining: online && draining,
     gpus: gpus.map((gpu) => ({ ...gpu, free: true })),
     cpus,
     cpusFree: cpus,

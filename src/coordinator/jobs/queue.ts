@@ -4,12 +4,16 @@ import type { AttemptKeeper } from './attempts.js'
 import type { JobChanges } from './changes.js'
 import { completeCheckpoints } from './checkpoints.js'
 import type { Database } from './database.js'
+import { estimateStarts, type Running, type Waiter } from './estimate.js'
+import type { NodeEvictions } from './evictions.js'
 import { readInventory, toMachines } from './inventory.js'
 import { canHappen } from './lifecycle.js'
 import type { Log } from './log.js'
-import { earliestStart, needsOf } from './needs.js'
-import { type Decision, placeJobs, type Waiting } from './place.js'
-import { type JobRecord, specOf, statusOf, storePlacement } from './record.js'
+import { earliestStart, needsOf, runSecondsMax } from './needs.js'
+import { type Decision, type Machine, placeJobs } from './place.js'
+import type { TenantLimits } from './quota.js'
+import { type JobRecord, placementOf, specOf, statusOf, storePlacement } from './record.js'
+import type { Spec } from './spec.js'
 import type { JobStore } from './store.js'
 
 /** What the queue needs. */
@@ -19,18 +23,30 @@ export interface QueueOptions {
   changes: JobChanges
   engine: Engine
   attempts: AttemptKeeper
+  evictions: NodeEvictions
+  limits: TenantLimits
   log: Log
   clock: () => Date
 }
 
+/** What becomes of a waiting job, and when it would start; null where that is not known. */
+export interface Prospect extends Decision {
+  estimatedStart: Date | null
+}
+
 /** What waits, in the order it would start, with what becomes of it now. */
-export type QueueView = { job: JobRecord; decision: Decision }[]
+export type QueueView = { job: JobRecord; decision: Prospect }[]
+
+/** Jobs in a queue that each submission looks through. */
+const lookedThroughMax = 100
+/** The place of a submission that is no job yet: behind those that came at the same moment. */
+const guestId = '~'
 
 /** A look at the queue where no change called for one: times that come, nodes that come back. */
 const tickMs = 1000
 
 /** Gives waiting jobs their places: looks at every change that may free or fill one, and from time to time. */
-export function jobQueue({ store, database, changes, engine, attempts, log, clock }: QueueOptions) {
+export function jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock }: QueueOptions) {
   const closing = new AbortController()
   let isDue = true
   let wake = () => {}
@@ -51,24 +67,24 @@ export function jobQueue({ store, database, changes, engine, attempts, log, cloc
         },
       }
     },
-    /** Looks at the queue without giving places. `guest` is a job that is not in it, seen as if it were. */
-    view: async (guest?: Waiting): Promise<{ view: QueueView; guest: Decision | null; ahead: number }> => {
-      const { jobs, decisions } = await decide(guest)
-      const view = decisions.flatMap((decision) => {
+    /** Looks at the queue without giving places. `guest` is a submission that is not in it, seen as if it came now. */
+    view: async (guest?: { spec: Spec; tenantId: string }): Promise<{ view: QueueView; guest: Prospect | null; ahead: number }> => {
+      const { jobs, decisions, waiting, machines } = await decide(guest && (await waiterOf(guest)))
+      const starts = decisions.length === 0 ? new Map<string, Date>() : estimateStarts(waiting, await runningJobs(), machines, clock())
+      const prospects = decisions.map((decision) => ({ ...decision, estimatedStart: starts.get(decision.jobId) ?? null }))
+      const view = prospects.flatMap((decision) => {
         const job = jobs.find(({ jobId }) => jobId === decision.jobId)
         return job ? [{ job, decision }] : []
       })
-      const place = decisions.findIndex(({ jobId }) => jobId === guest?.jobId)
-      return { view, guest: decisions[place] ?? null, ahead: Math.max(0, place) }
+      const place = prospects.findIndex(({ jobId }) => jobId === guestId)
+      return { view, guest: prospects[place] ?? null, ahead: Math.max(0, place) }
     },
-    /** Positions of the waiting jobs, from 1. */
-    async positions(): Promise<Map<string, number>> {
-      const rows = await database.job.findMany({
-        where: { status: 'QUEUED' },
-        orderBy: [{ priority: 'desc' }, { queuedAt: 'asc' }, { jobId: 'asc' }],
-        select: { jobId: true },
-      })
-      return new Map(rows.map(({ jobId }, index) => [jobId, index + 1]))
+    /** Seconds until a submission would start; null where that is not known, or the queue is too long to be looked at for it. */
+    async waitSeconds(guest: { spec: Spec; tenantId: string }): Promise<number | null> {
+      if ((await database.job.count({ where: { status: 'QUEUED' } })) > lookedThroughMax) return null
+      const { guest: prospect } = await this.view(guest)
+      if (prospect?.placement) return 0
+      return prospect?.estimatedStart ? Math.max(0, Math.round((prospect.estimatedStart.getTime() - clock().getTime()) / 1000)) : null
     },
   }
 
@@ -94,33 +110,74 @@ export function jobQueue({ store, database, changes, engine, attempts, log, cloc
   }
 
   async function pass(): Promise<void> {
+    await evictions.evictDue()
     const { decisions } = await decide()
     for (const { jobId, placement } of decisions) {
       if (placement && !closing.signal.aborted) await place(jobId, placement)
     }
   }
 
-  async function decide(guest?: Waiting): Promise<{ jobs: JobRecord[]; decisions: Decision[] }> {
+  async function decide(guest?: Waiter): Promise<{ jobs: JobRecord[]; decisions: Decision[]; waiting: Waiter[]; machines: Machine[] }> {
     const jobs = await store.findAll({ status: 'QUEUED' })
-    if (jobs.length === 0 && !guest) return { jobs, decisions: [] }
+    if (jobs.length === 0 && !guest) return { jobs, decisions: [], waiting: [], machines: [] }
     const inventory = await readInventory(engine, database)
-    const waiting = await describe(jobs)
-    return { jobs, decisions: placeJobs(guest ? [...waiting, guest] : waiting, toMachines(inventory), clock()) }
+    const described = await describe(jobs)
+    const waiting = guest ? [...described, guest] : described
+    const machines = toMachines(inventory)
+    const held = new Map<string, number>()
+    for (const { tenantId, gpuIndexes } of inventory.flatMap(({ holders }) => holders)) {
+      held.set(tenantId, (held.get(tenantId) ?? 0) + gpuIndexes.length)
+    }
+    return { jobs, waiting, machines, decisions: placeJobs(waiting, machines, clock(), { gpusMax: limits.gpusMax, held }) }
   }
 
-  async function describe(jobs: JobRecord[]): Promise<Waiting[]> {
+  async function waiterOf({ spec, tenantId }: { spec: Spec; tenantId: string }): Promise<Waiter> {
+    const pending = await pendingOf(spec.scheduling_config.depends_on)
+    return {
+      jobId: guestId,
+      tenantId,
+      priority: spec.training_config.priority,
+      queuedAt: clock(),
+      notBefore: earliestStart(spec, null),
+      dependencies: [...pending.values()],
+      needs: needsOf(spec),
+      runSecondsMax: runSecondsMax(spec),
+    }
+  }
+
+  /** Those of some jobs that are not COMPLETED. */
+  async function pendingOf(jobIds: string[]): Promise<Map<string, { jobId: string; status: string }>> {
+    if (jobIds.length === 0) return new Map()
+    const rows = await database.job.findMany({ where: { jobId: { in: jobIds } }, select: { jobId: true, status: true } })
+    return new Map(rows.filter(({ status }) => status !== 'COMPLETED').map((row) => [row.jobId, row]))
+  }
+
+  /** What runs, and when it will be over by its trainer's estimate or by its limit, whichever comes first. */
+  async function runningJobs(): Promise<Running[]> {
+    const attempts = await database.attempt.findMany({ where: { finishedAt: null }, include: { job: true } })
+    return attempts.map(({ job, ...attempt }) => {
+      const { eta_seconds: eta } = (job.progress === null ? {} : JSON.parse(job.progress)) as { eta_seconds?: number }
+      const limit = runSecondsMax(specOf(job))
+      const startedAt = attempt.startedAt ?? attempt.submittedAt
+      const ends = [
+        ...(eta === undefined ? [] : [job.updatedAt.getTime() + eta * 1000]),
+        ...(limit === null ? [] : [startedAt.getTime() + limit * 1000]),
+      ]
+      return { jobId: job.jobId, placement: placementOf(attempt), endsAt: ends.length > 0 ? new Date(Math.min(...ends)) : null }
+    })
+  }
+
+  async function describe(jobs: JobRecord[]): Promise<Waiter[]> {
     const specs = new Map(jobs.map((job) => [job.jobId, specOf(job)]))
-    const named = [...new Set([...specs.values()].flatMap((spec) => spec.scheduling_config.depends_on))]
-    const rows =
-      named.length === 0 ? [] : await database.job.findMany({ where: { jobId: { in: named } }, select: { jobId: true, status: true } })
-    const pending = new Map(rows.filter(({ status }) => status !== 'COMPLETED').map((row) => [row.jobId, row]))
+    const pending = await pendingOf([...new Set([...specs.values()].flatMap((spec) => spec.scheduling_config.depends_on))])
     return jobs.flatMap((job) => {
       const spec = specs.get(job.jobId)
       if (!spec) return []
       const dependencies = spec.scheduling_config.depends_on.flatMap((id) => pending.get(id) ?? [])
-      const { jobId, priority } = job
+      const { jobId, tenantId, priority } = job
       const queuedAt = job.queuedAt ?? job.createdAt
-      return [{ jobId, priority, queuedAt, notBefore: earliestStart(spec, job.notBefore), dependencies, needs: needsOf(spec) }]
+      const notBefore = earliestStart(spec, job.notBefore)
+      return [{ jobId, tenantId, priority, queuedAt, notBefore, dependencies, needs: needsOf(spec), runSecondsMax: runSecondsMax(spec) }]
     })
   }
 

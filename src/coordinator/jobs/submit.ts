@@ -8,6 +8,7 @@ import type { Idempotency } from './idempotency.js'
 import { contentColumns } from './keep-content.js'
 import { planJob } from './plan.js'
 import type { JobQueue } from './queue.js'
+import { requireRoomForJob, type TenantLimits } from './quota.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { completeSpec, type Spec } from './spec.js'
 import type { JobStore } from './store.js'
@@ -18,6 +19,7 @@ export interface SubmitOptions extends ValidateOptions {
   store: JobStore
   queue: JobQueue
   idempotency: Idempotency
+  limits: TenantLimits
   content: JobContent
   clock: () => Date
 }
@@ -25,7 +27,7 @@ export interface SubmitOptions extends ValidateOptions {
 const checksMax = 4
 
 /** Takes in jobs. */
-export function jobSubmission({ store, queue, idempotency, content, clock, ...lookups }: SubmitOptions) {
+export function jobSubmission({ store, queue, idempotency, limits, content, clock, ...lookups }: SubmitOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const check = (spec: Spec, tenantId: string, { toleratesData = false } = {}) =>
@@ -44,6 +46,8 @@ export function jobSubmission({ store, queue, idempotency, content, clock, ...lo
       }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
         const { spec: resolved } = await check(spec, tenantId)
+        await requireRoomForJob(lookups.database, tenantId, limits)
+        const wait = await queue.waitSeconds({ spec, tenantId })
         const madeOf = contentColumns(await content.soon({ given: spec, resolved }))
         const now = clock()
         const jobId = newJobId(now.getTime())
@@ -51,16 +55,17 @@ export function jobSubmission({ store, queue, idempotency, content, clock, ...lo
           { ...toRow(spec, { jobId, tenantId, userId, now }), ...madeOf },
           {
             steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
-            ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
+            ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created, wait)) } : {}),
           },
         )
-        return answer(job)
+        return answer(job, wait)
       })
     },
   }
 
-  function answer(job: JobRecord): SubmitJobResponse__Output {
-    return { job: toJobMessage(job, clock()), message: `Job ${job.jobId} is accepted.`, plan: null }
+  function answer(job: JobRecord, wait: number | null): SubmitJobResponse__Output {
+    const message = `Job ${job.jobId} is accepted.`
+    return { job: toJobMessage(job, clock()), message, plan: null, ...(wait === null ? {} : { estimated_wait_seconds: wait }) }
   }
 }
 

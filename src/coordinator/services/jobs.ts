@@ -24,6 +24,7 @@ import { completeCheckpoints, toCheckpointMessage } from '../jobs/checkpoints.js
 import type { Jobs } from '../jobs/jobs.js'
 import { listJobs } from '../jobs/list.js'
 import { requireJob } from '../jobs/read.js'
+import { toJobMessage } from '../jobs/record.js'
 import { forAllTenants, type Methods, streaming, unary } from './handlers.js'
 
 const batchMax = 500
@@ -47,7 +48,8 @@ export function jobMethods({ store, database, submission, control, journals, eve
       const cursor = await events.cursorNow(tenantId)
       const page = await listJobs({ database, store }, tenantId, request)
       return {
-        jobs: await toMessages(page.jobs),
+        // Places and reasons move without the jobs changing; a listing is read by who keeps a copy.
+        jobs: page.jobs.map((job) => toJobMessage(job, new Date())),
         next_page_token: page.nextPageToken,
         total_count: String(page.totalCount),
         snapshot_cursor: page.isFirst ? cursor : '',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type BlockerOptions, blockersOf } from '../../../src/coordinator/jobs/blockers.js'
+import { earlyBlockers, roomBlockers, sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
 import type { Machine, Needs } from '../../../src/coordinator/jobs/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
@@ -10,6 +10,7 @@ const machine = (
   nodeId,
   hostname: nodeId,
   takesWork: true,
+  draining: false,
   gpus: Array.from({ length: gpus }, (_, index) => ({ index, type: 'a100', memoryBytes: 80e9, free: index < free })),
   cpus: 4,
   cpusFree: 4,
@@ -27,19 +28,9 @@ const needs = (more: Partial<Needs> = {}): Needs => ({
   nodeSelector: {},
   ...more,
 })
-const blockers = (wanted: Partial<Needs>, machines: Machine[], more: Partial<BlockerOptions> = {}) =>
-  blockersOf({
-    waiting: { notBefore: null, dependencies: [], needs: needs(wanted) },
-    machines,
-    draining: [],
-    ahead: { count: 0, ownJobs: [] },
-    now,
-    ...more,
-  })
+const blockers = (wanted: Partial<Needs>, machines: Machine[]) => roomBlockers(needs(wanted), machines)
 
 describe('What a job waits for', () => {
-  it('is nothing where there is room', () => expect(blockers({}, [machine('a')])).toEqual([]))
-
   it('is what is lacking, with what it needs and what there is', () => {
     expect(blockers({ gpuCount: 2, gpuType: 'a100' }, [machine('a', { free: 1 })])).toMatchObject([
       { kind: 'GPUS', of: 'a100', need: 2, have: 1 },
@@ -57,19 +48,23 @@ describe('What a job waits for', () => {
   })
 
   it('is a node that drains, where it would do', () => {
-    const found = blockers({ gpuCount: 1 }, [machine('a', { free: 0 }), machine('b', { free: 1, takesWork: false })], { draining: ['b'] })
+    const found = blockers({ gpuCount: 1 }, [machine('a', { free: 0 }), machine('b', { free: 1, takesWork: false, draining: true })])
     expect(found).toMatchObject([{ kind: 'GPUS' }, { kind: 'DRAINING', of: 'b' }])
   })
 
-  it('is its time and jobs that must be done first, and then jobs ahead of it', () => {
+  it('is the one node that drains, where no other could ever do', () => {
+    const found = blockers({ gpuCount: 1 }, [machine('b', { free: 1, takesWork: false, draining: true })])
+    expect(found).toMatchObject([{ kind: 'DRAINING', of: 'b', need: 1, have: 0 }])
+    expect(sentenceOf(found)).toBe('Waits for node b, which is draining.')
+  })
+
+  it('is its time, and jobs that must be done first', () => {
     const notBefore = new Date('2030-01-02T00:00:00Z')
-    const waiting = { notBefore, dependencies: [{ jobId: 'job_a', status: 'TRAINING' }], needs: needs() }
-    expect(blockers({}, [machine('a')], { waiting, ahead: { count: 3, ownJobs: ['job_b'] } })).toMatchObject([
-      { kind: 'DEPENDENCY', need: 1, jobs: ['job_a'] },
-      { kind: 'START_TIME', until: { seconds: String(notBefore.getTime() / 1000) } },
+    const found = earlyBlockers({ notBefore, dependencies: [{ jobId: 'job_a', status: 'TRAINING' }] }, now)
+    expect(found).toMatchObject([
+      { kind: 'DEPENDENCY', of: 'TRAINING', need: 1, jobs: ['job_a'] },
+      { kind: 'START_TIME', until: notBefore },
     ])
-    expect(blockers({}, [machine('a')], { ahead: { count: 3, ownJobs: ['job_b'] } })).toMatchObject([
-      { kind: 'JOBS_AHEAD', need: 3, jobs: ['job_b'] },
-    ])
+    expect(earlyBlockers({ notBefore: new Date(0), dependencies: [] }, now)).toEqual([])
   })
 })

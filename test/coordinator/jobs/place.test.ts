@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
 import { findRoom, inOrder, type Machine, type Needs, placeJobs, take, type Waiting } from '../../../src/coordinator/jobs/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
@@ -15,6 +16,7 @@ const needs = (some: Partial<Needs> = {}): Needs => ({
 })
 const waiting = (jobId: string, some: Partial<Waiting> = {}): Waiting => ({
   jobId,
+  tenantId: 'acme',
   priority: 5,
   queuedAt: now,
   notBefore: null,
@@ -26,6 +28,7 @@ const machine = (nodeId: string, gpus: number, cpus = 4): Machine => ({
   nodeId,
   hostname: nodeId,
   takesWork: true,
+  draining: false,
   gpus: Array.from({ length: gpus }, (_, index) => ({ index, type: 'a100', memoryBytes: 80e9, free: true })),
   cpus,
   cpusFree: cpus,
@@ -89,7 +92,7 @@ describe('Placing jobs', () => {
     fc.assert(
       fc.property(anyQueue, anyMachines, (queue, machines) => {
         const decisions = placeJobs(queue, machines, now)
-        const blocked = decisions.findIndex(({ waitingFor }) => waitingFor.startsWith('Waits behind'))
+        const blocked = decisions.findIndex(({ blockers }) => blockers.some(({ kind }) => kind === 'JOBS_AHEAD'))
         if (blocked >= 0) expect(decisions.slice(blocked).filter(({ placement }) => placement)).toEqual([])
       }),
     )
@@ -100,7 +103,10 @@ describe('Placing jobs', () => {
       fc.property(anyQueue, anyMachines, (queue, machines) => {
         const decisions = placeJobs(queue, machines, now)
         expect(decisions.map(({ jobId }) => jobId).sort()).toEqual(queue.map(({ jobId }) => jobId).sort())
-        for (const { placement, waitingFor } of decisions) expect(placement === null).toBe(waitingFor !== '')
+        for (const { placement, blockers } of decisions) {
+          expect(placement === null).toBe(blockers.length > 0)
+          expect(sentenceOf(blockers) === '').toBe(placement !== null)
+        }
       }),
     )
   })
@@ -118,7 +124,7 @@ describe('Placing jobs', () => {
     const machines = take([machine('a', 4)], [{ nodeId: 'a', gpuIndexes: [0], cpus: 0, memoryBytes: 0 }])
     const large = waiting('large', { priority: 6, needs: needs({ gpuCount: 4 }) })
     expect(placed([waiting('small', { needs: needs({ gpuCount: 1 }) }), large], machines)).toEqual([])
-    expect(placeJobs([large], machines, now)[0]?.waitingFor).toBe('Waits for 4 GPUs on one node; 3 of 4 are free.')
+    expect(placeJobs([large], machines, now)[0]?.blockers).toMatchObject([{ kind: 'GPUS', of: '', need: 4, have: 3 }])
   })
 
   it('a job that must not run yet, or has no machine at all, holds back nobody', () => {

@@ -103,11 +103,6 @@ describe('What is not built yet', () => {
     }
   })
 
-  it('also where it streams', async () => {
-    const events = ada.cluster.StreamClusterEvents({}, ada.metadata())
-    await expect(events[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: grpc.UNIMPLEMENTED })
-  })
-
   it('no method of the contract hangs or breaks', async () => {
     for (const service of [scaimindV1.EvaluationService, scaimindV1.DataService, scaimindV1.ClusterService]) {
       for (const [method, { requestStream, responseStream }] of Object.entries(service.service)) {
@@ -159,7 +154,6 @@ describe('The cluster', () => {
     const queue = await ada.call<Queue__Output>('GetQueue')
     expect(queue).toMatchObject({ depth: 1, depths: [{ queue: 'default', priority: 5, jobs: 1 }], entries: [{ job_id: id, position: 1 }] })
     expect(await bob.call<Queue__Output>('GetQueue')).toMatchObject({ depth: 1, entries: [{ job_id: '', name: '', waiting_for: '' }] })
-    expect((await ada.refused('DrainNode', { node_id, evict: true })).fields).toMatchObject([{ path: 'evict' }])
     expect(await ada.call('EnableNode', { node_id })).toMatchObject({ status: 'ONLINE', reason: '' })
     await ada.until(id, 'COMPLETED')
     expect(await ada.refused('GetNode', { node_id: 'nowhere' })).toMatchObject({ code: 'NODE_NOT_FOUND' })
