@@ -81,7 +81,7 @@ export async function startTestCoordinator(
       for (const client of clients) client.close()
       await inside?.close()
       await service?.stop()
-      if (!kept.has(dataDir)) rmSync(dataDir, { recursive: true, force: true })
+      if (!kept.has(dataDir)) rmSync(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
     },
   }
 }
