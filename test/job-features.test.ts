@@ -105,6 +105,21 @@ describe('Over the real coordinator', () => {
     )
   })
 
+  it('a job that waits says each thing that it lacks', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const first = await waiting(tenant, 'first', {})
+    const input = { ...customInput(tenant, '', { name: 'second' }), schedulingConfig: { dependsOn: [first] } }
+    const second = await submit(tenant, input)
+    type Waits = { job: { blockers: { kind: string; until: string | null; jobs: string[] }[] } }
+    const blockers = async (id: string) =>
+      (await tenant.data<Waits>('query ($id: ID!) { job(jobId: $id) { blockers { kind until jobs } } }', { id })).job.blockers
+    expect(await blockers(first)).toEqual([{ kind: 'START_TIME', until: '2100-01-01T00:00:00.000Z', jobs: [] }])
+    expect(await blockers(second)).toContainEqual(expect.objectContaining({ kind: 'DEPENDENCY', jobs: [first] }))
+    for (const id of [second, first]) await tenant.data('mutation ($id: ID!) { cancelJob(jobId: $id) { __typename } }', { id })
+    expect(await blockers(first)).toEqual([])
+  })
+
   it('jobs side by side show which data they read and how their metrics went', async () => {
     keepOnFailure(stack)
     const tenant = await stack.tenant()
