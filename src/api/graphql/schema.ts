@@ -20,6 +20,7 @@ import './dataset.js'
 import './data.js'
 import type { GraphQLSchema } from 'graphql'
 import { builder } from './builder.js'
+import { withExamples } from './examples.js'
 
 /** The GraphQL schema. Building it has no side effects, so that it can be printed without a server. */
-export const schema: GraphQLSchema = builder.toSchema()
+export const schema: GraphQLSchema = withExamples(builder.toSchema())

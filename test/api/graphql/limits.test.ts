@@ -1,10 +1,8 @@
-import { readFileSync } from 'node:fs'
-import { getIntrospectionQuery, parse, printSchema } from 'graphql'
+import { getIntrospectionQuery, parse } from 'graphql'
 import { createClient } from 'graphql-ws'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
 import { measure } from '../../../src/api/graphql/limits.js'
-import { schema } from '../../../src/api/graphql/schema.js'
 import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
 
 let under: ApiUnderTest
@@ -86,31 +84,5 @@ describe('Limits of operations', () => {
     const { value } = await client.iterate({ query: '{ viewer { tenantId } }' }).next()
     expect(value).toEqual({ data: { viewer: { tenantId: tenant.id } } })
     await client.dispose()
-  })
-})
-
-describe('The schema', () => {
-  it('schema.graphql is what the code declares; `npm run schema` renews it', () => {
-    expect(readFileSync('schema.graphql', 'utf8')).toBe(`${printSchema(schema)}\n`)
-  })
-
-  it('every type, field, argument and value has a description', () => {
-    const bare: string[] = []
-    for (const type of Object.values(schema.getTypeMap())) {
-      if (type.name.startsWith('__') || ['String', 'Int', 'Float', 'Boolean', 'ID'].includes(type.name)) continue
-      if (!type.description) bare.push(type.name)
-      if ('getValues' in type) bare.push(...type.getValues().flatMap((value) => (value.description ? [] : [`${type.name}.${value.name}`])))
-      if (!('getFields' in type)) continue
-      for (const field of Object.values(type.getFields())) {
-        if (!field.description) bare.push(`${type.name}.${field.name}`)
-        if ('args' in field)
-          bare.push(
-            ...field.args.flatMap((arg: { name: string; description?: string | null }) =>
-              arg.description ? [] : [`${type.name}.${field.name}(${arg.name})`],
-            ),
-          )
-      }
-    }
-    expect(bare).toEqual([])
   })
 })
