@@ -34,7 +34,7 @@ const shared = {
   SCAIMIND_TLS_KEY_FILE: z.string().optional(),
 }
 
-const apiSettings = z.object({
+const apiSettingsAlone = z.object({
   ...shared,
   DATABASE_URL: databaseUrl,
   /** Address the API listens on. */
@@ -71,6 +71,50 @@ const apiSettings = z.object({
   SCAIMIND_MAX_UPLOAD_BYTES: positive.default(10 * 1024 ** 3),
   /** Subscriptions on one WebSocket connection. */
   SCAIMIND_MAX_SUBSCRIPTIONS: positive.default(100),
+  /** Streams that one API key, or one user's tokens, have open at once, whatever door they come through. */
+  SCAIMIND_MAX_SUBSCRIPTIONS_PER_KEY: positive.default(1000),
+  /** Requests a second of one API key, or of one user's tokens; at most twice that at once. 0: no limit. */
+  SCAIMIND_RATE_PER_KEY: z.coerce.number().int().min(0).default(500),
+  /** Requests a second of a tenant; at most twice that at once. 0: no limit. */
+  SCAIMIND_RATE_PER_TENANT: z.coerce.number().int().min(0).default(2000),
+  /** The issuer (`iss`) of ScaiKey's tokens; without it only API keys are taken. */
+  SCAIMIND_JWT_ISSUER: z.url().optional(),
+  /** The audience (`aud`) that a token must be for. */
+  SCAIMIND_JWT_AUDIENCE: z.string().optional(),
+  /** Where the issuer's public keys are; default `<issuer>/.well-known/jwks.json`. */
+  SCAIMIND_JWKS_URL: z.url().optional(),
+  /** Names of the claims, where they are not `tenant=tenant_id,roles=roles,permissions=permissions,tenants=tenants`. */
+  SCAIMIND_JWT_CLAIMS: z.string().default('').transform(parseClaims),
+  /** RFC 8693 endpoint at which a caller's token is exchanged for those that jobs fetch data and models with; without it none are forwarded. */
+  SCAIMIND_TOKEN_EXCHANGE_URL: z.url().optional(),
+  /** Who the API is at that endpoint. */
+  SCAIMIND_TOKEN_EXCHANGE_CLIENT_ID: z.string().optional(),
+  /** Its secret there. */
+  SCAIMIND_TOKEN_EXCHANGE_CLIENT_SECRET: z.string().optional(),
+  /** The audience of ScaiDrive's tokens; without it none are asked for. */
+  SCAIMIND_SCAIDRIVE_AUDIENCE: z.string().optional(),
+  /** The audience of ScaiAtlas' tokens; without it none are asked for. */
+  SCAIMIND_SCAIATLAS_AUDIENCE: z.string().optional(),
+})
+
+const apiSettings = apiSettingsAlone.superRefine((settings, context) => {
+  const needs = (name: keyof typeof settings, ...others: (keyof typeof settings)[]) => {
+    if (settings[name] === undefined) return
+    for (const other of others) {
+      if (settings[other] === undefined) context.addIssue({ code: 'custom', path: [name], message: `needs ${other} too` })
+    }
+  }
+  needs('SCAIMIND_JWT_ISSUER', 'SCAIMIND_JWT_AUDIENCE')
+  needs('SCAIMIND_JWT_AUDIENCE', 'SCAIMIND_JWT_ISSUER')
+  needs('SCAIMIND_JWKS_URL', 'SCAIMIND_JWT_ISSUER')
+  needs('SCAIMIND_TOKEN_EXCHANGE_URL', 'SCAIMIND_JWT_ISSUER', 'SCAIMIND_TOKEN_EXCHANGE_CLIENT_ID', 'SCAIMIND_TOKEN_EXCHANGE_CLIENT_SECRET')
+  if (settings.SCAIMIND_TOKEN_EXCHANGE_URL && !settings.SCAIMIND_SCAIDRIVE_AUDIENCE && !settings.SCAIMIND_SCAIATLAS_AUDIENCE) {
+    context.addIssue({
+      code: 'custom',
+      path: ['SCAIMIND_TOKEN_EXCHANGE_URL'],
+      message: 'needs SCAIMIND_SCAIDRIVE_AUDIENCE or SCAIMIND_SCAIATLAS_AUDIENCE too',
+    })
+  }
 })
 
 const coordinatorSettings = z.object({
@@ -173,4 +217,15 @@ function parseTenantSecrets(text: string, context: z.RefinementCtx): Map<string,
     secrets.set(tenant, value)
   }
   return secrets
+}
+
+function parseClaims(text: string, context: z.RefinementCtx) {
+  const claims = { tenant: 'tenant_id', roles: 'roles', permissions: 'permissions', tenants: 'tenants' }
+  for (const pair of text.split(',').filter(Boolean)) {
+    const [what = '', claim = ''] = pair.split(/=(.*)/s)
+    if (!Object.hasOwn(claims, what) || !claim) {
+      context.addIssue(`"${pair}" must read tenant=<claim>, roles=<claim>, permissions=<claim> or tenants=<claim>`)
+    } else claims[what as keyof typeof claims] = claim
+  }
+  return claims
 }

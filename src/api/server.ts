@@ -1,12 +1,16 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { type ApiConfig, ConfigError } from '../config.js'
 import { Failure } from '../contract/failure.js'
 import type { LogRecord__Output } from '../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../generated/proto/scaimind/v1/MetricRecord.js'
+import { admission } from './auth/admission.js'
 import { apiKeyStore } from './auth/api-keys.js'
-import { type Credentials, identifyViewer } from './auth/viewer.js'
+import { jwks } from './auth/jwks.js'
+import { type ExchangeTokens, tokenExchange } from './auth/token-exchange.js'
+import { type TokenVerifier, tokenVerifier } from './auth/tokens.js'
+import { type Credentials, identifyViewer, type Viewer } from './auth/viewer.js'
 import { clusterSnapshots } from './cache/cluster-snapshots.js'
 import { openDatabase } from './cache/database.js'
 import { evaluationsOfJobs } from './cache/evaluations-of-jobs.js'
@@ -94,8 +98,20 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     snapshots,
     log,
     isFresh: follower.isFresh,
+    exchangeTokens: exchangeOf(config, log),
   })
-  const identify = (credentials: Credentials) => identifyViewer(keys, credentials)
+  const admitted = admission({
+    perKey: config.SCAIMIND_RATE_PER_KEY,
+    perTenant: config.SCAIMIND_RATE_PER_TENANT,
+    streamsPerKey: config.SCAIMIND_MAX_SUBSCRIPTIONS_PER_KEY,
+  })
+  const identities = { keys, tokens: tokensOf(config) }
+  /** Every request asks who sends it, so that this is where it counts. */
+  async function identify(credentials: Credentials): Promise<Viewer> {
+    const viewer = await identifyViewer(identities, credentials)
+    await admitted.request(viewer)
+    return viewer
+  }
   const limits = {
     depth: config.SCAIMIND_MAX_DEPTH,
     complexity: config.SCAIMIND_MAX_COMPLEXITY,
@@ -104,13 +120,13 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     pageSize: config.SCAIMIND_MAX_PAGE_SIZE,
     introspection: config.SCAIMIND_INTROSPECTION,
   }
-  const parts = { operations, identify, limits, documents, log }
+  const parts = { operations, identify, admission: admitted, limits, documents, log }
   const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
 
   const freshness = { version: changes.version, settled: changes.settled, isFresh: follower.isFresh }
   const graphql = httpHandler({ ...parts, bodyBytesMax, uploadBytesMax: config.SCAIMIND_MAX_UPLOAD_BYTES, freshness })
   const page = graphiqlPage()
-  const rest = restRouter({ operations, identify, log, bodyBytesMax })
+  const rest = restRouter({ operations, identify, admission: admitted, log, bodyBytesMax })
   const sockets = socketServer({ ...parts, subscriptionsMax: config.SCAIMIND_MAX_SUBSCRIPTIONS, messageBytesMax: bodyBytesMax })
   metrics.watch({
     sockets: sockets.connectionCount,
@@ -212,6 +228,26 @@ export async function startApi(config: ApiConfig): Promise<Api> {
       return closed
     },
   }
+}
+
+function tokensOf(config: ApiConfig): TokenVerifier | null {
+  const { SCAIMIND_JWT_ISSUER: issuer, SCAIMIND_JWT_AUDIENCE: audience, SCAIMIND_JWT_CLAIMS: claims } = config
+  if (!issuer || !audience) return null
+  const url = config.SCAIMIND_JWKS_URL ?? `${issuer.replace(/\/$/, '')}/.well-known/jwks.json`
+  return tokenVerifier({ issuer, audience, claims, getKey: jwks({ url }) })
+}
+
+function exchangeOf(config: ApiConfig, log: Logger): ExchangeTokens {
+  const url = config.SCAIMIND_TOKEN_EXCHANGE_URL
+  if (!url) return async () => ({})
+  return tokenExchange({
+    url,
+    clientId: config.SCAIMIND_TOKEN_EXCHANGE_CLIENT_ID ?? '',
+    clientSecret: config.SCAIMIND_TOKEN_EXCHANGE_CLIENT_SECRET ?? '',
+    scaidriveAudience: config.SCAIMIND_SCAIDRIVE_AUDIENCE,
+    scaiatlasAudience: config.SCAIMIND_SCAIATLAS_AUDIENCE,
+    log,
+  })
 }
 
 function readDocuments({ SCAIMIND_TRUSTED_DOCUMENTS: path, SCAIMIND_TRUSTED_DOCUMENTS_ONLY: only }: ApiConfig): TrustedDocuments {

@@ -111,8 +111,12 @@ export function callerOf(tenantId: string): Caller {
   const viewer = {
     tenantId: tenantId as TenantId,
     userId: 'someone',
+    credential: 'API_KEY' as const,
     keyId: 'key',
     keyName: 'key',
+    homeTenantId: tenantId as TenantId,
+    expiresAt: null,
+    subjectToken: null,
     roles: ['tenant_admin'] as const,
     permissions: new Set(permissions),
     ended: new AbortController().signal,

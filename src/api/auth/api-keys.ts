@@ -12,6 +12,7 @@ export interface VerifiedKey {
   keyName: string
   tenantId: TenantId
   userId: string
+  expiresAt: Date | null
   roles: readonly Role[]
   permissions: ReadonlySet<Permission>
   /** Aborted with a Failure when the key stops working. */

@@ -14,8 +14,15 @@ export const roles = {
 /** A default role. */
 export type Role = keyof typeof roles
 
-const isPermission = (word: string): word is Permission => (permissions as readonly string[]).includes(word)
-const isRole = (word: string): word is Role => Object.hasOwn(roles, word)
+/** Whether a word is a permission key. */
+export const isPermission = (word: string): word is Permission => (permissions as readonly string[]).includes(word)
+/** Whether a word is the name of a role. */
+export const isRole = (word: string): word is Role => Object.hasOwn(roles, word)
+
+/** What roles and permissions that were granted directly allow together. */
+export function permissionsOf(held: readonly Role[], direct: readonly Permission[]): ReadonlySet<Permission> {
+  return new Set([...held.flatMap((role): readonly Permission[] => roles[role]), ...direct])
+}
 
 /** Reads a key's grants: role names and permission keys, separated by spaces. Words that are neither come back as `unknown`. */
 export function parseGrants(text: string): { roles: Role[]; permissions: ReadonlySet<Permission>; unknown: string[] } {
@@ -23,7 +30,7 @@ export function parseGrants(text: string): { roles: Role[]; permissions: Readonl
   const held = words.filter(isRole)
   return {
     roles: held,
-    permissions: new Set([...held.flatMap((role): readonly Permission[] => roles[role]), ...words.filter(isPermission)]),
+    permissions: permissionsOf(held, words.filter(isPermission)),
     unknown: words.filter((word) => !isRole(word) && !isPermission(word)),
   }
 }

@@ -1,20 +1,31 @@
 import { Failure } from '../../contract/failure.js'
 import { isTenantId, type TenantId } from '../../contract/ids.js'
-import type { ApiKeyStore, VerifiedKey } from './api-keys.js'
+import type { ApiKeyStore } from './api-keys.js'
 import type { Permission, Role } from './permissions.js'
+import type { TokenVerifier } from './tokens.js'
+
+/** What a request was signed in with. */
+export const credentialKinds = ['API_KEY', 'JWT'] as const
 
 /** Who calls, for which tenant, and what they may do. */
 export interface Viewer {
   /** The tenant that every read and write is scoped to. */
   tenantId: TenantId
+  /** The tenant that key or token belong to. */
+  homeTenantId: TenantId
   userId: string
-  /** The API key that the request came with. */
-  keyId: string
-  keyName: string
+  credential: (typeof credentialKinds)[number]
+  /** The API key; null for a token. */
+  keyId: string | null
+  keyName: string | null
+  /** When key or token stops working; null: when it is revoked. */
+  expiresAt: Date | null
   roles: readonly Role[]
   permissions: ReadonlySet<Permission>
-  /** Aborted when the key stops working; its reason is the Failure that open streams end with. */
+  /** Aborted when the key or token stops working; its reason is the Failure that open streams end with. */
   ended: AbortSignal
+  /** The token, for the exchange for others; null for an API key. A function, so that nothing that prints a viewer prints it. */
+  subjectToken: (() => string) | null
 }
 
 /** A viewer and the request that they make. */
@@ -32,20 +43,56 @@ export interface Credentials {
   tenant: string | undefined
 }
 
-/** Says who calls. Throws AUTH_TOKEN_MISSING, AUTH_TOKEN_INVALID, AUTHZ_PERMISSION_DENIED for another tenant, or DATABASE_UNAVAILABLE. */
-export async function identifyViewer(keys: ApiKeyStore, { authorization, tenant }: Credentials): Promise<Viewer> {
+/** Who knows what is signed in with. */
+export interface Identities {
+  keys: Pick<ApiKeyStore, 'verify'>
+  /** Null where no issuer of tokens is set. */
+  tokens: TokenVerifier | null
+}
+
+/** Says who calls. Throws AUTH_TOKEN_MISSING, AUTH_TOKEN_INVALID, AUTHZ_PERMISSION_DENIED for another tenant, DATABASE_UNAVAILABLE or BACKEND_TIMEOUT where it cannot be said now. */
+export async function identifyViewer({ keys, tokens }: Identities, { authorization, tenant }: Credentials): Promise<Viewer> {
   const [, token] = /^Bearer +(\S+) *$/i.exec(authorization ?? '') ?? []
   if (!authorization?.trim()) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
   if (!token) throw new Failure('AUTH_TOKEN_INVALID', 'The Authorization header must read `Bearer sgk_…`.')
-  const key = await keys.verify(token)
-  return { ...key, tenantId: chosenTenant(key, tenant) }
+  if (token.startsWith('sgk_')) {
+    const key = await keys.verify(token)
+    // A partner's tenants are known to the identity provider only, so that a partner's API key acts for its own tenant.
+    return {
+      ...key,
+      credential: 'API_KEY',
+      subjectToken: null,
+      homeTenantId: key.tenantId,
+      tenantId: chosenTenant({ ...key, tenants: [] }, tenant),
+    }
+  }
+  if (!tokens) {
+    throw new Failure(
+      'AUTH_TOKEN_INVALID',
+      'This is not an API key, which begins with sgk_, and no other tokens are taken here: no issuer is set.',
+    )
+  }
+  const { tenants, ...verified } = await tokens.verify(token)
+  return {
+    ...verified,
+    credential: 'JWT',
+    keyId: null,
+    keyName: null,
+    subjectToken: () => token,
+    homeTenantId: verified.tenantId,
+    tenantId: chosenTenant({ ...verified, tenants }, tenant),
+  }
 }
 
-function chosenTenant(key: VerifiedKey, asked: string | undefined): TenantId {
-  if (!asked || asked === key.tenantId) return key.tenantId
-  // A partner's tenants are known to the identity provider only, so that a partner's API key acts for its own tenant.
-  if (!key.roles.includes('super_admin') || !isTenantId(asked)) {
-    throw new Failure('AUTHZ_PERMISSION_DENIED', 'x-scaigrid-tenant: this key may not act for that tenant.')
-  }
-  return asked
+interface Reach {
+  tenantId: TenantId
+  roles: readonly Role[]
+  tenants: readonly string[]
+}
+
+function chosenTenant({ tenantId, roles, tenants }: Reach, asked: string | undefined): TenantId {
+  if (!asked || asked === tenantId) return tenantId
+  const mayReach = roles.includes('super_admin') || (roles.includes('partner_admin') && tenants.includes(asked))
+  if (mayReach && isTenantId(asked)) return asked
+  throw new Failure('AUTHZ_PERMISSION_DENIED', 'x-scaigrid-tenant: the caller may not act for that tenant.')
 }

@@ -51,7 +51,7 @@ export function watchKeys(database: Database, { pollMs, graceMs }: { pollMs: num
     setMaxListeners(0, end.signal)
     const { roles, permissions } = parseGrants(row.grants)
     const { keyId, name: keyName, userId, expiresAt, grants } = row
-    const key = { keyId, keyName, tenantId: row.tenantId as TenantId, userId, roles, permissions, ended: end.signal }
+    const key = { keyId, keyName, tenantId: row.tenantId as TenantId, userId, expiresAt, roles, permissions, ended: end.signal }
     keys.set(row.hash, { key, grants, expiresAt, end, verifiedAt: Date.now(), usedAt: Date.now() })
     schedule()
     return key

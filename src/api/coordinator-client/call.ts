@@ -11,6 +11,9 @@ export interface CallContext {
   tenantId: string
   userId?: string
   requestId: string
+  /** Forwarded on submissions only; never logged, never stored here. */
+  scaidriveToken?: string
+  scaiatlasToken?: string
 }
 
 /** Calls of the coordinator. */
@@ -67,13 +70,16 @@ export function createCall(
 }
 
 /** The metadata that every call carries. */
-export function metadataOf({ secret }: Channel, { tenantId, userId, requestId }: CallContext): Metadata {
+export function metadataOf({ secret }: Channel, context: CallContext): Metadata {
+  const { tenantId, userId, requestId, scaidriveToken, scaiatlasToken } = context
   const metadata = new Metadata()
   metadata.set('x-api-secret', secret)
   metadata.set('x-tenant-id', tenantId)
   metadata.set('x-request-id', requestId)
   // Metadata holds printable ASCII only.
   if (userId && /^[\x20-\x7e]+$/.test(userId)) metadata.set('x-user-id', userId)
+  if (scaidriveToken) metadata.set('x-scaidrive-token', scaidriveToken)
+  if (scaiatlasToken) metadata.set('x-scaiatlas-token', scaiatlasToken)
   return metadata
 }
 

@@ -11,6 +11,7 @@ import {
 } from 'graphql'
 import type { Logger } from 'pino'
 import { Failure } from '../../contract/failure.js'
+import type { Admission } from '../auth/admission.js'
 import type { Caller, Viewer } from '../auth/viewer.js'
 import type { Operations } from '../operations/index.js'
 import { argumentProblems } from './argument-limits.js'
@@ -34,6 +35,11 @@ export interface ExecutionParts {
   operations: Operations
   limits: Limits
   log: Logger
+}
+
+/** What both transports subscribe with. */
+export interface StreamParts extends ExecutionParts {
+  admission: Admission
 }
 
 /** The context of one operation. Without a viewer only introspection gets an answer. */
@@ -79,12 +85,18 @@ const asksOnlyForTheSchema = ({ selectionSet }: OperationDefinitionNode) =>
  */
 export async function subscribe(
   args: ExecutionArgs,
-  parts: ExecutionParts,
+  parts: StreamParts,
 ): Promise<AsyncGenerator<LiveResult, void, void> | ExecutionResult> {
   const context = args.contextValue as Context
   const present = { requestId: context.requestId, log: parts.log }
+  const entered = enter(context, parts)
+  if (entered instanceof GraphQLError) return presentResult({ errors: [entered] }, present)
+  const leave = entered
   const source = await createSourceEventStream(args)
-  if (!(Symbol.asyncIterator in source)) return presentResult(source, present)
+  if (!(Symbol.asyncIterator in source)) {
+    leave()
+    return presentResult(source, present)
+  }
   const events = source[Symbol.asyncIterator]() as AsyncIterator<{ cursor?: string }>
   let ended = false
 
@@ -120,7 +132,17 @@ export async function subscribe(
 
   function finish(): IteratorReturnResult<void> {
     ended = true
+    leave()
     return { done: true, value: undefined }
   }
   return results
+}
+
+/** Counts the stream of a caller; an error where they have too many. */
+function enter({ caller }: Context, { admission }: StreamParts): (() => void) | GraphQLError {
+  try {
+    return admission.stream(caller.viewer)
+  } catch (refused) {
+    return new GraphQLError('Too many streams.', { originalError: refused as Error })
+  }
 }

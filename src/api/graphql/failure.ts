@@ -112,6 +112,7 @@ export function presentError(error: GraphQLError, { requestId, log }: { requestI
       ...(fields.length > 0 ? { fields: camelFields(fields) } : {}),
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
       ...(code.startsWith('AUTH_') ? { http: { status: codes[code].http } } : {}),
+      ...(retryAfterSeconds !== undefined && !path ? { http: laterAs(cause) } : {}),
     })
   }
   // graphql-js and Yoga say themselves what is wrong with a query.
@@ -119,6 +120,9 @@ export function presentError(error: GraphQLError, { requestId, log }: { requestI
   log.error({ err: cause, request_id: requestId, path: path?.join('.') }, 'a resolver failed')
   return present('A fault of ours; the log has its detail under the request id.', { code: 'INTERNAL_ERROR' })
 }
+
+/** What HTTP says of a whole operation that may succeed later. */
+const laterAs = (failure: Failure) => ({ status: codes[failure.code].http, headers: { 'retry-after': String(retryAfter(failure)) } })
 
 /** The same for all errors of a result. */
 export function presentResult<Result extends ExecutionResult>(result: Result, context: { requestId: string; log: Logger }): Result {

@@ -10,14 +10,14 @@ import { newId } from '../../contract/ids.js'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Context } from './context.js'
 import { asksForCost, costOf, withCost } from './cost.js'
-import { createContext, type ExecutionParts, refusalsOf, subscribe } from './execution.js'
+import { createContext, refusalsOf, type StreamParts, subscribe } from './execution.js'
 import { presentError, presentResult } from './failure.js'
 import { limitRules } from './limits.js'
 import { schema } from './schema.js'
 import type { OperationRequest, TrustedDocuments } from './trusted-documents.js'
 
 /** What GraphQL over WebSocket needs. */
-export interface SocketParts extends ExecutionParts {
+export interface SocketParts extends StreamParts {
   identify(credentials: Credentials): Promise<Viewer>
   /** Subscriptions on one connection. */
   subscriptionsMax: number
@@ -75,7 +75,9 @@ export function socketServer(parts: SocketParts): SocketServer {
           const errors = validate(schema, document, rules)
           if (errors.length > 0) return errors.map((error) => presentError(error, present))
           if (!getOperationAST(document, operationName)) return [presentError(new GraphQLError('Unable to identify operation'), present)]
-          const contextValue = createContext(parts, viewers.get(extra) ?? null, requestId)
+          const viewer = viewers.get(extra) ?? null
+          if (viewer) await parts.admission.request(viewer)
+          const contextValue = createContext(parts, viewer, requestId)
           const args = { schema, document, operationName, variableValues: variables, contextValue } as ExecutionArgs
           const refused = refusalsOf(args, contextValue)
           if (refused.length > 0) return refused.map((error) => presentError(error, present))
@@ -83,6 +85,7 @@ export function socketServer(parts: SocketParts): SocketServer {
           return args
         } catch (error) {
           if (error instanceof GraphQLError) return [presentError(error, present)]
+          if (error instanceof Failure) return [presentError(new GraphQLError('Refused.', { originalError: error }), present)]
           throw error
         }
       },

@@ -5,7 +5,7 @@ import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Freshness } from './answers.js'
 import type { Context } from './context.js'
 import { asksForCost, costOf, withCost } from './cost.js'
-import { createContext, type ExecutionParts, refusalsOf, subscribe } from './execution.js'
+import { createContext, refusalsOf, type StreamParts, subscribe } from './execution.js'
 import { inOurWords, presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
@@ -17,7 +17,7 @@ import type { TrustedDocuments } from './trusted-documents.js'
 import { answerUpload } from './upload-door.js'
 
 /** What GraphQL over HTTP needs. */
-export interface HttpParts extends ExecutionParts {
+export interface HttpParts extends StreamParts {
   identify(credentials: Credentials): Promise<Viewer>
   /** Bytes of a request body. */
   bodyBytesMax: number

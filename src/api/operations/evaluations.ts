@@ -4,6 +4,7 @@ import { toEvaluation } from '../../contract/evaluation.js'
 import { parseEvaluationId } from '../../contract/ids.js'
 import type { Evaluation__Output } from '../../generated/proto/scaimind/v1/Evaluation.js'
 import type { SubmitEvaluationRequest } from '../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
+import type { ExchangeTokens } from '../auth/token-exchange.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { EvaluationsOfJobs } from '../cache/evaluations-of-jobs.js'
@@ -27,6 +28,8 @@ export interface EvaluationParts {
   events: JobEvents
   /** Whether the cache holds what the coordinator has now. */
   isFresh(): boolean
+  /** What a submission fetches data and models with. */
+  exchangeTokens: ExchangeTokens
   log: Logger
 }
 
@@ -114,7 +117,8 @@ export function evaluationOperations(parts: EvaluationParts): EvaluationOperatio
       allow(caller.viewer, 'evaluate')
       const { idempotency_key = '' } = parseInput(keySchema, { idempotency_key: idempotencyKey })
       const request: SubmitEvaluationRequest = { ...parseInput(evaluationSchema, evaluation), idempotency_key }
-      return keep(await coordinator.call('SubmitEvaluation', request, contextOf(caller)), caller)
+      const context = { ...contextOf(caller), ...(await parts.exchangeTokens(caller.viewer)) }
+      return keep(await coordinator.call('SubmitEvaluation', request, context), caller)
     },
 
     async get(caller, evaluationId, { consistency } = {}) {

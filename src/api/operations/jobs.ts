@@ -4,6 +4,7 @@ import { Failure } from '../../contract/failure.js'
 import { parseJobId } from '../../contract/ids.js'
 import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
+import type { ExchangeTokens } from '../auth/token-exchange.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { EvaluationsOfJobs } from '../cache/evaluations-of-jobs.js'
@@ -35,6 +36,8 @@ export interface JobParts {
   changes: Pick<JobChanges, 'settled'>
   /** Whether the cache holds what the coordinator has now. */
   isFresh(): boolean
+  /** What a submission fetches data and models with. */
+  exchangeTokens: ExchangeTokens
   log: Logger
 }
 
@@ -85,7 +88,10 @@ export function jobOperations(parts: JobParts): JobOperations {
       allow(caller.viewer, dryRun ? 'planJob' : 'submitJob')
       const options = parseInput(submission, { idempotency_key: idempotencyKey, dry_run: dryRun })
       const request = { ...options, spec: parseJobSpec(spec) }
-      const { job, plan, message, estimated_wait_seconds } = await coordinator.call('SubmitJob', request, contextOf(caller))
+      const { job, plan, message, estimated_wait_seconds } = await coordinator.call('SubmitJob', request, {
+        ...contextOf(caller),
+        ...(dryRun ? {} : await parts.exchangeTokens(caller.viewer)),
+      })
       return { view: job && (await keep(job, caller)), plan, message, estimatedWaitSeconds: estimated_wait_seconds ?? null }
     },
 

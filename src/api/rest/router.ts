@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import { Failure } from '../../contract/failure.js'
+import type { Admission } from '../auth/admission.js'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Operations } from '../operations/index.js'
-import type { Answer } from './answer.js'
+import type { Answer, StreamAnswer } from './answer.js'
 import { readBody } from './body.js'
 import { clusterRoutes } from './cluster.js'
 import { dataRoutes } from './data.js'
@@ -28,6 +29,7 @@ export interface RestParts {
   operations: Operations
   /** Says who calls, or throws the Failure that the caller gets. */
   identify(credentials: Credentials): Promise<Viewer>
+  admission: Pick<Admission, 'stream'>
   log: Logger
   /** Bytes of a request body. Default 1 MiB. */
   bodyBytesMax?: number
@@ -36,16 +38,26 @@ export interface RestParts {
 }
 
 /** Answers requests below `/v1/modules/scaimind`. The promise is kept when the answer is sent, and never broken. */
-export function restRouter({ operations, identify, log, bodyBytesMax = 1_048_576, heartbeatMs = 15_000 }: RestParts) {
+export function restRouter({ operations, identify, admission, log, bodyBytesMax = 1_048_576, heartbeatMs = 15_000 }: RestParts) {
   const docs = docsPages(routes, restBase)
 
-  async function answerTo(request: IncomingMessage, requestId: string): Promise<Answer> {
+  function enter(viewer: Viewer, { live }: StreamAnswer): () => void {
+    try {
+      return admission.stream(viewer)
+    } catch (refused) {
+      void live.return()
+      throw refused
+    }
+  }
+
+  async function answerTo(request: IncomingMessage, requestId: string): Promise<{ viewer: Viewer; answer: Answer }> {
     const { headers } = request
     const viewer = await identify({ authorization: headers.authorization, tenant: first(headers['x-scaigrid-tenant']) })
     const [, search = ''] = (request.url ?? '').split(/\?(.*)/s)
     const { route, id } = matchRoute(routes, request.method ?? '', below(pathOf(request)))
     const call = { caller: { viewer, requestId }, operations, headers, id }
-    return route.answer(call, new URLSearchParams(search), { json: () => readBody(request, bodyBytesMax), bytes: request })
+    const answer = await route.answer(call, new URLSearchParams(search), { json: () => readBody(request, bodyBytesMax), bytes: request })
+    return { viewer, answer }
   }
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -53,15 +65,16 @@ export function restRouter({ operations, identify, log, bodyBytesMax = 1_048_576
     response.setHeader('x-request-id', requestId)
     try {
       if (await docs(request, response, pathOf(request).slice(restBase.length))) return
-      const answer = await answerTo(request, requestId)
+      const { viewer, answer } = await answerTo(request, requestId)
       if (!('live' in answer)) return sendJson(request, response, answer.status ?? 200, success(answer, requestId))
+      const leave = enter(viewer, answer)
       await sendStream(response, answer, {
         heartbeatMs,
         toFault(error) {
           const { code, message } = toErrorAnswer(error, { requestId, log }).body
           return { code, message }
         },
-      })
+      }).finally(leave)
     } catch (error) {
       // The caller left before the body was whole: there is nobody to answer.
       if (response.destroyed) return

@@ -108,15 +108,15 @@ describe('Viewers and permissions', () => {
   it('a super admin acts for the tenant that it names, others for their own only', async () => {
     const keys = apiKeyStore(database)
     const [admin, chief] = [await keys.create(input()), await keys.create({ ...input(), grants: ['super_admin'] })]
-    const as = (key: string, tenant?: string) => identifyViewer(keys, { authorization: `Bearer ${key}`, tenant })
+    const as = (key: string, tenant?: string) => identifyViewer({ keys, tokens: null }, { authorization: `Bearer ${key}`, tenant })
     expect((await as(chief.key, 'other')).tenantId).toBe('other')
     expect((await as(chief.key)).tenantId).toBe(chief.tenantId)
     expect((await as(admin.key, admin.tenantId)).tenantId).toBe(admin.tenantId)
     await expect(as(admin.key, 'other')).rejects.toMatchObject({ code: 'AUTHZ_PERMISSION_DENIED' })
-    await expect(identifyViewer(keys, { authorization: undefined, tenant: undefined })).rejects.toMatchObject({
+    await expect(identifyViewer({ keys, tokens: null }, { authorization: undefined, tenant: undefined })).rejects.toMatchObject({
       code: 'AUTH_TOKEN_MISSING',
     })
-    await expect(identifyViewer(keys, { authorization: 'Basic x', tenant: undefined })).rejects.toMatchObject({
+    await expect(identifyViewer({ keys, tokens: null }, { authorization: 'Basic x', tenant: undefined })).rejects.toMatchObject({
       code: 'AUTH_TOKEN_INVALID',
     })
     keys.close()

@@ -112,8 +112,12 @@ async function identify({ authorization, tenant }: Credentials): Promise<Viewer>
   return {
     tenantId: (tenant ?? key.tenantId) as TenantId,
     userId: 'u1',
+    credential: 'API_KEY',
     keyId: 'key_1',
     keyName: 'test',
+    homeTenantId: key.tenantId as TenantId,
+    expiresAt: null,
+    subjectToken: null,
     roles: [],
     permissions: new Set(key.permissions),
     ended: new AbortController().signal,
@@ -183,7 +187,7 @@ export async function openDoor({
     data: onlyThese<DataOperations>(data),
     artefacts: onlyThese<ArtefactOperations>({}),
   }
-  const router = restRouter({ operations, identify, log, ...rest })
+  const router = restRouter({ operations, identify, admission: { stream: () => () => {} }, log, ...rest })
   const answers: Promise<void>[] = []
   const server = createServer((request, response) => answers.push(router(request, response))).listen(0, '127.0.0.1')
   await once(server, 'listening')
