@@ -80,6 +80,23 @@ const cases: [string, Plain][] = [
 ]
 
 describe('The short way of plain queries', () => {
+  it('a list that is compiled answers as before, and its errors are told as before', async () => {
+    const fields = 'id jobId name status message userId revision contentHash gpuSeconds createdAt startedAt finishedAt updatedAt stale'
+    const text = `query ($n: Int, $skip: Boolean!) { jobs(first: $n) { __typename edges { cursor node { ...F renamed: name } } pageInfo { endCursor } totalCount } }
+      fragment F on Job { ${fields} syncedAt @skip(if: $skip) ... on Node { id } }`
+    for (const variables of [
+      { n: 3, skip: false },
+      { n: 2, skip: true },
+      { n: 1, skip: false },
+      { n: 0, skip: false },
+      { n: 'x', skip: 1 },
+      {},
+    ]) {
+      const body = query(text, { variables })
+      expect(await answered('/graphql', { body })).toEqual(await answered('/graphql?', { body }))
+    }
+  })
+
   it.each(cases)('%s: the answer is Yoga’s, to the letter', async (_what, plain) => {
     // With a question mark it is no plain request.
     const yoga = await answered('/graphql?', plain)
