@@ -22,36 +22,59 @@ const lineFormats = new Set(['txt', 'text', 'jsonl', 'ndjson', 'json_lines', 'cs
 /** Whether a file of this format, or of this name where none is given, has a record a line. */
 export const hasLines = (format: string, path = ''): boolean => lineFormats.has((format || extname(path).slice(1)).toLowerCase())
 
-/** Hashes a record a line: empty lines, and how lines end, make no difference. `onLine` is told every line that is not empty, with its number from 1. */
-export function lineHash(onLine: (line: Buffer, number: number) => void = () => {}): LineHash {
+/** Of a line that nobody wants to see, so much is held before it is hashed. */
+const heldBytesMax = 1 << 20
+
+/** Hashes a record a line: empty lines, and how lines end, make no difference. `onLine` is told every line that is not empty, with its number from 1; without it even endless lines take no memory. */
+export function lineHash(onLine?: (line: Buffer, number: number) => void): LineHash {
   const hash = createHash('sha256')
   let records = 0
   let number = 0
-  let rest: Buffer = Buffer.alloc(0)
+  // The line that has no end yet; what of it is hashed already is gone from here.
+  let parts: Buffer[] = []
+  let held = 0
+  let isBegun = false
 
-  function take(line: Buffer): void {
+  function add(part: Buffer): void {
+    if (part.length === 0) return
+    parts.push(part)
+    held += part.length
+    if (onLine || held <= heldBytesMax) return
+    const bytes = Buffer.concat(parts)
+    // It may be the end of the line.
+    const end = withoutReturn(bytes)
+    hash.update(bytes.subarray(0, end))
+    parts = end < bytes.length ? [bytes.subarray(end)] : []
+    held = bytes.length - end
+    isBegun = true
+  }
+
+  function endLine(): void {
     number++
-    const end = line.at(-1) === carriageReturn ? line.length - 1 : line.length
-    if (isBlank(line, end)) return
-    const record = line.subarray(0, end)
+    const [first, ...others] = parts
+    const bytes = first && others.length === 0 ? first : Buffer.concat(parts)
+    const line = bytes.subarray(0, withoutReturn(bytes))
+    parts = []
+    held = 0
+    if (!isBegun && isBlank(line)) return
+    isBegun = false
     records++
-    hash.update(record).update('\n')
-    onLine(record, number)
+    hash.update(line).update('\n')
+    onLine?.(line, number)
   }
 
   return {
     update(bytes) {
       let start = 0
       for (let end = bytes.indexOf(newline); end >= 0; end = bytes.indexOf(newline, start)) {
-        const part = bytes.subarray(start, end)
-        take(rest.length > 0 ? Buffer.concat([rest, part]) : part)
-        rest = Buffer.alloc(0)
+        add(bytes.subarray(start, end))
+        endLine()
         start = end + 1
       }
-      if (start < bytes.length) rest = Buffer.concat([rest, bytes.subarray(start)])
+      add(bytes.subarray(start))
     },
     digest() {
-      if (rest.length > 0) take(rest)
+      if (held > 0 || isBegun) endLine()
       return { contentHash: `sha256:${hash.digest('hex')}`, records }
     },
   }
@@ -76,7 +99,9 @@ export async function hashFile(path: string, format: string): Promise<ContentHas
 const newline = 10
 const carriageReturn = 13
 
-function isBlank(line: Buffer, end: number): boolean {
-  for (let at = 0; at < end; at++) if (line[at] !== 32 && line[at] !== 9) return false
+const withoutReturn = (bytes: Buffer): number => (bytes.at(-1) === carriageReturn ? bytes.length - 1 : bytes.length)
+
+function isBlank(line: Buffer): boolean {
+  for (const byte of line) if (byte !== 32 && byte !== 9) return false
   return true
 }

@@ -16,6 +16,7 @@ import { resolveEvaluation } from './evaluation-file.js'
 import type { Idempotency } from './idempotency.js'
 import { toJobFile } from './job-file.js'
 import { listJobs } from './list.js'
+import { newRow } from './new-row.js'
 import { requireJob } from './read.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import type { JobSettings } from './settings.js'
@@ -62,7 +63,7 @@ export function jobEvaluations({ database, store, idempotency, control, settings
         const { run, spec } = await read(tenantId, request)
         const now = clock()
         const jobId = newEvaluationId(now.getTime())
-        const job = await store.create(toRow(run, spec, { jobId, tenantId, userId, now }), {
+        const job = await store.create(evaluationRow(run, newRow(spec, { jobId, tenantId, userId, now })), {
           steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
           ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
         })
@@ -201,27 +202,10 @@ function specOfEvaluation(
   }
 }
 
-function toRow(
-  run: EvaluationRun__Output,
-  spec: Spec,
-  { jobId, tenantId, userId, now }: { jobId: string; tenantId: string; userId: string; now: Date },
-) {
-  return {
-    jobId,
-    tenantId,
-    userId: userId.slice(0, 255),
-    name: spec.name,
-    status: 'PENDING',
-    message: 'Accepted.',
-    spec: JSON.stringify(spec),
-    labels: JSON.stringify(spec.labels),
-    trainingType: '',
-    queue: spec.scheduling_config.queue,
-    priority: spec.training_config.priority,
-    evaluation: JSON.stringify(run),
-    isEvaluation: true,
-    evaluatesJobId: run.job_id || null,
-    createdAt: now,
-    updatedAt: now,
-  }
-}
+const evaluationRow = (run: EvaluationRun__Output, row: ReturnType<typeof newRow>) => ({
+  ...row,
+  trainingType: '',
+  evaluation: JSON.stringify(run),
+  isEvaluation: true,
+  evaluatesJobId: run.job_id || null,
+})

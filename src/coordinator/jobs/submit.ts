@@ -6,6 +6,7 @@ import type { JobContent } from './content.js'
 import type { Asker } from './control.js'
 import type { Idempotency } from './idempotency.js'
 import { contentColumns } from './keep-content.js'
+import { newRow } from './new-row.js'
 import { planJob } from './plan.js'
 import type { JobQueue } from './queue.js'
 import { requireRoomForJob, type TenantLimits } from './quota.js'
@@ -52,7 +53,7 @@ export function jobSubmission({ store, queue, idempotency, limits, content, cloc
         const now = clock()
         const jobId = newJobId(now.getTime())
         const job = await store.create(
-          { ...toRow(spec, { jobId, tenantId, userId, now }), ...madeOf },
+          { ...newRow(spec, { jobId, tenantId, userId, now }), ...madeOf },
           {
             steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
             ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created, wait)) } : {}),
@@ -66,26 +67,5 @@ export function jobSubmission({ store, queue, idempotency, limits, content, cloc
   function answer(job: JobRecord, wait: number | null): SubmitJobResponse__Output {
     const message = `Job ${job.jobId} is accepted.`
     return { job: toJobMessage(job, clock()), message, plan: null, ...(wait === null ? {} : { estimated_wait_seconds: wait }) }
-  }
-}
-
-function toRow(spec: Spec, { jobId, tenantId, userId, now }: { jobId: string; tenantId: string; userId: string; now: Date }) {
-  const { training_config: training, scheduling_config: scheduling } = spec
-  return {
-    jobId,
-    tenantId,
-    userId: userId.slice(0, 255),
-    name: spec.name,
-    status: 'PENDING',
-    message: 'Accepted.',
-    spec: JSON.stringify(spec),
-    labels: JSON.stringify(spec.labels),
-    trainingType: training.training_type,
-    queue: scheduling.queue,
-    priority: training.priority,
-    preemptible: scheduling.preemptible,
-    maxRetries: training.max_retries,
-    createdAt: now,
-    updatedAt: now,
   }
 }
