@@ -82,7 +82,8 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   })
   const logsHub = recordHub<LogRecord__Output>({ kind: 'logs', openStream, log, sizeOf: ({ text }) => 300 + 2 * text.length })
   const events = jobEvents({ openStream })
-  const follower = followJobs({ coordinator, followed: followedJobs(database), events, changes, log })
+  const followed = followedJobs(database, (jobId, error) => log.error({ err: error, job_id: jobId }, 'a job cannot be kept in the cache'))
+  const follower = followJobs({ coordinator, followed, events, changes, log })
 
   const snapshots = clusterSnapshots(database)
   const cluster = clusterEvents({ openStream })

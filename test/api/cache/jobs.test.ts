@@ -13,6 +13,7 @@ import { wireJob } from '../../support/wire-job.js'
 
 let database: ReadableDatabase
 let cache: JobCache
+const lost: string[] = []
 
 beforeAll(async () => {
   database = openDatabase(await freshDatabase('api'))
@@ -100,7 +101,7 @@ describe('The cache of jobs', () => {
   })
 
   it('events and the cursor are written together, deletions too, and the cursor never goes back', async () => {
-    const followed = followedJobs(database)
+    const followed = followedJobs(database, (jobId) => lost.push(jobId))
     const tenant = newTenantId()
     const [one, two] = [wireJob(tenant), wireJob(tenant)]
     await followed.apply([event(one, 101), event(two, 102), event({ ...one, revision: '2', name: 'b' }, 103)])
@@ -109,13 +110,23 @@ describe('The cache of jobs', () => {
     expect(await cache.get(tenant, two.job_id)).toBeNull()
     await followed.apply([event({ ...one, name: 'late' }, 50)])
     expect(await followed.cursor()).toBe(event(one, 104).cursor)
-    const broken = { ...event(one, 105), job: { ...one, revision: '9', status: 'X'.repeat(50) as never } }
-    await expect(followed.apply([broken])).rejects.toThrow()
-    expect(await followed.cursor()).toBe(event(one, 104).cursor)
+  })
+
+  it('a job that cannot be kept holds up no other: it is left out, and told', async () => {
+    const followed = followedJobs(database, (jobId) => lost.push(jobId))
+    const tenant = newTenantId()
+    const [one, broken, two] = [wireJob(tenant), { ...wireJob(tenant), status: 'X'.repeat(50) as never }, wireJob(tenant)]
+    await followed.apply([event(one, 201), event(broken, 202), event(two, 203)])
+    expect(await cache.getMany(tenant, [one.job_id, broken.job_id, two.job_id])).toHaveLength(2)
+    expect([lost, await followed.cursor()]).toEqual([[broken.job_id], event(two, 203).cursor])
+    await followed.load([{ ...one, revision: '7', name: 'loaded' }, broken])
+    expect((await cache.get(tenant, one.job_id))?.job.name).toBe('loaded')
+    await followed.apply([event(broken, 204)])
+    expect(await followed.cursor()).toBe(event(broken, 204).cursor)
   })
 
   it('a new loading drops what it did not show, but nothing that was written meanwhile', async () => {
-    const followed = followedJobs(database)
+    const followed = followedJobs(database, (jobId) => lost.push(jobId))
     const tenant = newTenantId()
     const [seen, gone] = [wireJob(tenant), wireJob(tenant)]
     await cache.write([seen, gone])
