@@ -45,7 +45,6 @@ export async function measure() {
           DATABASE_URL: databaseUrl,
           SCAIMIND_GRPC_PORT: String(stub.port),
           SCAIMIND_API_SECRET: 'bench-secret-0123456789',
-          ...unthrottled,
         }),
       ),
     }
@@ -119,9 +118,6 @@ export async function measure() {
     await server.stop()
   }
 }
-
-// Limits are on, and so high that one caller can be measured.
-const unthrottled = {}
 
 function figuresOf(found, watched) {
   const perSecond = (name) => median(found[name].map((figures) => figures.perSecond))
