@@ -144,6 +144,31 @@ describe('A key that does not work', () => {
   })
 })
 
+describe('A stream whose key is revoked', () => {
+  it('ends within a second with AUTH_TOKEN_INVALID, over GraphQL SSE and over REST SSE', async () => {
+    keepOnFailure(stack)
+    const leaving = await stack.tenant()
+    const id = await submit(leaving, customInput(leaving, 'setTimeout(() => {}, 10_000)', { name: 'waits' }))
+    await untilStatus(leaving, id, 'TRAINING')
+    const origin = `http://127.0.0.1:${stack.api.port}`
+    const headers = { authorization: `Bearer ${leaving.key}`, accept: 'text/event-stream' }
+    const rest = await fetch(`${origin}/v1/modules/scaimind/jobs/${id}/logs`, { headers })
+    const graphql = await fetch(`${origin}/graphql`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: JSON.stringify({ query: metrics, variables: { id } }),
+    })
+    const texts = Promise.all([rest.text(), graphql.text()])
+    await leaving.revokeKey()
+    const revoked = performance.now()
+    const [overRest, overGraphql] = await texts
+    expect(performance.now() - revoked).toBeLessThan(1500)
+    expect(overRest).toMatch(/event: error\ndata: \{"code":"AUTH_TOKEN_INVALID"/)
+    expect(overRest).toMatch(/data: \[DONE\]\n\n$/)
+    expect(overGraphql).toMatch(/"code":"AUTH_TOKEN_INVALID"/)
+  })
+})
+
 describe('A body that is not JSON', () => {
   it('is refused with a code, over REST and over GraphQL', async () => {
     const headers = { authorization: `Bearer ${tenant.key}`, 'content-type': 'application/json' }
