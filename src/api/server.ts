@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { type Logger, pino } from 'pino'
 import { type ApiConfig, ConfigError } from '../config.js'
 import { Failure } from '../contract/failure.js'
+import { withoutSecrets } from '../contract/secrets.js'
 import type { LogRecord__Output } from '../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../generated/proto/scaimind/v1/MetricRecord.js'
 import { admission } from './auth/admission.js'
@@ -46,7 +47,7 @@ const silenceMs = 120_000
 /** Starts the API: builds each part once, passes it on, and listens. Throws a ConfigError, one line that names the setting, where database or port cannot be used. */
 export async function startApi(config: ApiConfig): Promise<Api> {
   const log = pino(
-    { level: config.SCAIMIND_LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    { level: config.SCAIMIND_LOG_LEVEL, base: null, timestamp: pino.stdTimeFunctions.isoTime, hooks: { streamWrite: withoutSecrets } },
     pino.destination({ fd: 2, sync: true }),
   )
   const metrics = prometheus()
@@ -100,6 +101,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     log,
     isFresh: follower.isFresh,
     exchangeTokens: exchangeOf(config, log),
+    keys,
   })
   const admitted = admission({
     perKey: config.SCAIMIND_RATE_PER_KEY,

@@ -14,8 +14,13 @@ interface CodeRow {
 
 /** The error vocabulary of `docs` and the REST contract: the only place where a code meets a status. */
 export const codes = {
-  AUTH_TOKEN_MISSING: { http: 401, grpc: null, retryable: false, meaning: 'The request carries no API key.' },
-  AUTH_TOKEN_INVALID: { http: 401, grpc: grpc.UNAUTHENTICATED, retryable: false, meaning: 'The key is unknown, revoked or expired.' },
+  AUTH_TOKEN_MISSING: { http: 401, grpc: null, retryable: false, meaning: 'The request carries no API key and no token.' },
+  AUTH_TOKEN_INVALID: {
+    http: 401,
+    grpc: grpc.UNAUTHENTICATED,
+    retryable: false,
+    meaning: 'The key or token is unknown, revoked, expired or not for this API.',
+  },
   AUTHZ_PERMISSION_DENIED: { http: 403, grpc: grpc.PERMISSION_DENIED, retryable: false, meaning: 'The caller lacks the permission.' },
   JOB_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: "There is no such job in the caller's tenant." },
   EVALUATION_NOT_FOUND: {
@@ -27,6 +32,7 @@ export const codes = {
   NODE_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: 'The cluster has no such node.' },
   CHECKPOINT_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: 'The job has no such complete checkpoint.' },
   DATASET_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: "There is no such data set in the caller's tenant." },
+  API_KEY_NOT_FOUND: { http: 404, grpc: null, retryable: false, meaning: "There is no such API key in the caller's tenant." },
   ROUTE_NOT_FOUND: { http: 404, grpc: null, retryable: false, meaning: 'There is no such path.' },
   METHOD_NOT_ALLOWED: { http: 405, grpc: null, retryable: false, meaning: 'The path exists, but not for this method.' },
   JOB_STATE_CONFLICT: {
@@ -64,7 +70,12 @@ export const codes = {
     meaning: 'Too much at once; try again after `retry_after` seconds.',
   },
   NOT_IMPLEMENTED: { http: 501, grpc: grpc.UNIMPLEMENTED, retryable: false, meaning: 'The coordinator has no such method.' },
-  BACKEND_TIMEOUT: { http: 504, grpc: grpc.DEADLINE_EXCEEDED, retryable: true, meaning: 'The coordinator did not answer in time.' },
+  BACKEND_TIMEOUT: {
+    http: 504,
+    grpc: grpc.DEADLINE_EXCEEDED,
+    retryable: true,
+    meaning: 'The coordinator, or the issuer of tokens, did not answer in time.',
+  },
   INTERNAL_ERROR: {
     http: 500,
     grpc: grpc.INTERNAL,

@@ -10,6 +10,7 @@ import { HealthImplementation } from 'grpc-health-check'
 import { pino } from 'pino'
 import { ConfigError, type CoordinatorConfig } from '../config.js'
 import { packageDefinition, scaimindV1 } from '../contract/proto.js'
+import { withoutSecrets } from '../contract/secrets.js'
 import { datasets } from './data/datasets.js'
 import { nodeCache } from './data/node-cache.js'
 import { uploads } from './data/upload.js'
@@ -47,7 +48,10 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     )
   }
   const credentials = readCredentials(config)
-  const log = pino({ name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL }, pino.destination({ dest: 2, sync: true }))
+  const log = pino(
+    { name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL, hooks: { streamWrite: withoutSecrets } },
+    pino.destination({ dest: 2, sync: true }),
+  )
   const server = new Server({ 'grpc.keepalive_permit_without_calls': 1 })
   const health = new HealthImplementation({ '': 'NOT_SERVING' })
   health.addToServer(server)

@@ -38,8 +38,12 @@ export interface ApiKeyStore {
   create(input: NewApiKey): Promise<ApiKeyRow & { key: string }>
   /** Keys of a tenant, or of all, newest first. */
   list(tenantId?: string): Promise<ApiKeyRow[]>
-  /** Ends a key on every instance within a second. False where there is no such key that works. */
-  revoke(keyId: string): Promise<boolean>
+  /** Some keys of a tenant, newest first, or oldest first backwards; beyond a key where one is named. */
+  some(tenantId: string, range: { count: number; backward: boolean; beyond?: string | undefined }): Promise<ApiKeyRow[]>
+  /** A key of a tenant; null where it has none of this id. */
+  get(tenantId: string, keyId: string): Promise<ApiKeyRow | null>
+  /** Ends a key, of this tenant where one is named, on every instance within a second. False where there is no such key that works. */
+  revoke(keyId: string, tenantId?: string): Promise<boolean>
   /** Throws AUTH_TOKEN_INVALID for an unknown, revoked or expired key, DATABASE_UNAVAILABLE where that cannot be said now. */
   verify(key: string): Promise<VerifiedKey>
   /** Stops following changes. */
@@ -74,7 +78,7 @@ export function apiKeyStore(database: Database, { pollMs = 500, graceMs = 60_000
           name,
           hash: hashOf(key),
           prefix: key.slice(0, 10),
-          grants: grants.join(' '),
+          grants: [...new Set(grants)].join(' '),
           createdAt: new Date(),
           expiresAt,
         },
@@ -90,8 +94,20 @@ export function apiKeyStore(database: Database, { pollMs = 500, graceMs = 60_000
         omit: { hash: true },
       }),
 
-    async revoke(keyId) {
-      const { count } = await database.apiKey.updateMany({ where: { keyId, revokedAt: null }, data: { revokedAt: new Date() } })
+    some: (tenantId, { count, backward, beyond }) =>
+      database.apiKey.findMany({
+        // Ids sort by time of creation.
+        where: { tenantId, ...(beyond ? { keyId: backward ? { gt: beyond } : { lt: beyond } } : {}) },
+        orderBy: { keyId: backward ? 'asc' : 'desc' },
+        take: count,
+        omit: { hash: true },
+      }),
+
+    get: (tenantId, keyId) => database.apiKey.findFirst({ where: { tenantId, keyId }, omit: { hash: true } }),
+
+    async revoke(keyId, tenantId) {
+      const where = { keyId, revokedAt: null, ...(tenantId === undefined ? {} : { tenantId }) }
+      const { count } = await database.apiKey.updateMany({ where, data: { revokedAt: new Date() } })
       return count > 0
     },
 

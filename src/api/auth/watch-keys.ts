@@ -14,10 +14,14 @@ interface Watched {
   /** When the database last said that the key works. */
   verifiedAt: number
   usedAt: number
+  /** The use that the database has; 0: none since this process saw the key first. */
+  recordedAt: number
 }
 
 // A key that nobody used for so long, and that no stream holds, is not watched any more.
 const forgetAfterMs = 300_000
+// How exact the database's time of last use is.
+const recordEveryMs = 60_000
 
 const invalid = () => new Failure('AUTH_TOKEN_INVALID', 'This API key is unknown, revoked or expired.')
 const unavailable = (cause?: unknown) =>
@@ -52,7 +56,7 @@ export function watchKeys(database: Database, { pollMs, graceMs }: { pollMs: num
     const { roles, permissions } = parseGrants(row.grants)
     const { keyId, name: keyName, userId, expiresAt, grants } = row
     const key = { keyId, keyName, tenantId: row.tenantId as TenantId, userId, expiresAt, roles, permissions, ended: end.signal }
-    keys.set(row.hash, { key, grants, expiresAt, end, verifiedAt: Date.now(), usedAt: Date.now() })
+    keys.set(row.hash, { key, grants, expiresAt, end, verifiedAt: Date.now(), usedAt: Date.now(), recordedAt: 0 })
     schedule()
     return key
   }
@@ -82,10 +86,22 @@ export function watchKeys(database: Database, { pollMs, graceMs }: { pollMs: num
     }
   }
 
+  /** All that were used since they were last recorded, in one statement. */
+  async function recordUse(): Promise<void> {
+    const due = [...keys].filter(([, { usedAt, recordedAt }]) => usedAt > recordedAt && Date.now() - recordedAt > recordEveryMs)
+    if (due.length === 0) return
+    const lastUsedAt = new Date()
+    for (const [, watched] of due) watched.recordedAt = lastUsedAt.getTime()
+    const where = { hash: { in: due.map(([hash]) => hash) } }
+    // Without the database the next use is recorded: nothing depends on this one.
+    await database.apiKey.updateMany({ where, data: { lastUsedAt } }).catch(() => {})
+  }
+
   function schedule(): void {
     if (timer || closed || keys.size === 0) return
     timer = setTimeout(async () => {
       await poll()
+      await recordUse()
       timer = undefined
       schedule()
     }, pollMs)

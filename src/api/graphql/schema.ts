@@ -1,5 +1,6 @@
 import './scalars.js'
 import './viewer.js'
+import './api-key.js'
 import './cluster.js'
 import './cluster-control.js'
 import './job-queries.js'

@@ -1,3 +1,4 @@
+import { type ApiKeyOperations, type ApiKeyParts, apiKeyOperations } from './api-keys.js'
 import type { ArtefactOperations } from './artefact-types.js'
 import { artefactOperations } from './artefacts.js'
 import { type ClusterParts, clusterOperations } from './cluster.js'
@@ -16,10 +17,11 @@ export interface Operations {
   artefacts: ArtefactOperations
   cluster: ClusterOperations
   data: DataOperations
+  apiKeys: ApiKeyOperations
 }
 
 /** Puts the use cases together from the parts that they work on. */
-export function createOperations(parts: JobParts & EvaluationParts & ClusterParts): Operations {
+export function createOperations(parts: JobParts & EvaluationParts & ClusterParts & ApiKeyParts): Operations {
   const jobs = jobOperations(parts)
   return {
     jobs,
@@ -27,5 +29,6 @@ export function createOperations(parts: JobParts & EvaluationParts & ClusterPart
     artefacts: artefactOperations({ ...parts, jobs }),
     cluster: clusterOperations(parts),
     data: dataOperations(parts),
+    apiKeys: apiKeyOperations(parts),
   }
 }

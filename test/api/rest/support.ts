@@ -8,6 +8,7 @@ import { onTestFinished } from 'vitest'
 import { type Permission, permissions } from '../../../src/api/auth/permissions.js'
 import type { Caller, Credentials, Viewer } from '../../../src/api/auth/viewer.js'
 import { allow, type UseCaseName } from '../../../src/api/auth/who-may.js'
+import type { ApiKeyOperations } from '../../../src/api/operations/api-keys.js'
 import type { ArtefactOperations } from '../../../src/api/operations/artefact-types.js'
 import type { ClusterOperations } from '../../../src/api/operations/cluster-types.js'
 import type { DataOperations } from '../../../src/api/operations/data-types.js'
@@ -186,6 +187,7 @@ export async function openDoor({
     evaluations: onlyThese<EvaluationOperations>(evaluations),
     data: onlyThese<DataOperations>(data),
     artefacts: onlyThese<ArtefactOperations>({}),
+    apiKeys: onlyThese<ApiKeyOperations>({}),
   }
   const router = restRouter({ operations, identify, admission: { stream: () => () => {} }, log, ...rest })
   const answers: Promise<void>[] = []

@@ -40,3 +40,5 @@ CREATE TABLE `job_node` (
     PRIMARY KEY (`job_id`, `node_id`),
     CONSTRAINT `job_node_job` FOREIGN KEY (`job_id`) REFERENCES `job`(`job_id`) ON DELETE CASCADE ON UPDATE RESTRICT
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+ALTER TABLE `api_key` ADD COLUMN `last_used_at` DATETIME(3) NULL;
