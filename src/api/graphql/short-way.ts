@@ -18,7 +18,7 @@ export interface ShortWayParts extends ExecutionParts {
 
 /** What was done already when a request goes on to Yoga. */
 export interface Begun {
-  viewer?: Viewer | null
+  viewer?: Viewer | null | Promise<Viewer | null>
   /** An execution with errors, which Yoga puts into an answer. */
   result?: ExecutionResult
 }
@@ -61,9 +61,10 @@ export function shortWay(parts: ShortWayParts) {
     const document = asked && trusted(parts.documents, asked.query)
     const query = document && prepared(document, asked.operationName)
     if (!query) return {}
-    const viewer = await parts.viewerOf(request).catch(() => undefined)
-    // Who cannot be identified is told why by Yoga, which asks once more.
-    if (viewer === undefined) return {}
+    const identified = parts.viewerOf(request)
+    const viewer = await identified.catch(() => undefined)
+    // Who cannot be identified, or asks too much, is told why by Yoga.
+    if (viewer === undefined) return { viewer: identified }
 
     const make = async (): Promise<Made> => {
       const contextValue = createContext(parts, viewer, requestId)
