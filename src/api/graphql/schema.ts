@@ -24,4 +24,7 @@ import { builder } from './builder.js'
 import { withExamples } from './examples.js'
 
 /** The GraphQL schema. Building it has no side effects, so that it can be printed without a server. */
-export const schema: GraphQLSchema = withExamples(builder.toSchema())
+export const schema: GraphQLSchema = Object.assign(withExamples(builder.toSchema()), {
+  description:
+    'ScaiMind, the training control plane: submit training jobs, watch them live, control and compare them, evaluate their models, and run the cluster that they train on. Every operation but introspection needs an API key or a token in the Authorization header.',
+})
