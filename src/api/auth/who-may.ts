@@ -27,20 +27,12 @@ export const whoMay = {
   readJobs: {
     needs: view,
     graphql: ['Query.job', 'Query.jobs', 'Query.compareJobs', 'Query.modelArtefact', 'Query.modelArtefacts'],
-    rest: [
-      'GET /jobs',
-      'GET /jobs/{id}',
-      'GET /jobs/{id}/metrics',
-      'GET /jobs/{id}/checkpoints',
-      'GET /jobs/{id}/events',
-      'GET /jobs/{id}/logs',
-      'GET /jobs/{id}/metrics/stream',
-    ],
+    rest: ['GET /jobs', 'GET /jobs/{id}', 'GET /jobs/{id}/metrics', 'GET /jobs/{id}/checkpoints', 'GET /jobs/{id}/events'],
   },
   followJobs: {
     needs: view,
     graphql: ['Subscription.jobUpdated', 'Subscription.jobsUpdated', 'Subscription.jobMetrics', 'Subscription.jobLogs'],
-    rest: [],
+    rest: ['GET /jobs/{id}/logs', 'GET /jobs/{id}/metrics/stream'],
   },
   submitJob: { needs: manage, graphql: ['Mutation.submitJob'], rest: ['POST /jobs'] },
   planJob: { needs: manage, graphql: ['Query.planJob'], rest: [] },

@@ -62,6 +62,7 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
 
   return {
     async followMetrics(caller, id, { names, after, maxPerSecond } = {}) {
+      allow(caller.viewer, 'followJobs')
       const wanted = parseInput(metricsSchema, { names, after, max_per_second: maxPerSecond })
       const jobId = await ownJob(caller, id)
       const only = new Set(wanted.names)
@@ -76,6 +77,7 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
     },
 
     async followLogs(caller, id, { level, rank, after, tail, follow } = {}) {
+      allow(caller.viewer, 'followJobs')
       const wanted = parseInput(logsSchema, { level, rank, after, tail, follow })
       const jobId = await ownJob(caller, id)
       if (wanted.after) parseCursor(wanted.after, 'logs', jobId)

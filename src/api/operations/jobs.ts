@@ -111,6 +111,7 @@ export function jobOperations(parts: JobParts): JobOperations {
     resume: (caller, jobId, { checkpointId } = {}) => write(caller, 'ResumeJob', { job_id: jobId, checkpoint_id: checkpointId ?? '' }),
 
     retry(caller, jobId, { fromCheckpoint, idempotencyKey } = {}) {
+      allow(caller.viewer, 'controlJobs')
       const { idempotency_key = '' } = parseInput(submission, { idempotency_key: idempotencyKey })
       return write(caller, 'RetryJob', { job_id: jobId, from_checkpoint: fromCheckpoint ?? '', idempotency_key })
     },
@@ -118,6 +119,7 @@ export function jobOperations(parts: JobParts): JobOperations {
     archive: (caller, jobId, { archived }) => write(caller, 'ArchiveJob', { job_id: jobId, archived }),
 
     update(caller, jobId, change) {
+      allow(caller.viewer, 'controlJobs')
       const { priority, labels } = parseInput(changes, change)
       return write(caller, 'UpdateJob', {
         job_id: jobId,
