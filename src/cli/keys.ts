@@ -95,6 +95,7 @@ function toJson(row: ApiKeyRow) {
     created_at: row.createdAt,
     expires_at: row.expiresAt,
     revoked_at: row.revokedAt,
+    last_used_at: row.lastUsedAt,
   }
 }
 
