@@ -73,6 +73,7 @@ export const examples: Readonly<Record<string, string>> = {
   'Query.validateData': `{
   validateData(sources: [{ path: "train.jsonl" }]) { path readable records tokensEstimate sample problems { line message } }
 }`,
+  'Query.apiKeys': '{ apiKeys(first: 20) { nodes { keyId name prefix permissions expiresAt revokedAt } } }',
 
   'Mutation.submitJob': `mutation {
   submitJob(idempotencyKey: "nightly-2026-11-20", input: {
@@ -138,6 +139,10 @@ mutation ($file: Upload!) {
   prefetchDataset(datasetId: "ds_01k…", pin: true) { ... on PrefetchDatasetSuccess { cachedDataset { nodeIds pinned } } ${refusals} }
 }`,
   'Mutation.evictDataset': `mutation { evictDataset(datasetId: "ds_01k…") { ... on EvictDatasetSuccess { bytesFreed } ${refusals} } }`,
+  'Mutation.createApiKey': `mutation {
+  createApiKey(input: { name: "ci", grants: ["scaimind:view", "scaimind:manage"] }) { ... on CreateApiKeySuccess { key apiKey { keyId } } ${refusals} }
+}`,
+  'Mutation.revokeApiKey': `mutation { revokeApiKey(keyId: "key_01k…") { ... on RevokeApiKeySuccess { apiKey { revokedAt } } ${refusals} } }`,
 
   'Subscription.jobUpdated':
     'subscription { jobUpdated(jobId: "job_01k…") { cursor job { status message progress { step etaSeconds } } } }',
