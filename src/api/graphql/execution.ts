@@ -40,6 +40,8 @@ export interface ExecutionParts {
 /** What both transports subscribe with. */
 export interface StreamParts extends ExecutionParts {
   admission: Admission
+  /** Whether a refusal may set the status of the answer; default true. */
+  http?: boolean
 }
 
 /** The context of one operation. Without a viewer only introspection gets an answer. */
@@ -88,14 +90,15 @@ export async function subscribe(
   parts: StreamParts,
 ): Promise<AsyncGenerator<LiveResult, void, void> | ExecutionResult> {
   const context = args.contextValue as Context
-  const present = { requestId: context.requestId, log: parts.log }
+  const refusing = { requestId: context.requestId, log: parts.log, http: parts.http }
+  const present = { ...refusing, http: false }
   const entered = enter(context, parts)
-  if (entered instanceof GraphQLError) return presentResult({ errors: [entered] }, present)
+  if (entered instanceof GraphQLError) return presentResult({ errors: [entered] }, refusing)
   const leave = entered
   const source = await createSourceEventStream(args)
   if (!(Symbol.asyncIterator in source)) {
     leave()
-    return presentResult(source, present)
+    return presentResult(source, refusing)
   }
   const events = source[Symbol.asyncIterator]() as AsyncIterator<{ cursor?: string }>
   let ended = false

@@ -99,8 +99,16 @@ export const mutationErrors = (mutation: string) => ({
   },
 })
 
+/** What an error is presented with. */
+interface Presenting {
+  requestId: string
+  log: Logger
+  /** Whether Yoga is to answer with the status and headers of the error; false where the answer is on its way already, or goes over a WebSocket. */
+  http?: boolean | undefined
+}
+
 /** An error of a whole operation or of a field, as callers see it. What is neither a Failure nor a fault of the query is a bug: logged and hidden. */
-export function presentError(error: GraphQLError, { requestId, log }: { requestId: string; log: Logger }): GraphQLError {
+export function presentError(error: GraphQLError, { requestId, log, http = true }: Presenting): GraphQLError {
   const cause = rootOf(error)
   const { nodes, source, positions, path } = error
   const present = (message: string, extensions: Record<string, unknown>) =>
@@ -111,8 +119,8 @@ export function presentError(error: GraphQLError, { requestId, log }: { requestI
       code,
       ...(fields.length > 0 ? { fields: camelFields(fields) } : {}),
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-      ...(code.startsWith('AUTH_') ? { http: { status: codes[code].http } } : {}),
-      ...(retryAfterSeconds !== undefined && !path ? { http: laterAs(cause) } : {}),
+      ...(http && code.startsWith('AUTH_') ? { http: { status: codes[code].http } } : {}),
+      ...(http && retryAfterSeconds !== undefined && !path ? { http: laterAs(cause) } : {}),
     })
   }
   // graphql-js and Yoga say themselves what is wrong with a query.
@@ -125,7 +133,7 @@ export function presentError(error: GraphQLError, { requestId, log }: { requestI
 const laterAs = (failure: Failure) => ({ status: codes[failure.code].http, headers: { 'retry-after': String(retryAfter(failure)) } })
 
 /** The same for all errors of a result. */
-export function presentResult<Result extends ExecutionResult>(result: Result, context: { requestId: string; log: Logger }): Result {
+export function presentResult<Result extends ExecutionResult>(result: Result, context: Presenting): Result {
   return result.errors ? { ...result, errors: result.errors.map((error) => presentError(error, context)) } : result
 }
 

@@ -66,7 +66,7 @@ export function socketServer(parts: SocketParts): SocketServer {
       async onSubscribe({ extra, subscriptions }, _id, payload) {
         const { operationName, variables, extensions } = payload
         const requestId = newId('req')
-        const present = { requestId, log }
+        const present = { requestId, log, http: false }
         if (Object.keys(subscriptions).length > parts.subscriptionsMax) {
           return [refusal(`A connection has at most ${parts.subscriptionsMax} subscriptions at once.`, requestId)]
         }
@@ -92,10 +92,10 @@ export function socketServer(parts: SocketParts): SocketServer {
 
       execute: async (args) => {
         const { requestId } = args.contextValue as Context
-        const result = presentResult(await execute(args), { requestId, log })
+        const result = presentResult(await execute(args), { requestId, log, http: false })
         return costly.has(args) ? withCost(result, costOf(args)) : result
       },
-      subscribe: (args) => subscribe(args, parts),
+      subscribe: (args) => subscribe(args, { ...parts, http: false }),
     },
     sockets,
   )

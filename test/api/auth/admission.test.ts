@@ -162,7 +162,10 @@ async function connect(tenant: TenantUnderTest) {
     async run(id: string, query: string): Promise<string | undefined> {
       say({ type: 'subscribe', id, payload: { query } })
       const answer = await message(undefined, id)
-      return answer?.type === 'error' ? answer.payload[0].extensions.code : undefined
+      if (answer?.type !== 'error') return undefined
+      // Statuses are HTTP's.
+      expect(answer.payload[0].extensions).not.toHaveProperty('http')
+      return answer.payload[0].extensions.code
     },
   }
 }
