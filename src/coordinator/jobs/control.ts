@@ -5,6 +5,7 @@ import type { RetryJobRequest__Output } from '../../generated/proto/scaimind/v1/
 import type { UpdateJobRequest__Output } from '../../generated/proto/scaimind/v1/UpdateJobRequest.js'
 import { requireCheckpoint } from './checkpoints.js'
 import type { Database } from './database.js'
+import { evaluationOf } from './evaluation-file.js'
 import type { Idempotency } from './idempotency.js'
 import { canHappen, isRepeat, requireAction } from './lifecycle.js'
 import { owned, requireJob } from './read.js'
@@ -77,7 +78,17 @@ export function jobControl({
         const job = await ask(asker, jobId, (current) => {
           requireAction('RETRY', standing(current))
           const fresh = { failures: 0, failure: null, output: null, finalEvaluation: null, notBefore: null, archivedAt: null }
-          const set = { ...fresh, wanted: 'RUN', nextCause: 'RETRY', fromCheckpoint: checkpointId || null, saveCheckpoint: true }
+          const run = evaluationOf(current)
+          // A benchmark of the attempt before is no result of the one to come.
+          const unmeasured = run ? { evaluation: JSON.stringify({ ...run, results: [] }), progress: null } : {}
+          const set = {
+            ...fresh,
+            ...unmeasured,
+            wanted: 'RUN',
+            nextCause: 'RETRY',
+            fromCheckpoint: checkpointId || null,
+            saveCheckpoint: true,
+          }
           return {
             steps: [{ happened: 'retried', message: 'To be tried again; waits for a place.', set }],
             ...(remember ? { remember: (tx, changed) => remember(tx, changed.jobId, toJobMessage(changed, clock())) } : {}),

@@ -1,13 +1,18 @@
-import type { FieldProblem } from '../../contract/failure.js'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type FieldProblem, InvalidInput } from '../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../generated/proto/scaimind/v1/EvaluationRun.js'
+import { resolveAllowedPath } from '../data/allowed-paths.js'
 import type { JobRecord } from './record.js'
-import { type ResolveSettings, resolvePaths } from './resolve.js'
+import { isLocalModel, type ResolveSettings, resolvePaths } from './resolve.js'
 import type { Spec } from './spec.js'
 
 /** The part of `job.json` that makes a job an evaluation. Every path is absolute. */
 export interface EvaluationFile {
   /** The model's or adapter's folder, or `scaimind/…`. */
   model: string
+  /** What the adapter in that folder is one of; empty where it is a model. A trainer takes this one, not the one that the adapter's file names. */
+  base: string
   benchmarks: { name: string; dataset: string; path: string; num_samples: number; parameters: Record<string, string> }[]
 }
 
@@ -17,7 +22,7 @@ export const evaluationOf = ({ evaluation }: Pick<JobRecord, 'evaluation'>): Eva
 
 /**
  * Resolves an evaluation's model and data sets: checked at submission, and again when an attempt starts. Its spec has a source a benchmark. The output of a
- * job is our own file and stands; a model by path must be under the data roots.
+ * job is our own file and stands; a model by path must be under the data roots, and so must the base model that an adapter names.
  */
 export async function resolveEvaluation(
   spec: Spec,
@@ -40,7 +45,32 @@ export async function resolveEvaluation(
     num_samples,
     parameters,
   }))
-  return { file: { model: isBad('model_uri') ? '' : model, benchmarks }, problems }
+  if (isBad('model_uri')) return { file: { model: '', base: '', benchmarks }, problems }
+  try {
+    return { file: { model, base: await baseOf(model, tenantId, settings), benchmarks }, problems }
+  } catch (error) {
+    if (!(error instanceof InvalidInput)) throw error
+    const field = run.model_uri === '' ? 'job_id' : 'model_uri'
+    const refused = error.fields.map(({ message }) => ({ path: field, message: `The base model of the adapter: ${message}` }))
+    return { file: { model: '', base: '', benchmarks }, problems: [...problems, ...refused] }
+  }
+}
+
+const adapterConfigBytesMax = 1024 * 1024
+
+/** The base model of an adapter's folder. What cannot be read is left to the trainer, which says why. Throws InvalidInput where the tenant may not name it. */
+async function baseOf(model: string, tenantId: string, { dataRoots }: ResolveSettings): Promise<string> {
+  if (!isLocalModel(model)) return ''
+  const path = join(model, 'adapter_config.json')
+  let base: unknown
+  try {
+    if ((await stat(path)).size > adapterConfigBytesMax) return ''
+    base = (JSON.parse(await readFile(path, 'utf8')) as { base_model_name_or_path?: unknown } | null)?.base_model_name_or_path
+  } catch {
+    return ''
+  }
+  if (typeof base !== 'string') return ''
+  return isLocalModel(base) ? await resolveAllowedPath({ path: base, tenantId, dataRoots, field: 'model_uri' }) : base
 }
 
 const withModel = (spec: Spec, modelId: string): Spec => ({

@@ -13,6 +13,8 @@ import { type BenchmarkPlan, type GivenBenchmark, readBenchmarks } from './param
 /** What `job.json` of an evaluation says: a model (its folder, an adapter's, a checkpoint's, or `scaimind/…`) and benchmarks. */
 export interface EvaluationOrder {
   model: string
+  /** Where the model is an adapter: the base model that it is read with. */
+  base: string
   benchmarks: GivenBenchmark[]
 }
 
@@ -33,7 +35,7 @@ export async function runBenchmarks({ order, journal, requests }: BenchmarkRun):
   const [problem] = problems
   if (problem) throw new TrainerFailure('CODE', problem.message, { field: problem.path })
   const data = plans.map((plan, index) => readRecords(plan, index))
-  const model = openModel(order.model)
+  const model = openModel(order)
   journal.event({ type: 'phase', phase: 'EVALUATING' })
   const report = progressReporter(
     journal,
@@ -53,11 +55,16 @@ export async function runBenchmarks({ order, journal, requests }: BenchmarkRun):
   }
 }
 
-function openModel(folder: string): Decodable {
-  const path = modelFolder(folder)
+/** The model that is evaluated. Throws an Error that says what is missing. */
+export function loadModel({ model, base }: Pick<EvaluationOrder, 'model' | 'base'>): Decodable {
+  const folder = modelFolder(model)
+  if (!folder) throw new Error(`there is no model ${model}`)
+  return loadForGeneration(folder, modelFolder(base) ?? '')
+}
+
+function openModel(order: EvaluationOrder): Decodable {
   try {
-    if (!path) throw new Error(`there is no model ${folder}`)
-    return loadForGeneration(path)
+    return loadModel(order)
   } catch (cause) {
     throw new TrainerFailure('DATA', `The model cannot be read: ${(cause as Error).message}.`, { field: 'model_uri' }, { cause })
   }
@@ -119,7 +126,11 @@ async function measure(
     if (samples.length < samplesMax) samples.push(shortened(sampleOf(plan, record, tally)))
     await after(tally.tokens)
   }
+  if (!Number.isFinite(tallies.reduce((sum, { nats }) => sum + nats, 0)))
+    throw new TrainerFailure('NAN_LOSS', `The model gives no finite loss on ${basename(plan.path)}.`, { field: 'model_uri' })
   if (plan.name === 'bytes_accuracy') {
+    if (tallies.every(({ bytes }) => bytes === 0))
+      throw new TrainerFailure('DATA', `${basename(plan.path)} has no text to predict.`, { field: 'benchmarks' })
     const { ratio, standardError } = ratioOf(tallies.map(({ right, bytes }) => ({ amount: right, of: bytes })))
     return { ...result, scores: { bytes_accuracy: ratio }, standard_errors: { bytes_accuracy: standardError }, samples }
   }
