@@ -9,26 +9,42 @@ import { type EvaluationOrder, loadModel } from './run.js'
 /** Checks an evaluation before it runs: benchmarks, parameters, the model, every line of the data. An empty path stands for one that is refused already. */
 export function checkEvaluation({ model, base, benchmarks }: EvaluationOrder): Problem[] {
   const { plans, problems } = readBenchmarks(benchmarks)
+  // Each file is read once, however many benchmarks run on it.
+  const files = new Map<string, FileCheck>()
   for (const [index, { name, path }] of plans.entries()) {
-    const message = path === '' ? null : dataProblem(path, name === 'exact_match')
+    if (path === '') continue
+    const file = files.get(path) ?? checkFile(path)
+    files.set(path, file)
+    const plain = name === 'exact_match' ? file.plain : null
+    const message =
+      file.problem ?? (plain && `exact_match asks for "prompt" and "completion", or "messages"; record ${plain} is plain text.`)
     if (message) problems.push({ path: `benchmarks[${index}].dataset`, message })
   }
   const reason = model === '' ? null : modelProblem(model, base)
   return reason ? [...problems, { path: 'model_uri', message: reason }] : problems
 }
 
-function dataProblem(path: string, needsQuestions: boolean): string | null {
+/** What benchmarks ask of a file. */
+interface FileCheck {
+  /** Why no benchmark can run on it. */
+  problem: string | null
+  /** The number of its first record that asks no question. */
+  plain: number | null
+}
+
+function checkFile(path: string): FileCheck {
+  const unusable = (problem: string): FileCheck => ({ problem, plain: null })
   const format = formatOf(path, '')
-  if (!format) return 'The embedded trainer reads .jsonl and .txt.'
+  if (!format) return unusable('The embedded trainer reads .jsonl and .txt.')
   try {
     const { records, badLines } = readSource(path, format)
     const [bad] = badLines
-    if (bad) return `line ${bad.line}: ${bad.reason}.`
-    if (records.length === 0) return 'There are no records in it.'
-    const plain = needsQuestions ? records.findIndex((record) => !questionOf(record)) : -1
-    return plain < 0 ? null : `exact_match asks for "prompt" and "completion", or "messages"; record ${plain + 1} is plain text.`
+    if (bad) return unusable(`line ${bad.line}: ${bad.reason}.`)
+    if (records.length === 0) return unusable('There are no records in it.')
+    const plain = records.findIndex((record) => !questionOf(record))
+    return { problem: null, plain: plain < 0 ? null : plain + 1 }
   } catch (error) {
-    return `${(error as Error).message}.`
+    return unusable(`${(error as Error).message}.`)
   }
 }
 

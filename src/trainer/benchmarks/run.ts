@@ -34,7 +34,13 @@ export async function runBenchmarks({ order, journal, requests }: BenchmarkRun):
   const { plans, problems } = readBenchmarks(order.benchmarks)
   const [problem] = problems
   if (problem) throw new TrainerFailure('CODE', problem.message, { field: problem.path })
-  const data = plans.map((plan, index) => readRecords(plan, index))
+  // A file is held once, however many benchmarks run on it.
+  const files = new Map<string, TrainingRecord[]>()
+  const data = plans.map(({ path, numSamples }, index) => {
+    const records = files.get(path) ?? readRecords(path, index)
+    files.set(path, records)
+    return numSamples > 0 ? records.slice(0, numSamples) : records
+  })
   const model = openModel(order)
   journal.event({ type: 'phase', phase: 'EVALUATING' })
   const report = progressReporter(
@@ -70,7 +76,7 @@ function openModel(order: EvaluationOrder): Decodable {
   }
 }
 
-function readRecords({ path, numSamples }: BenchmarkPlan, index: number): TrainingRecord[] {
+function readRecords(path: string, index: number): TrainingRecord[] {
   const field = `benchmarks[${index}].dataset`
   const format = formatOf(path, '')
   if (!format) throw new TrainerFailure('DATA', `${basename(path)} is neither .jsonl nor .txt.`, { field })
@@ -83,7 +89,7 @@ function readRecords({ path, numSamples }: BenchmarkPlan, index: number): Traini
   const [bad] = read.badLines
   if (bad) throw new TrainerFailure('DATA', `${basename(path)}, line ${bad.line}: ${bad.reason}.`, { field })
   if (read.records.length === 0) throw new TrainerFailure('DATA', `${basename(path)} has no records.`, { field })
-  return numSamples > 0 ? read.records.slice(0, numSamples) : read.records
+  return read.records
 }
 
 async function measure(
