@@ -6,6 +6,7 @@ import { openDatabase } from '../../../src/coordinator/jobs/database.js'
 import type { Job__Output } from '../../../src/generated/proto/scaimind/v1/Job.js'
 import type { JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
 import type { ListCheckpointsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
+import type { ListJobsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListJobsResponse.js'
 import type { RetentionPlan__Output } from '../../../src/generated/proto/scaimind/v1/RetentionPlan.js'
 import type { RetentionResult__Output } from '../../../src/generated/proto/scaimind/v1/RetentionResult.js'
 import { checkpointing } from '../../support/checkpointing.js'
@@ -51,6 +52,18 @@ describe('Archiving a job', () => {
     expect(await tenant.call('ArchiveJob', { job_id: id, archived: true })).toEqual(archived)
     expect(await tenant.job(id)).toMatchObject({ archived_at: archived.archived_at })
     expect(await tenant.call('ArchiveJob', { job_id: id, archived: false })).toMatchObject({ archived_at: null })
+  })
+
+  it('takes it out of lists that do not ask for archived jobs', async () => {
+    const tenant = coordinator.tenant()
+    const [kept, away] = [await completed(tenant), await completed(tenant)]
+    await tenant.call('ArchiveJob', { job_id: away, archived: true })
+    const list = async (request: object) => {
+      const { jobs, total_count: total } = await tenant.call<ListJobsResponse__Output>('ListJobs', request)
+      return { ids: jobs.map(({ job_id }) => job_id).sort(), total: Number(total) }
+    }
+    expect(await list({})).toEqual({ ids: [kept], total: 1 })
+    expect(await list({ include_archived: true })).toEqual({ ids: [kept, away].sort(), total: 2 })
   })
 
   it('is refused for one that is not terminal, and for other tenants', async () => {
