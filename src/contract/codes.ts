@@ -50,7 +50,12 @@ export const codes = {
   CURSOR_INVALID: { http: 400, grpc: grpc.INVALID_ARGUMENT, retryable: false, meaning: "The cursor is malformed or another stream's." },
   CURSOR_EXPIRED: { http: 410, grpc: grpc.OUT_OF_RANGE, retryable: false, meaning: 'The cursor is older than what is kept.' },
   PAYLOAD_TOO_LARGE: { http: 413, grpc: grpc.INVALID_ARGUMENT, retryable: false, meaning: 'The body is over the limit.' },
-  UNSUPPORTED_MEDIA_TYPE: { http: 415, grpc: null, retryable: false, meaning: 'The body is not JSON.' },
+  UNSUPPORTED_MEDIA_TYPE: {
+    http: 415,
+    grpc: null,
+    retryable: false,
+    meaning: 'The body is not JSON, or the answer cannot have the media type that is accepted.',
+  },
   VALIDATION_ERROR: {
     http: 422,
     grpc: null,

@@ -124,7 +124,7 @@ export function presentError(error: GraphQLError, { requestId, log, http = true 
     })
   }
   // graphql-js and Yoga say themselves what is wrong with a query.
-  if (cause instanceof GraphQLError) return present(error.message, inOurWords(error).extensions)
+  if (cause instanceof GraphQLError) return present(error.message, inOurWords(error.extensions))
   log.error({ err: cause, request_id: requestId, path: path?.join('.') }, 'a resolver failed')
   return present('A fault of ours; the log has its detail under the request id.', { code: 'INTERNAL_ERROR' })
 }
@@ -141,11 +141,15 @@ function rootOf(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? rootOf(error.originalError) : error
 }
 
-/** Yoga and graphql-js have codes of their own; what is wrong with a query is a VALIDATION_ERROR in ours. An error that hides one of another kind stays as it is. */
-export function inOurWords(error: GraphQLError): GraphQLError {
-  const { extensions } = error
-  if (!(rootOf(error) instanceof GraphQLError) || (typeof extensions.code === 'string' && isCode(extensions.code))) return error
-  const status = (extensions.http as { status?: number } | undefined)?.status
-  const code: Code = status === codes.PAYLOAD_TOO_LARGE.http ? 'PAYLOAD_TOO_LARGE' : 'VALIDATION_ERROR'
-  return new GraphQLError(error.message, { ...error, extensions: { ...extensions, code } })
+/** Yoga and graphql-js have codes of their own; what is wrong with a query is a VALIDATION_ERROR in ours. */
+function inOurWords(extensions: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  // A body that could not be parsed comes with the parser's error, which would tell our readers of the server and not of the body.
+  const { originalError, ...others } = extensions
+  if (typeof others.code === 'string' && isCode(others.code)) return others
+  const { spec, ...http } = (others.http ?? {}) as { spec?: boolean; status?: number }
+  const code = protocolCodes.find((known) => codes[known].http === http.status) ?? 'VALIDATION_ERROR'
+  // With `spec`, Yoga would answer 200 to those who accept application/json: right for a query, wrong for what is none.
+  return { ...others, code, ...(originalError ? { http } : {}) }
 }
+
+const protocolCodes: Code[] = ['METHOD_NOT_ALLOWED', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE']

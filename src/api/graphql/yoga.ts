@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ExecutionArgs, execute, GraphQLError } from 'graphql'
+import { type ExecutionArgs, execute } from 'graphql'
 import { createYoga, type GraphQLParams, type Plugin } from 'graphql-yoga'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Freshness } from './answers.js'
 import type { Context } from './context.js'
 import { asksForCost, costOf, withCost } from './cost.js'
 import { createContext, refusalsOf, type StreamParts, subscribe } from './execution.js'
-import { inOurWords, presentResult } from './failure.js'
+import { presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
 import { isMultipart, type Multipart } from './multipart.js'
@@ -48,8 +48,8 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
     graphiql: false,
     landingPage: false,
     logging: false,
-    // Errors are presented by our own plugin, which knows the request id; only what Yoga refuses before that is put in our words here.
-    maskedErrors: { maskError: (error) => (error instanceof GraphQLError ? inOurWords(error) : (error as Error)) },
+    // Errors are presented by our own plugin, which knows the request id.
+    maskedErrors: { maskError: (error) => error as Error },
     maxRequestBodySize: parts.bodyBytesMax,
     // Our own reading does not hold the files.
     multipart: false,
@@ -80,8 +80,15 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
   }
 }
 
+const refusedMediaTypes: Record<number, (request: Request) => string> = {
+  415: ({ headers }) =>
+    `content-type: ${headers.get('content-type') ?? 'none'} is not read here; application/json and multipart/form-data are.`,
+  406: ({ headers }) =>
+    `accept: ${headers.get('accept')} cannot be answered; application/json, application/graphql-response+json and, for subscriptions, text/event-stream can.`,
+}
+
 /** The limits, the key that operations need, our way of subscribing, and errors as callers see them. */
-function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext> {
+function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext, ServerContext> {
   const rules = limitRules(parts.limits)
   const own = (args: ExecutionArgs): ExecutionArgs & { contextValue: Context } => ({
     ...args,
@@ -122,9 +129,25 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext> {
         return subscribe({ ...own(given), document: resumed }, parts)
       })
     },
-    onExecutionResult({ result, setResult, context }) {
-      if (!result || Symbol.asyncIterator in result || !result.errors) return
-      setResult(presentResult(result, { requestId: (context as unknown as ServerContext).requestId, log: parts.log }))
+    // The one place that all results pass, of requests that Yoga refuses itself also.
+    onResultProcess({ result, setResult, serverContext }) {
+      if (Array.isArray(result) || Symbol.asyncIterator in result || !result.errors) return
+      setResult(presentResult(result, { requestId: (serverContext as ServerContext).requestId, log: parts.log }))
+    },
+    // Yoga refuses media types without a word.
+    onResponse({ request, response, setResponse, fetchAPI, serverContext }) {
+      const message = refusedMediaTypes[response.status]?.(request)
+      if (!message || response.body) return
+      const { status, headers } = response
+      const { requestId } = serverContext as unknown as ServerContext
+      const errors = [{ message, extensions: { code: 'UNSUPPORTED_MEDIA_TYPE', requestId } }]
+      const body = JSON.stringify({ errors })
+      setResponse(
+        new fetchAPI.Response(body, {
+          status,
+          headers: { ...Object.fromEntries(headers), 'content-type': 'application/json; charset=utf-8' },
+        }),
+      )
     },
   }
 }

@@ -67,6 +67,44 @@ describe('GraphQL over HTTP', () => {
     expect(errors[0]?.extensions).toMatchObject({ code: 'AUTH_TOKEN_INVALID', requestId: 'mine-1' })
   })
 
+  // Accepting the old media type, where a refused query would be 200.
+  it.each([
+    ['a body that is not JSON', { body: '{nope' }, 400, 'VALIDATION_ERROR', /JSON/],
+    ['an empty body', { body: '' }, 400, 'VALIDATION_ERROR', /./],
+    ['several operations in one body', { body: JSON.stringify([{ query: '{ __typename }' }]) }, 400, 'VALIDATION_ERROR', /[Bb]atch/],
+    ['a parameter that is none', { body: JSON.stringify({ query: '{ __typename }', mystery: 1 }) }, 400, 'VALIDATION_ERROR', /mystery/],
+    ['another method', { method: 'PUT', body: JSON.stringify({ query: '{ __typename }' }) }, 405, 'METHOD_NOT_ALLOWED', /./],
+    [
+      'a body over the limit',
+      { body: JSON.stringify({ query: `{ __typename } # ${'x'.repeat(2 ** 21)}` }) },
+      413,
+      'PAYLOAD_TOO_LARGE',
+      /./,
+    ],
+    [
+      'a body of another media type',
+      { headers: { 'content-type': 'text/plain' }, body: 'x' },
+      415,
+      'UNSUPPORTED_MEDIA_TYPE',
+      /text\/plain.*application\/json/,
+    ],
+    [
+      'a media type that cannot be answered',
+      { headers: { ...json, accept: 'image/png' }, body: JSON.stringify({ query: '{ __typename }' }) },
+      406,
+      'UNSUPPORTED_MEDIA_TYPE',
+      /image\/png.*application\/json/,
+    ],
+  ])('%s is refused with a code, the request id and what would be right', async (_name, init, status, code, message) => {
+    const response = await request({ method: 'POST', headers: { ...json, accept: 'application/json' }, ...init })
+    const { errors } = (await response.json()) as { errors: { message: string; extensions: object }[] }
+    expect([response.status, errors.map(({ extensions }) => extensions)]).toEqual([
+      status,
+      [{ code, requestId: response.headers.get('x-request-id') }],
+    ])
+    expect(errors[0]?.message).toMatch(message)
+  })
+
   it('a subscription is not answered as JSON', async () => {
     const body = JSON.stringify({ query: 'subscription { jobsUpdated { cursor } }' })
     const response = await request({ method: 'POST', headers: { ...json, accept: 'application/json' }, body })
