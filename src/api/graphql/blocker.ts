@@ -27,6 +27,9 @@ export const BlockerRef = builder.objectRef<Blocker__Output>('Blocker').implemen
       description: 'When it is expected to pass; null where unknown.',
       resolve: (b) => timeOf(b.until),
     }),
-    jobs: t.idList({ description: 'Ids of the tenant’s jobs that it waits for.', resolve: (b) => b.jobs }),
+    jobs: t.idList({
+      description: 'Ids of the tenant’s jobs that it waits for; of what is held, those that hold it. At most 100.',
+      resolve: (b) => b.jobs,
+    }),
   }),
 })

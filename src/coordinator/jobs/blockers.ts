@@ -1,16 +1,35 @@
 import { toTimestamp } from '../../contract/proto.js'
 import type { BlockerKind } from '../../contract/statuses.js'
 import type { Blocker__Output } from '../../generated/proto/scaimind/v1/Blocker.js'
-import type { Machine, Needs, Waiting } from './place.js'
+import type { Machine, NamedJob, Needs, Waiting } from './place.js'
 
-/** One thing that a waiting job lacks; see the proto message. */
+/** One thing that a waiting job lacks, with all jobs that are in its way; see the proto message. */
 export interface Blocker {
   kind: BlockerKind
   of: string
   need: number
   have: number
   until: Date | null
+  jobs: NamedJob[]
+}
+
+/** What a tenant may see of it. */
+export interface SeenBlocker extends Omit<Blocker, 'jobs'> {
   jobs: string[]
+}
+
+/** Of the jobs a tenant sees its own, at most 100; `*` sees all. */
+export const seenBy = (tenantId: string, { jobs, ...blocker }: Blocker): SeenBlocker => ({
+  ...blocker,
+  jobs: [...new Set(jobs.flatMap((job) => (tenantId === '*' || job.tenantId === tenantId ? [job.jobId] : [])))].slice(0, 100),
+})
+
+const passesAsItStarts: readonly BlockerKind[] = ['GPUS', 'CPUS', 'MEMORY', 'NODES']
+
+/** The blocker with when it is expected to pass, by when jobs are expected to start. */
+export function expected(blocker: Blocker, jobId: string, starts: ReadonlyMap<string, Date>): Blocker {
+  const first = passesAsItStarts.includes(blocker.kind) ? jobId : blocker.kind === 'JOBS_AHEAD' ? blocker.jobs[0]?.jobId : undefined
+  return { ...blocker, until: blocker.until ?? (first === undefined ? null : (starts.get(first) ?? null)) }
 }
 
 const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
@@ -24,21 +43,24 @@ const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
 })
 
 /** Why a job must not run yet, whatever is free: jobs that it depends on, a time to come. */
-export function earlyBlockers({ notBefore, dependencies }: Pick<Waiting, 'notBefore' | 'dependencies'>, now: Date): Blocker[] {
+export function earlyBlockers(
+  { tenantId, notBefore, dependencies }: Pick<Waiting, 'tenantId' | 'notBefore' | 'dependencies'>,
+  now: Date,
+): Blocker[] {
   const [first] = dependencies
+  const jobs = dependencies.map(({ jobId }) => ({ jobId, tenantId }))
   return [
-    ...(first
-      ? [blocker('DEPENDENCY', { of: first.status, need: dependencies.length, jobs: dependencies.map(({ jobId }) => jobId) })]
-      : []),
+    ...(first ? [blocker('DEPENDENCY', { of: first.status, need: dependencies.length, jobs })] : []),
     ...(notBefore && notBefore > now ? [blocker('START_TIME', { until: notBefore })] : []),
   ]
 }
 
 /** Why a tenant may not hold so many GPUs more. */
-export const quotaBlocker = (need: number, have: number): Blocker => blocker('QUOTA', { of: 'gpus', need, have: Math.max(0, have) })
+export const quotaBlocker = (need: number, have: number, jobs: readonly NamedJob[]): Blocker =>
+  blocker('QUOTA', { of: 'gpus', need, have: Math.max(0, have), jobs: [...jobs] })
 
 /** Why a job waits behind others that are ahead and lack the same. */
-export const aheadBlocker = (jobs: string[]): Blocker => blocker('JOBS_AHEAD', { need: jobs.length, jobs })
+export const aheadBlocker = (jobs: NamedJob[]): Blocker => blocker('JOBS_AHEAD', { need: jobs.length, jobs })
 
 /** What machines lack for a job: enough of them that could ever hold it, or what is free on those. */
 export function roomBlockers(needs: Needs, machines: Machine[]): Blocker[] {
@@ -57,14 +79,16 @@ export function roomBlockers(needs: Needs, machines: Machine[]): Blocker[] {
   const draining = rescue.map((nodeId) => blocker('DRAINING', { of: nodeId, need: needs.nodes, have: withMemory.length }))
   if (fitting.length >= needs.nodes) {
     const memory = Math.max(0, ...fitting.map(({ memoryBytesFree }) => memoryBytesFree))
-    return [blocker('MEMORY', { need: needs.memoryBytesPerNode, have: memory }), ...draining]
+    const jobs = open.flatMap(({ holders }) => holders.filter((holder) => holder.memoryBytes > 0))
+    return [blocker('MEMORY', { need: needs.memoryBytesPerNode, have: memory, jobs }), ...draining]
   }
   const [kind, need, have] = lacking(needs, open)
+  const jobs = open.flatMap(({ holders }) => holders.filter(({ gpuIndexes, cpus }) => (kind === 'GPUS' ? gpuIndexes.length : cpus) > 0))
   // Enough of it is free, but not together.
   return [
     have >= need
-      ? blocker('NODES', { need: needs.nodes, have: fitting.length })
-      : blocker(kind, { of: kind === 'GPUS' ? needs.gpuType : '', need, have }),
+      ? blocker('NODES', { need: needs.nodes, have: fitting.length, jobs })
+      : blocker(kind, { of: kind === 'GPUS' ? needs.gpuType : '', need, have, jobs }),
     ...draining,
   ]
 }
@@ -81,11 +105,11 @@ const hasFree = (needs: Needs, machine: Machine): boolean =>
   needs.gpuCount > 0 ? freeGpus(needs, machine) >= needs.gpuCount / needs.nodes : machine.cpusFree >= needs.cpusPerNode
 
 /** One sentence on all of them; empty where there are none. */
-export function sentenceOf(blockers: readonly Blocker[]): string {
+export function sentenceOf(blockers: readonly SeenBlocker[]): string {
   return blockers.map(sentence).join(' ')
 }
 
-function sentence({ kind, of, need, have, until, jobs }: Blocker): string {
+function sentence({ kind, of, need, have, until, jobs }: SeenBlocker): string {
   switch (kind) {
     case 'DEPENDENCY': {
       const [first = 'another job', ...others] = jobs
@@ -114,7 +138,7 @@ const count = (number: number, what: string): string => `${number} ${what}${numb
 const gigabytes = (bytes: number): number => Math.floor(bytes / 1e8) / 10
 
 /** The blocker as `scaimind.v1` has it. */
-export const toBlockerMessage = ({ until, ...rest }: Blocker): Blocker__Output => ({ ...rest, until: until && toTimestamp(until) })
+export const toBlockerMessage = ({ until, ...rest }: SeenBlocker): Blocker__Output => ({ ...rest, until: until && toTimestamp(until) })
 
 /** Whether a machine could hold the job's part with nothing else on it, online or not draining apart. */
 function couldHold(needs: Needs, machine: Machine): boolean {

@@ -2,10 +2,11 @@ import type { FieldProblem } from '../../contract/failure.js'
 import type { EngineNode } from '../engines/engine.js'
 import { needsOf } from './needs.js'
 import { findRoom, type Machine } from './place.js'
+import type { TenantLimits } from './quota.js'
 import type { Spec } from './spec.js'
 
-/** What a submission asks for that the machines do not have, even with nothing running on them and none draining. Pure. */
-export function inventoryProblems(spec: Spec, nodes: EngineNode[]): FieldProblem[] {
+/** What a submission asks for that its tenant may never hold, or that the machines do not have, even with nothing running on them and none draining. Pure. */
+export function inventoryProblems(spec: Spec, nodes: EngineNode[], { gpusMax }: Pick<TenantLimits, 'gpusMax'>): FieldProblem[] {
   const { gpu_count: gpus, gpu_type: type, num_nodes: nodesWanted, cpus_per_node: cpus } = spec.resource_config
   const path = 'resource_config'
   const types = [...new Set(nodes.flatMap((node) => node.gpus.map((gpu) => gpu.type)))].sort()
@@ -20,6 +21,9 @@ export function inventoryProblems(spec: Spec, nodes: EngineNode[]): FieldProblem
   if (gpus > available) {
     const what = isKnownType && type !== '' ? ` of type ${type}` : ''
     problems.push({ path: `${path}.gpu_count`, message: `${gpus} GPUs are more than the cluster has${what}: ${available}.` })
+  }
+  if (gpusMax > 0 && gpus > gpusMax) {
+    problems.push({ path: `${path}.gpu_count`, message: `${gpus} GPUs are more than a tenant may hold at once: ${gpusMax}.` })
   }
   if (nodesWanted > nodes.length) {
     problems.push({ path: `${path}.num_nodes`, message: `${nodesWanted} nodes are more than the cluster has: ${nodes.length}.` })
@@ -41,7 +45,8 @@ export function inventoryProblems(spec: Spec, nodes: EngineNode[]): FieldProblem
   return problems
 }
 
-function toEmptyMachine({ nodeId, hostname, gpus, cpus, memoryBytes }: EngineNode): Machine {
+/** A node with nothing running on it, that takes work. */
+export function toEmptyMachine({ nodeId, hostname, gpus, cpus, memoryBytes }: EngineNode): Machine {
   const room = { cpus, cpusFree: cpus, memoryBytes, memoryBytesFree: memoryBytes }
-  return { nodeId, hostname, takesWork: true, draining: false, gpus: gpus.map((gpu) => ({ ...gpu, free: true })), ...room }
+  return { nodeId, hostname, takesWork: true, draining: false, gpus: gpus.map((gpu) => ({ ...gpu, free: true })), ...room, holders: [] }
 }

@@ -6,7 +6,7 @@ import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/Clus
 import type { DrainNodeRequest__Output } from '../../generated/proto/scaimind/v1/DrainNodeRequest.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { Engine } from '../engines/engine.js'
-import { sentenceOf, toBlockerMessage } from './blockers.js'
+import { seenBy, sentenceOf, toBlockerMessage } from './blockers.js'
 import type { Database } from './database.js'
 import type { NodeEvictions } from './evictions.js'
 import { type InventoryNode, readInventory } from './inventory.js'
@@ -110,9 +110,7 @@ export function clusterView({
         entries: entries.map(({ job, decision, position }) => {
           const isOwn = tenantId === '*' || job.tenantId === tenantId
           const { resource_config: resources } = JSON.parse(job.spec) as { resource_config: { gpu_count: number } }
-          const isKnown = isVisible(tenantId, view)
-          // A job that the caller must not know of is another job, in the sentence too.
-          const blockers = decision.blockers.map((blocker) => ({ ...blocker, jobs: blocker.jobs.filter(isKnown) }))
+          const blockers = decision.blockers.map((blocker) => seenBy(tenantId, blocker))
           return {
             job_id: isOwn ? job.jobId : '',
             name: isOwn ? job.name : '',
@@ -133,12 +131,6 @@ export function clusterView({
 
 /** What callers may see of the cluster. */
 export type ClusterView = ReturnType<typeof clusterView>
-
-/** Whether the caller may know of a job: it waits here and is another tenant's only where it is not. A job that does not wait is named by the caller's own. */
-const isVisible = (tenantId: string, view: { job: { jobId: string; tenantId: string } }[]) => (jobId: string) => {
-  const job = view.find((entry) => entry.job.jobId === jobId)?.job
-  return tenantId === '*' || !job || job.tenantId === tenantId
-}
 
 function statusOf({ node, draining }: InventoryNode): 'ONLINE' | 'DRAINING' | 'OFFLINE' {
   return !node.online ? 'OFFLINE' : draining ? 'DRAINING' : 'ONLINE'

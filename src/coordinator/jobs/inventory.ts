@@ -1,7 +1,7 @@
 import type { Attempt } from '../../generated/prisma/coordinator/client.js'
 import type { Engine, EngineNode } from '../engines/engine.js'
 import type { Database } from './database.js'
-import type { Machine } from './place.js'
+import type { Holder, Machine } from './place.js'
 import { placementOf } from './record.js'
 
 /** A machine with our record of it: what an operator decided, and which attempts hold what. */
@@ -9,11 +9,10 @@ export interface InventoryNode {
   node: EngineNode
   draining: boolean
   reason: string
-  /** Attempts whose processes are not proven dead, each with what it holds here. */
-  holders: { jobId: string; tenantId: string; gpuIndexes: number[]; cpus: number; memoryBytes: number }[]
+  holders: Holder[]
 }
 
-type Holder = Attempt & { job: { tenantId: string } }
+type Unfinished = Attempt & { job: { tenantId: string } }
 
 /** The machines as the engine sees them, with what our unfinished attempts hold. */
 export async function readInventory(engine: Engine, database: Database): Promise<InventoryNode[]> {
@@ -47,11 +46,12 @@ export function toMachines(inventory: InventoryNode[]): Machine[] {
       cpusFree: node.cpus - holders.reduce((sum, { cpus }) => sum + cpus, 0),
       memoryBytes: node.memoryBytes,
       memoryBytesFree: node.memoryBytes - holders.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0),
+      holders,
     }
   })
 }
 
-function holdOn(nodeId: string, attempt: Holder): InventoryNode['holders'] {
+function holdOn(nodeId: string, attempt: Unfinished): Holder[] {
   return placementOf(attempt)
     .filter((slot) => slot.nodeId === nodeId)
     .map(({ gpuIndexes, cpus, memoryBytes }) => ({ jobId: attempt.jobId, tenantId: attempt.job.tenantId, gpuIndexes, cpus, memoryBytes }))

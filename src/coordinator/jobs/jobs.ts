@@ -6,7 +6,7 @@ import type { Engine } from '../engines/engine.js'
 import type { MetricHistory } from '../journal/history.js'
 import { attemptKeeper } from './attempts.js'
 import { jobBatches } from './batch.js'
-import { toBlockerMessage } from './blockers.js'
+import { seenBy, toBlockerMessage } from './blockers.js'
 import { jobChanges } from './changes.js'
 import { type ClusterView, clusterView } from './cluster.js'
 import { clusterEvents } from './cluster-events.js'
@@ -85,13 +85,10 @@ export function buildJobs({ database, engine, history, settings, limits, log, cl
         const place = view.findIndex((entry) => entry.job.jobId === job.jobId)
         const decision = view[place]?.decision
         if (job.status !== 'QUEUED' || !decision) return message
-        const isOwn = (id: string) => view.find((entry) => entry.job.jobId === id)?.job.tenantId === job.tenantId
         return {
           ...message,
           queue_position: place + 1,
-          blockers: decision.blockers.map((blocker) =>
-            toBlockerMessage(blocker.kind === 'JOBS_AHEAD' ? { ...blocker, jobs: blocker.jobs.filter(isOwn) } : blocker),
-          ),
+          blockers: decision.blockers.map((blocker) => toBlockerMessage(seenBy(job.tenantId, blocker))),
           estimated_start: decision.estimatedStart && toTimestamp(decision.estimatedStart),
         }
       })

@@ -23,9 +23,22 @@ export interface Waiting {
   queuedAt: Date
   /** Not before this time; null: now. */
   notBefore: Date | null
-  /** Jobs that must be COMPLETED first and are not. */
+  /** Jobs that must be COMPLETED first and are not; of the same tenant. */
   dependencies: { jobId: string; status: string }[]
   needs: Needs
+}
+
+/** A job as another one may name it, if it is the same tenant's. */
+export interface NamedJob {
+  jobId: string
+  tenantId: string
+}
+
+/** An attempt whose processes are not proven dead, and what it holds on one machine. */
+export interface Holder extends NamedJob {
+  gpuIndexes: number[]
+  cpus: number
+  memoryBytes: number
 }
 
 /** A machine and what is free on it. */
@@ -41,6 +54,7 @@ export interface Machine {
   cpusFree: number
   memoryBytes: number
   memoryBytesFree: number
+  holders: readonly Holder[]
 }
 
 /** What becomes of a waiting job: its place, or why it waits. */
@@ -51,37 +65,32 @@ export interface Decision {
   blockers: Blocker[]
 }
 
-/** GPUs that a tenant may hold, and holds. */
-export interface GpuQuota {
-  /** 0: no limit. */
-  gpusMax: number
-  held: ReadonlyMap<string, number>
-}
-
 /**
  * Gives places in strict order: priority, then age. A job runs on all its nodes at once or not at all. One that could run but has no
  * room holds back everything behind it, so that a large job is not starved by small ones; one that must not run yet, whose tenant holds what it may, or that
- * would not fit even on empty machines, holds back nobody.
+ * would not fit even on empty machines, holds back nobody. `gpusMax` is what a tenant may hold at once; 0: no limit.
  */
-export function placeJobs(queue: Waiting[], machines: Machine[], now: Date, quota: GpuQuota = { gpusMax: 0, held: new Map() }): Decision[] {
+export function placeJobs(queue: Waiting[], machines: Machine[], now: Date, gpusMax = 0): Decision[] {
   let free = machines
-  const held = new Map(quota.held)
-  const ahead: string[] = []
+  const holders = machines.flatMap((machine) => machine.holders).filter(({ gpuIndexes }) => gpuIndexes.length > 0)
+  const taken = new Map<string, number>()
+  const ahead: NamedJob[] = []
   return inOrder(queue).map(({ jobId, tenantId, needs, ...job }) => {
-    const early = earlyBlockers(job, now)
+    const early = earlyBlockers({ ...job, tenantId }, now)
     if (early.length > 0) return { jobId, placement: null, blockers: early }
-    const gpus = held.get(tenantId) ?? 0
-    if (quota.gpusMax > 0 && needs.gpuCount > 0 && gpus + needs.gpuCount > quota.gpusMax) {
-      return { jobId, placement: null, blockers: [quotaBlocker(needs.gpuCount, quota.gpusMax - gpus)] }
+    if (gpusMax > 0 && needs.gpuCount > 0) {
+      const own = holders.filter((holder) => holder.tenantId === tenantId)
+      const held = own.reduce((sum, { gpuIndexes }) => sum + gpuIndexes.length, taken.get(tenantId) ?? 0)
+      if (held + needs.gpuCount > gpusMax) return { jobId, placement: null, blockers: [quotaBlocker(needs.gpuCount, gpusMax - held, own)] }
     }
     if (ahead.length > 0) return { jobId, placement: null, blockers: [aheadBlocker(ahead.slice(0, 1))] }
     const placement = findRoom(needs, free)
     if (placement) {
       free = take(free, placement)
-      held.set(tenantId, gpus + needs.gpuCount)
+      taken.set(tenantId, (taken.get(tenantId) ?? 0) + needs.gpuCount)
       return { jobId, placement, blockers: [] }
     }
-    if (findRoom(needs, emptied(machines))) ahead.push(jobId)
+    if (findRoom(needs, emptied(machines))) ahead.push({ jobId, tenantId })
     return { jobId, placement: null, blockers: roomBlockers(needs, free) }
   })
 }

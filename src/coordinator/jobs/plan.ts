@@ -6,13 +6,14 @@ import type { JobPlan__Output } from '../../generated/proto/scaimind/v1/JobPlan.
 import type { SourceReport__Output } from '../../generated/proto/scaimind/v1/SourceReport.js'
 import { inspectSources } from '../data/inspect.js'
 import type { Engine, EngineNode } from '../engines/engine.js'
-import { toBlockerMessage } from './blockers.js'
+import { seenBy, toBlockerMessage } from './blockers.js'
+import { toEmptyMachine } from './cluster-limits.js'
 import type { Content, JobContent } from './content.js'
 import type { Database } from './database.js'
 import { estimateMemory, fitToNodes } from './memory.js'
 import { readModelShape } from './model-shape.js'
 import { needsOf } from './needs.js'
-import { findRoom, type Machine } from './place.js'
+import { findRoom } from './place.js'
 import type { JobQueue } from './queue.js'
 import { estimateRunSeconds } from './run-time.js'
 import type { JobSettings } from './settings.js'
@@ -36,14 +37,12 @@ export async function planJob(
 ): Promise<JobPlan__Output> {
   const now = clock()
   const needs = needsOf(spec)
-  const [{ view, guest: decision, ahead }, nodes, madeOf, shape] = await Promise.all([
+  const [{ guest: decision, ahead }, nodes, madeOf, shape] = await Promise.all([
     queue.view({ spec, tenantId }),
     engine.nodes(),
     content.soon({ given: spec, resolved: checked.spec }),
     readModelShape(checked.spec.training_config.base_model.model_id),
   ])
-  // Of what is ahead a tenant learns the names of its own jobs only; what it depends on is its own.
-  const own = new Set([...spec.scheduling_config.depends_on, ...view.flatMap(({ job }) => (job.tenantId === tenantId ? [job.jobId] : []))])
   const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
@@ -64,7 +63,7 @@ export async function planJob(
     memory: shape ? fitToNodes(estimateMemory(spec, shape), spec, nodes) : [],
     ...(seconds === null ? {} : { estimated_run_seconds: seconds, gpu_hours: (needs.gpuCount * seconds) / 3600 }),
     estimated_start: startsNow ? toTimestamp(now) : decision?.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
-    blockers: (decision?.blockers ?? []).map((blocker) => toBlockerMessage({ ...blocker, jobs: blocker.jobs.filter((id) => own.has(id)) })),
+    blockers: (decision?.blockers ?? []).map((blocker) => toBlockerMessage(seenBy(tenantId, blocker))),
     content_hash: madeOf.contentHash,
   }
 }
@@ -144,18 +143,8 @@ async function firstLine(path: string): Promise<string> {
 }
 
 /** Whether a node, with nothing running on it, could hold a node's part of the job. */
-function couldHold({ nodeId, hostname, gpus, cpus, memoryBytes, online, draining }: EngineNode, spec: Spec): boolean {
+function couldHold(node: EngineNode, spec: Spec): boolean {
   const needs = needsOf(spec)
-  const machine: Machine = {
-    nodeId,
-    hostname,
-    takesWork: online && !draining,
-    draining: online && draining,
-    gpus: gpus.map((gpu) => ({ ...gpu, free: true })),
-    cpus,
-    cpusFree: cpus,
-    memoryBytes,
-    memoryBytesFree: memoryBytes,
-  }
+  const machine = { ...toEmptyMachine(node), takesWork: node.online && !node.draining }
   return findRoom({ ...needs, nodes: 1, gpuCount: needs.gpuCount / needs.nodes }, [machine]) !== null
 }

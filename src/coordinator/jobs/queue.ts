@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Engine, Placement } from '../engines/engine.js'
 import type { AttemptKeeper } from './attempts.js'
+import { expected } from './blockers.js'
 import type { JobChanges } from './changes.js'
 import { completeCheckpoints } from './checkpoints.js'
 import type { Database } from './database.js'
@@ -37,6 +38,15 @@ export interface Prospect extends Decision {
 /** What waits, in the order it would start, with what becomes of it now. */
 export type QueueView = { job: JobRecord; decision: Prospect }[]
 
+/** A look at the queue: what waits, on which machines, and what becomes of it. */
+interface Outlook {
+  jobs: JobRecord[]
+  /** The same as the queue orders it, with a guest. */
+  waiting: Waiter[]
+  machines: Machine[]
+  decisions: Decision[]
+}
+
 /** Jobs in a queue that each submission looks through. */
 const lookedThroughMax = 100
 /** The place of a submission that is no job yet: behind those that came at the same moment. */
@@ -70,8 +80,12 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
     /** Looks at the queue without giving places. `guest` is a submission that is not in it, seen as if it came now. */
     view: async (guest?: { spec: Spec; tenantId: string }): Promise<{ view: QueueView; guest: Prospect | null; ahead: number }> => {
       const { jobs, decisions, waiting, machines } = await decide(guest && (await waiterOf(guest)))
-      const starts = decisions.length === 0 ? new Map<string, Date>() : estimateStarts(waiting, await runningJobs(), machines, clock())
-      const prospects = decisions.map((decision) => ({ ...decision, estimatedStart: starts.get(decision.jobId) ?? null }))
+      const starts = decisions.length === 0 ? new Map<string, Date>() : await startsOf({ decisions, waiting, machines })
+      const prospects = decisions.map(({ blockers, ...decision }) => ({
+        ...decision,
+        blockers: blockers.map((blocker) => expected(blocker, decision.jobId, starts)),
+        estimatedStart: starts.get(decision.jobId) ?? null,
+      }))
       const view = prospects.flatMap((decision) => {
         const job = jobs.find(({ jobId }) => jobId === decision.jobId)
         return job ? [{ job, decision }] : []
@@ -117,18 +131,21 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
     }
   }
 
-  async function decide(guest?: Waiter): Promise<{ jobs: JobRecord[]; decisions: Decision[]; waiting: Waiter[]; machines: Machine[] }> {
+  /** When what waits would start; of a job whose tenant holds what it may, nothing is known. */
+  async function startsOf({ decisions, waiting, machines }: Omit<Outlook, 'jobs'>): Promise<Map<string, Date>> {
+    const overQuota = new Set(decisions.flatMap(({ jobId, blockers }) => (blockers.some(({ kind }) => kind === 'QUOTA') ? [jobId] : [])))
+    const queue = waiting.filter(({ jobId }) => !overQuota.has(jobId))
+    return estimateStarts(queue, await runningJobs(), machines, clock())
+  }
+
+  async function decide(guest?: Waiter): Promise<Outlook> {
     const jobs = await store.findAll({ status: 'QUEUED' })
     if (jobs.length === 0 && !guest) return { jobs, decisions: [], waiting: [], machines: [] }
     const inventory = await readInventory(engine, database)
     const described = await describe(jobs)
     const waiting = guest ? [...described, guest] : described
     const machines = toMachines(inventory)
-    const held = new Map<string, number>()
-    for (const { tenantId, gpuIndexes } of inventory.flatMap(({ holders }) => holders)) {
-      held.set(tenantId, (held.get(tenantId) ?? 0) + gpuIndexes.length)
-    }
-    return { jobs, waiting, machines, decisions: placeJobs(waiting, machines, clock(), { gpusMax: limits.gpusMax, held }) }
+    return { jobs, waiting, machines, decisions: placeJobs(waiting, machines, clock(), limits.gpusMax) }
   }
 
   async function waiterOf({ spec, tenantId }: { spec: Spec; tenantId: string }): Promise<Waiter> {

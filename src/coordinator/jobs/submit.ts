@@ -9,7 +9,7 @@ import { contentColumns } from './keep-content.js'
 import { newRow } from './new-row.js'
 import { planJob } from './plan.js'
 import type { JobQueue } from './queue.js'
-import { requireRoomForJob, type TenantLimits } from './quota.js'
+import { requireRoomForJob } from './quota.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { completeSpec, type Spec } from './spec.js'
 import type { JobStore } from './store.js'
@@ -20,7 +20,6 @@ export interface SubmitOptions extends ValidateOptions {
   store: JobStore
   queue: JobQueue
   idempotency: Idempotency
-  limits: TenantLimits
   content: JobContent
   clock: () => Date
 }
@@ -28,7 +27,7 @@ export interface SubmitOptions extends ValidateOptions {
 const checksMax = 4
 
 /** Takes in jobs. */
-export function jobSubmission({ store, queue, idempotency, limits, content, clock, ...lookups }: SubmitOptions) {
+export function jobSubmission({ store, queue, idempotency, content, clock, ...lookups }: SubmitOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const check = (spec: Spec, tenantId: string, { toleratesData = false } = {}) =>
@@ -47,7 +46,7 @@ export function jobSubmission({ store, queue, idempotency, limits, content, cloc
       }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
         const { spec: resolved } = await check(spec, tenantId)
-        await requireRoomForJob(lookups.database, tenantId, limits)
+        await requireRoomForJob(lookups.database, tenantId, lookups.limits)
         const wait = await queue.waitSeconds({ spec, tenantId })
         const madeOf = contentColumns(await content.soon({ given: spec, resolved }))
         const now = clock()

@@ -4,6 +4,7 @@ import type { Engine } from '../engines/engine.js'
 import { inventoryProblems } from './cluster-limits.js'
 import type { Database } from './database.js'
 import { toJobFile } from './job-file.js'
+import type { TenantLimits } from './quota.js'
 import { resolvePaths } from './resolve.js'
 import type { JobSettings } from './settings.js'
 import type { Spec } from './spec.js'
@@ -25,6 +26,7 @@ export interface ValidateOptions {
   engine: Engine
   database: Database
   settings: JobSettings
+  limits: TenantLimits
 }
 
 /**
@@ -35,12 +37,12 @@ export interface ValidateOptions {
 export async function validateSubmission(
   spec: Spec,
   tenantId: string,
-  { engine, database, settings }: ValidateOptions,
+  { engine, database, settings, limits }: ValidateOptions,
   { toleratesData = false } = {},
 ): Promise<Checked> {
   const [resolved, ofInventory, ofRecords] = await Promise.all([
     resolvePaths(spec, tenantId, settings),
-    engine.nodes().then((nodes) => inventoryProblems(spec, nodes)),
+    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limits)),
     recordProblems(spec, tenantId, database),
   ])
   // A field that is wrong in itself is not told once more for what it would lead to.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { earlyBlockers, roomBlockers, sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
+import { earlyBlockers, expected, roomBlockers, seenBy, sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
 import type { Machine, Needs } from '../../../src/coordinator/jobs/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
@@ -16,6 +16,7 @@ const machine = (
   cpusFree: 4,
   memoryBytes: 64e9,
   memoryBytesFree: 64e9,
+  holders: [],
   ...more,
 })
 const needs = (more: Partial<Needs> = {}): Needs => ({
@@ -55,16 +56,35 @@ describe('What a job waits for', () => {
   it('is the one node that drains, where no other could ever do', () => {
     const found = blockers({ gpuCount: 1 }, [machine('b', { free: 1, takesWork: false, draining: true })])
     expect(found).toMatchObject([{ kind: 'DRAINING', of: 'b', need: 1, have: 0 }])
-    expect(sentenceOf(found)).toBe('Waits for node b, which is draining.')
+    expect(sentenceOf(found.map((blocker) => seenBy('acme', blocker)))).toBe('Waits for node b, which is draining.')
+  })
+
+  it('is jobs that hold what it lacks, of which a tenant sees its own', () => {
+    const holder = (jobId: string, tenantId: string, more = {}) => ({ jobId, tenantId, gpuIndexes: [0], cpus: 0, memoryBytes: 0, ...more })
+    const holders = [holder('mine', 'acme'), holder('theirs', 'rival'), holder('on_cpus', 'acme', { gpuIndexes: [], cpus: 1 })]
+    const [found] = blockers({ gpuCount: 4 }, [machine('a', { gpus: 4, holders }), machine('b', { gpus: 4, holders })])
+    if (!found) throw new Error('nothing is lacking')
+    expect(seenBy('acme', found).jobs).toEqual(['mine'])
+    expect(seenBy('*', found).jobs).toEqual(['mine', 'theirs'])
+  })
+
+  it('is expected to pass when it starts itself, or the one ahead of it', () => {
+    const at = new Date('2030-01-01T01:00:00Z')
+    const [lacking] = blockers({ gpuCount: 1 }, [machine('a')])
+    const ahead = { kind: 'JOBS_AHEAD' as const, of: '', need: 1, have: 0, until: null, jobs: [{ jobId: 'first', tenantId: 'acme' }] }
+    const starts = new Map([['first', at]])
+    expect(lacking && expected(lacking, 'first', starts).until).toEqual(at)
+    expect(expected(ahead, 'second', starts).until).toEqual(at)
+    expect(expected(ahead, 'second', new Map()).until).toBeNull()
   })
 
   it('is its time, and jobs that must be done first', () => {
     const notBefore = new Date('2030-01-02T00:00:00Z')
-    const found = earlyBlockers({ notBefore, dependencies: [{ jobId: 'job_a', status: 'TRAINING' }] }, now)
+    const found = earlyBlockers({ tenantId: 'acme', notBefore, dependencies: [{ jobId: 'job_a', status: 'TRAINING' }] }, now)
     expect(found).toMatchObject([
-      { kind: 'DEPENDENCY', of: 'TRAINING', need: 1, jobs: ['job_a'] },
+      { kind: 'DEPENDENCY', of: 'TRAINING', need: 1, jobs: [{ jobId: 'job_a', tenantId: 'acme' }] },
       { kind: 'START_TIME', until: notBefore },
     ])
-    expect(earlyBlockers({ notBefore: new Date(0), dependencies: [] }, now)).toEqual([])
+    expect(earlyBlockers({ tenantId: 'acme', notBefore: new Date(0), dependencies: [] }, now)).toEqual([])
   })
 })

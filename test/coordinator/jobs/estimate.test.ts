@@ -15,6 +15,7 @@ const machine = (cpus: number, free: number): Machine => ({
   cpusFree: free,
   memoryBytes: 1e9,
   memoryBytesFree: 1e9,
+  holders: [],
 })
 const waiter = (jobId: string, some: Partial<Waiter> = {}): Waiter => ({
   jobId,

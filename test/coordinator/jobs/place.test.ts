@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
+import { seenBy, sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
 import { findRoom, inOrder, type Machine, type Needs, placeJobs, take, type Waiting } from '../../../src/coordinator/jobs/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
@@ -34,6 +34,7 @@ const machine = (nodeId: string, gpus: number, cpus = 4): Machine => ({
   cpusFree: cpus,
   memoryBytes: 64e9,
   memoryBytesFree: 64e9,
+  holders: [],
 })
 const placed = (queue: Waiting[], machines: Machine[]) =>
   placeJobs(queue, machines, now).flatMap(({ jobId, placement }) => (placement ? [jobId] : []))
@@ -105,7 +106,7 @@ describe('Placing jobs', () => {
         expect(decisions.map(({ jobId }) => jobId).sort()).toEqual(queue.map(({ jobId }) => jobId).sort())
         for (const { placement, blockers } of decisions) {
           expect(placement === null).toBe(blockers.length > 0)
-          expect(sentenceOf(blockers) === '').toBe(placement !== null)
+          expect(sentenceOf(blockers.map((blocker) => seenBy('acme', blocker))) === '').toBe(placement !== null)
         }
       }),
     )
