@@ -13,6 +13,7 @@ import type { JobEvent__Output } from '../../src/generated/proto/scaimind/v1/Job
 import type { JobSpec } from '../../src/generated/proto/scaimind/v1/JobSpec.js'
 import type { SubmitJobResponse__Output } from '../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'
 import { freshDatabase } from './database.js'
+import { endAttempts } from './leftovers.js'
 import { Service } from './service.js'
 
 /** How a call was refused. */
@@ -81,6 +82,7 @@ export async function startTestCoordinator(
       for (const client of clients) client.close()
       await inside?.close()
       await service?.stop()
+      await endAttempts(dataDir)
       if (!kept.has(dataDir)) rmSync(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 })
     },
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { onTestFailed } from 'vitest'
 import { freshDatabase } from './database.js'
 import { keptMarker } from './global-setup.js'
+import { endAttempts } from './leftovers.js'
 import { Service } from './service.js'
 import { Tenant } from './tenant.js'
 
@@ -54,6 +55,7 @@ export async function startStack(settings: Record<string, string> = {}): Promise
       await Promise.all(tenants.map((tenant) => tenant.close()))
       await api.stop()
       await coordinator.stop()
+      await endAttempts(dataDir)
       if (!kept.has(dataDir)) rmSync(dataDir, { recursive: true, force: true })
     },
   }
