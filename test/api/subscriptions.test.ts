@@ -227,6 +227,45 @@ describe('Subscriptions', () => {
     expect(rest.flatMap((frame) => frame.steps)).toEqual(numbers((whole[0]?.steps.length ?? 0) + 1, 120))
   })
 
+  it('Last-Event-ID fills an absent after in a fragment, too', async () => {
+    const tenant = await under.tenant()
+    const id = await known(tenant)
+    under.stub.writeMetrics(id, 5)
+    under.stub.end(id)
+    const steps = async (query: string, headers: Record<string, string> = {}) => {
+      const response = await fetch(`${under.api.url}/graphql`, {
+        method: 'POST',
+        headers: { accept: 'text/event-stream', 'content-type': 'application/json', authorization: `Bearer ${tenant.key}`, ...headers },
+        body: JSON.stringify({ query }),
+      })
+      const text = await response.text()
+      return {
+        steps: [...text.matchAll(/"step":(\d+)/g)].map(([, step]) => Number(step)),
+        cursor: /"cursor":"([^"]+)"/.exec(text)?.[1] ?? '',
+      }
+    }
+    const field = `jobMetrics(jobId: "${id}") { ... on MetricBatch { records { cursor step } } }`
+    const { steps: all, cursor } = await steps(`subscription { ${field} }`)
+    expect(all).toEqual(numbers(1, 5))
+    const header = { 'last-event-id': cursor }
+    expect((await steps(`subscription { ... on Subscription { ${field} } }`, header)).steps).toEqual(numbers(2, 5))
+    expect((await steps(`subscription { ...f } fragment f on Subscription { ${field} }`, header)).steps).toEqual(numbers(2, 5))
+  })
+
+  it('a filter that no list would take is refused by jobsUpdated, too', async () => {
+    const tenant = await under.tenant()
+    const filter = { createdAfter: '2027-01-01T00:00:00Z', createdBefore: '2026-01-01T00:00:00Z', nameContains: '' }
+    const response = await fetch(`${under.api.url}/graphql`, {
+      method: 'POST',
+      headers: { accept: 'text/event-stream', 'content-type': 'application/json', authorization: `Bearer ${tenant.key}` },
+      body: JSON.stringify({
+        query: 'subscription ($filter: JobFilter) { jobsUpdated(filter: $filter) { cursor } }',
+        variables: { filter },
+      }),
+    })
+    expect(await response.text()).toMatch(/VALIDATION_ERROR.*filter\.nameContains|filter\.nameContains.*VALIDATION_ERROR/)
+  })
+
   it('maxPerSecond leaves out what is between and says how much', async () => {
     const tenant = await under.tenant()
     const id = await known(tenant)

@@ -125,7 +125,7 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext, S
       const cursor = (args.contextValue as ServerContext).req.headers['last-event-id']?.toString()
       setSubscribeFn((given: ExecutionArgs) => {
         const { document, operationName, variableValues } = given
-        const resumed = cursor ? resumeAfter(document, operationName, variableValues ?? {}, cursor) : document
+        const resumed = cursor ? resumeAfter(schema, document, operationName, variableValues ?? {}, cursor) : document
         return subscribe({ ...own(given), document: resumed }, parts)
       })
     },

@@ -11,7 +11,7 @@ import { allow } from '../auth/who-may.js'
 import type { LiveItem } from '../live/hub.js'
 import { leaving, liveStream, mapLive } from '../live/live-stream.js'
 import { thinStream } from '../live/thin.js'
-import { matchesFilter } from './job-filter.js'
+import { checkFilter, matchesFilter } from './job-filter.js'
 import type { JobOperations, JobUpdate, JobView, Live, LiveMessage } from './job-types.js'
 import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
@@ -140,6 +140,7 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
 
     async followJobs(caller, { filter, after } = {}) {
       allow(caller.viewer, 'followJobs')
+      checkFilter(filter ?? {})
       const { tenantId, ended } = caller.viewer
       const matches = matchesFilter(filter ?? {})
       const stream = events.follow({ tenantId, after: after || undefined, requestId: caller.requestId, ended, matches })
