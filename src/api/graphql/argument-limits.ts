@@ -1,9 +1,12 @@
 import { type DocumentNode, GraphQLError, Kind, type ValueNode, visit } from 'graphql'
 import type { Limits } from './context.js'
 
+// More than twice what the deepest input has; without an end a value could be deeper than what reads it.
+const levelsMax = 20
+
 type Variables = Readonly<Record<string, unknown>>
 
-/** What is too much in the arguments of an operation, literal or by variable: lists that are too long, pages that are too large. Looked for before anything runs. */
+/** What is too much in the arguments of an operation, literal or by variable: lists that are too long, pages that are too large, variables that are too deep. Looked for before anything runs. */
 export function argumentProblems(
   document: DocumentNode,
   variables: Variables,
@@ -14,6 +17,10 @@ export function argumentProblems(
   const tooLong = (path: string, length: number) => `${path}: a list has at most ${listLength} items here, not ${length}.`
 
   for (const [name, value] of Object.entries(variables)) {
+    if (isDeeperThan(levelsMax, value)) {
+      report(`$${name}: a value is nested at most ${levelsMax} levels deep.`)
+      continue
+    }
     for (const list of longLists(value, `$${name}`, listLength)) report(tooLong(list.path, list.length))
   }
   const defaults = new Map<string, ValueNode>()
@@ -43,6 +50,11 @@ function numberOf(node: ValueNode, variables: Variables, defaults: Map<string, V
   if (typeof given === 'number') return given
   const fallback = given === undefined ? defaults.get(node.name.value) : undefined
   return fallback?.kind === Kind.INT ? Number(fallback.value) : null
+}
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  if (value === null || typeof value !== 'object') return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner))
 }
 
 function longLists(value: unknown, path: string, lengthMax: number): { path: string; length: number }[] {

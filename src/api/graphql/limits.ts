@@ -4,12 +4,13 @@ import {
   GraphQLError,
   Kind,
   NoSchemaIntrospectionCustomRule,
+  type SelectionNode,
   type SelectionSetNode,
   type ValidationContext,
 } from 'graphql'
 import type { Limits } from './context.js'
 
-/** Rules that refuse operations that are too deep, have too many aliases, or ask for a schema that is not told, before anything runs. Introspection counts for neither. */
+/** Rules that refuse operations that are too deep, have too many aliases, or ask for a schema that is not told, before anything runs. Introspection adds no depth. */
 export function limitRules({ depth, aliases, introspection }: Pick<Limits, 'depth' | 'aliases' | 'introspection'>) {
   return [
     ...(introspection ? [] : [NoSchemaIntrospectionCustomRule]),
@@ -24,38 +25,41 @@ export function limitRules({ depth, aliases, introspection }: Pick<Limits, 'dept
 }
 
 /** Depth and aliases of a document, fragments spread out. Stops at `depthMax`, which fragments that spread themselves would never reach an end of. */
-export function measure(document: DocumentNode, depthMax: number): { depth: number; aliases: number } {
+export function measure(document: DocumentNode, depthMax: number): Measured {
   const fragments = new Map(
     document.definitions.flatMap((node) => (node.kind === Kind.FRAGMENT_DEFINITION ? [[node.name.value, node.selectionSet] as const] : [])),
   )
-  const depths = new Map<SelectionSetNode, number>()
-  let aliases = 0
+  const known = new Map<SelectionSetNode, Measured>()
 
-  function depthOf(selections: SelectionSetNode, level: number, within: readonly string[]): number {
-    if (level > depthMax) return 0
-    const known = depths.get(selections)
-    if (known !== undefined) return known
-    let deepest = 0
-    for (const node of selections.selections) {
-      if (node.kind === Kind.FIELD) {
-        if (node.alias) aliases++
-        if (node.name.value.startsWith('__')) continue
-        deepest = Math.max(deepest, 1 + (node.selectionSet ? depthOf(node.selectionSet, level + 1, within) : 0))
-      } else if (node.kind === Kind.INLINE_FRAGMENT) {
-        deepest = Math.max(deepest, depthOf(node.selectionSet, level, within))
-      } else {
-        const name = node.name.value
-        const fragment = fragments.get(name)
-        if (fragment && !within.includes(name)) deepest = Math.max(deepest, depthOf(fragment, level, [...within, name]))
-      }
-    }
-    depths.set(selections, deepest)
-    return deepest
+  function within(selections: SelectionSetNode | undefined, level: number, spread: readonly string[]): Measured {
+    if (!selections || level > depthMax) return nothing
+    const before = known.get(selections)
+    if (before) return before
+    const measured = sum(selections.selections.map((node) => one(node, level, spread)))
+    known.set(selections, measured)
+    return measured
   }
 
-  const depth = Math.max(
-    0,
-    ...document.definitions.map((node) => (node.kind === Kind.OPERATION_DEFINITION ? depthOf(node.selectionSet, 0, []) : 0)),
-  )
-  return { depth, aliases }
+  function one(node: SelectionNode, level: number, spread: readonly string[]): Measured {
+    if (node.kind === Kind.INLINE_FRAGMENT) return within(node.selectionSet, level, spread)
+    if (node.kind === Kind.FRAGMENT_SPREAD) {
+      const name = node.name.value
+      return spread.includes(name) ? nothing : within(fragments.get(name), level, [...spread, name])
+    }
+    const { depth, aliases } = within(node.selectionSet, level + 1, spread)
+    return { depth: node.name.value.startsWith('__') ? 0 : 1 + depth, aliases: (node.alias ? 1 : 0) + aliases }
+  }
+
+  return sum(document.definitions.map((node) => (node.kind === Kind.OPERATION_DEFINITION ? within(node.selectionSet, 0, []) : nothing)))
 }
+
+interface Measured {
+  depth: number
+  aliases: number
+}
+
+const nothing: Measured = { depth: 0, aliases: 0 }
+
+/** What stands side by side: as deep as the deepest, and all aliases. */
+const sum = (parts: readonly Measured[]): Measured =>
+  parts.reduce((all, { depth, aliases }) => ({ depth: Math.max(all.depth, depth), aliases: all.aliases + aliases }), nothing)

@@ -8,13 +8,13 @@ import {
   getOperationAST,
   isObjectType,
   Kind,
-  parse,
   type SelectionSetNode,
   specifiedRules,
   type ValidationRule,
   validate,
 } from 'graphql'
 import { type CompiledQuery, compileQuery, isCompiledQuery } from 'graphql-jit'
+import { parseDocument } from './parse-document.js'
 import { schema } from './schema.js'
 
 /** An operation that was parsed and found valid before. */
@@ -32,7 +32,8 @@ export function preparedQueries(rules: readonly ValidationRule[], { countMax = 1
   const prepared = new Map<string, Prepared | undefined>()
   return (text: string, operationName: string | null | undefined): Prepared | undefined => {
     if (text.length > textLengthMax) return undefined
-    const key = operationName ? `${operationName}\n${text}` : text
+    // In quotes, so that no other name and text together make the same key.
+    const key = JSON.stringify(operationName ?? null) + text
     const known = prepared.get(key)
     if (known || prepared.has(key)) {
       // The last used is the last to go.
@@ -51,7 +52,7 @@ export function preparedQueries(rules: readonly ValidationRule[], { countMax = 1
 function prepare(text: string, operationName: string | null | undefined, rules: readonly ValidationRule[]): Prepared | undefined {
   let document: DocumentNode
   try {
-    document = parse(text)
+    document = parseDocument(text)
   } catch {
     return undefined
   }

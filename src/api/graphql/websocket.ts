@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ExecutionArgs, execute, GraphQLError, getOperationAST, parse, specifiedRules, validate } from 'graphql'
+import { type ExecutionArgs, execute, GraphQLError, getOperationAST, specifiedRules, validate } from 'graphql'
 import { CloseCode } from 'graphql-ws'
 import { useServer } from 'graphql-ws/use/ws'
 import { WebSocketServer } from 'ws'
@@ -13,6 +13,7 @@ import { asksForCost, costOf, withCost } from './cost.js'
 import { createContext, refusalsOf, type StreamParts, subscribe } from './execution.js'
 import { presentError, presentResult } from './failure.js'
 import { limitRules } from './limits.js'
+import { parseDocument } from './parse-document.js'
 import { schema } from './schema.js'
 import type { OperationRequest, TrustedDocuments } from './trusted-documents.js'
 
@@ -71,7 +72,7 @@ export function socketServer(parts: SocketParts): SocketServer {
           return [refusal(`A connection has at most ${parts.subscriptionsMax} subscriptions at once.`, requestId)]
         }
         try {
-          const document = parse(documents.textFor(payload as OperationRequest) ?? '', { maxTokens: 10_000 })
+          const document = parseDocument(documents.textFor(payload as OperationRequest) ?? '')
           const errors = validate(schema, document, rules)
           if (errors.length > 0) return errors.map((error) => presentError(error, present))
           if (!getOperationAST(document, operationName)) return [presentError(new GraphQLError('Unable to identify operation'), present)]

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type ExecutionArgs, execute } from 'graphql'
+import { type ExecutionArgs, execute, GraphQLError } from 'graphql'
 import { createYoga, type GraphQLParams, type Plugin } from 'graphql-yoga'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import type { Freshness } from './answers.js'
@@ -10,6 +10,7 @@ import { presentResult } from './failure.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
 import { isMultipart, type Multipart } from './multipart.js'
+import { parseDocument } from './parse-document.js'
 import { schema } from './schema.js'
 import { type Begun, shortWay } from './short-way.js'
 import { sseWithCursors } from './sse.js'
@@ -80,6 +81,16 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
   }
 }
 
+/** What Yoga reads of a request. It takes JSON in a URL for granted. */
+async function parsed<Read>(read: () => Read): Promise<Awaited<Read>> {
+  try {
+    return await read()
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw new GraphQLError('variables and extensions are JSON objects, also in a URL.', { extensions: { http: { status: 400 } } })
+  }
+}
+
 const refusedMediaTypes: Record<number, (request: Request) => string> = {
   415: ({ headers }) =>
     `content-type: ${headers.get('content-type') ?? 'none'} is not read here; application/json and multipart/form-data are.`,
@@ -103,6 +114,12 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext, S
       const documentId = (params as { documentId?: unknown }).documentId ?? new URL(request.url).searchParams.get('documentId')
       const query = parts.documents.textFor({ ...params, documentId })
       if (query !== params.query || multipart) setParams({ ...params, query })
+    },
+    onRequestParse({ requestParser, setRequestParser }) {
+      if (requestParser) setRequestParser((request) => parsed(() => requestParser(request)))
+    },
+    onParse({ setParseFn }) {
+      setParseFn(parseDocument)
     },
     onValidate({ addValidationRule }) {
       for (const rule of rules) addValidationRule(rule)

@@ -32,6 +32,18 @@ describe('GraphQL over HTTP', () => {
     expect(response.headers.get('allow')).toMatch(/POST/)
   })
 
+  it('variables in a URL that are no JSON are 400 and said to be so', async () => {
+    for (const name of ['variables', 'extensions']) {
+      const response = await request({
+        search: `?query=${encodeURIComponent('{ __typename }')}&${name}=%7B`,
+        headers: { accept: 'application/json' },
+      })
+      const { errors } = (await response.json()) as { errors: { message: string; extensions: { code: string } }[] }
+      expect([response.status, errors[0]?.extensions.code]).toEqual([400, 'VALIDATION_ERROR'])
+      expect(errors[0]?.message).toMatch(/JSON/)
+    }
+  })
+
   it('an answer has the media type that was asked for, and 200 where only a field failed', async () => {
     const body = JSON.stringify({ query: '{ job(jobId: "job_00000000000000000000000000") { name } }' })
     const modern = await request({ method: 'POST', headers: { ...json, accept: 'application/graphql-response+json' }, body })

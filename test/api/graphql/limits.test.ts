@@ -47,6 +47,39 @@ describe('Limits of operations', () => {
     expect(await refused(getIntrospectionQuery({ inputValueDeprecation: true, schemaDescription: true, specifiedByUrl: true }))).toBe('')
   })
 
+  it('an alias in a fragment counts as often as the fragment is spread, and one in an introspection counts too', async () => {
+    expect(measure(parse('{ ...f b { ...f } } fragment f on Query { x: a y: a }'), 10).aliases).toBe(4)
+    expect(measure(parse('{ __schema { x: types { y: name } } z: __typename }'), 10)).toEqual({ depth: 0, aliases: 3 })
+    const twice = '{ a: jobs { nodes { ...f } } b: jobs { nodes { ...f } } } fragment f on Job { c: name }'
+    expect(await refused(twice)).toMatch(/more than 3 aliases/)
+    const types = Array.from({ length: 4 }, (_, i) => `t${i}: types { name }`).join(' ')
+    expect(await refused(`{ __schema { ${types} } }`)).toMatch(/more than 3 aliases/)
+  })
+
+  it('a document and variables that are nested without end are refused as such, by HTTP and by WebSocket', async () => {
+    const deepDocument = `{${'a{'.repeat(4000)}b${'}'.repeat(4001)}`
+    const deepList = `{ nodes(ids: ${'['.repeat(4500)}${']'.repeat(4500)}) { id } }`
+    const deepVariable = JSON.parse(`${'{"a":'.repeat(3000)}1${'}'.repeat(3000)}`)
+    const client = createClient({
+      url: `${under.api.url.replace('http', 'ws')}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { apiKey: tenant.key },
+    })
+    for (const [query, variables] of [
+      [deepDocument],
+      [deepList],
+      ['query ($v: JobFilter) { jobs(filter: $v) { nodes { name } } }', { v: deepVariable }],
+    ] as const) {
+      const { errors } = await tenant.graphql(query, variables)
+      expect(errors?.map(({ extensions }) => extensions.code)).toEqual(['VALIDATION_ERROR'])
+      expect(errors?.[0]?.message).toMatch(/nested/)
+      await expect(client.iterate({ query, variables: variables ?? {} }).next()).rejects.toMatchObject([
+        { extensions: { code: 'VALIDATION_ERROR' } },
+      ])
+    }
+    await client.dispose()
+  })
+
   it('a body over the limit and one that is not JSON are refused', async () => {
     const post = (body: string) =>
       fetch(`${under.api.url}/graphql`, {

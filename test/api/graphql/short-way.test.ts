@@ -104,6 +104,15 @@ describe('The short way of plain queries', () => {
     expect(short).toEqual(yoga)
   })
 
+  it('an operation that is not in the document is refused, whatever was asked for before under a like text', async () => {
+    const text = '{ jobs { nodes { name } } }'
+    // Until it is compiled.
+    for (let i = 0; i < 4; i++) expect((await answered('/graphql', { body: query(`#A\n${text}`) })).body).toContain('"data"')
+    const body = query(text, { operationName: '#A' })
+    expect(await answered('/graphql', { body })).toEqual(await answered('/graphql?', { body }))
+    expect((await answered('/graphql', { body })).body).toContain('"errors"')
+  })
+
   it('a request that comes in pieces is put together', async () => {
     const body = Buffer.from(query('{ jobs { nodes { name } } } # ü'))
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${tenant.key}`, 'content-length': body.length }
