@@ -3,6 +3,7 @@ import ComplexityPlugin from '@pothos/plugin-complexity'
 import ErrorsPlugin from '@pothos/plugin-errors'
 import RelayPlugin from '@pothos/plugin-relay'
 import type { Context } from './context.js'
+import { readGlobalId } from './ids.js'
 import type { FileUpload } from './upload.js'
 
 /** The types that every noun is declared with. */
@@ -28,6 +29,7 @@ export const builder = new SchemaBuilder<SchemaTypes>({
   complexity: { defaultComplexity: 1, defaultListMultiplier: 10, limit: (context) => ({ complexity: context.limits.complexity }) },
   relay: {
     cursorType: 'String',
+    decodeGlobalID: readGlobalId,
     nodeTypeOptions: { description: 'A thing with an id of its own that `node` finds it by.' },
     nodeQueryOptions: {
       description: 'The thing with this global id, or null.',
