@@ -1,4 +1,3 @@
-import { resolveArrayConnection } from '@pothos/plugin-relay'
 import type { Cluster__Output } from '../../generated/proto/scaimind/v1/Cluster.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { QueueDepth__Output } from '../../generated/proto/scaimind/v1/QueueDepth.js'
@@ -9,6 +8,7 @@ import { ClusterNodeRef, GpuRef } from './cluster-node.js'
 import { ownIdOf } from './ids.js'
 import { JobRef } from './job.js'
 import { orNull, timeOf } from './scalars.js'
+import { pageOf } from './whole-list.js'
 
 const syncedAtDescription = 'When the coordinator said this.'
 const staleDescription = 'True where the coordinator cannot be reached and this is its last answer.'
@@ -128,10 +128,10 @@ builder.queryFields((t) => ({
     {
       type: ClusterNodeRef,
       description: 'The machines of the cluster.',
-      complexity: ({ first, last }) => ({ field: 10, multiplier: first ?? last ?? 20 }),
+      complexity: ({ first, last }) => ({ field: 10, multiplier: Math.max(1, first ?? last ?? 20) }),
       resolve: async (_root, args, { loaders }) => {
         const { value, syncedAt, stale } = await loaders.nodes()
-        return { ...resolveArrayConnection({ args }, value), totalCount: value.length, syncedAt, stale }
+        return { ...pageOf(value, ({ node_id }) => node_id, args), totalCount: value.length, syncedAt, stale }
       },
     },
     {

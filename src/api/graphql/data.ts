@@ -1,4 +1,3 @@
-import { resolveArrayConnection } from '@pothos/plugin-relay'
 import type { CachedDataset__Output } from '../../generated/proto/scaimind/v1/CachedDataset.js'
 import type { Dataset__Output } from '../../generated/proto/scaimind/v1/Dataset.js'
 import { builder } from './builder.js'
@@ -11,6 +10,7 @@ import { DataSourceInput, PreprocessConfigInput, toSpec } from './job-inputs.js'
 import { timeOf } from './scalars.js'
 import { SourceReportRef } from './source-report.js'
 import './upload.js'
+import { pageOf } from './whole-list.js'
 
 const CachedDatasetRef = builder.objectRef<CachedDataset__Output>('CachedDataset').implement({
   description: 'Copies of a data set that machines keep.',
@@ -44,7 +44,7 @@ builder.queryFields((t) => ({
       complexity: ({ first, last }) => ({ field: 10, multiplier: Math.max(1, first ?? last ?? 20) }),
       resolve: async (_root, args, { operations, caller }) => {
         const copies = await operations.data.cache(caller)
-        return { ...resolveArrayConnection({ args }, copies), totalCount: copies.length }
+        return { ...pageOf(copies, ({ dataset_id }) => dataset_id, args), totalCount: copies.length }
       },
     },
     {

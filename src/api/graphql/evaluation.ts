@@ -1,4 +1,3 @@
-import { resolveArrayConnection } from '@pothos/plugin-relay'
 import { type JobStatus, jobActions } from '../../contract/statuses.js'
 import type { EvaluationView } from '../operations/evaluation-types.js'
 import { BenchmarkRef, BenchmarkResultRef } from './benchmark.js'
@@ -8,9 +7,13 @@ import { JobRef } from './job.js'
 import { CheckpointRef } from './job-history.js'
 import { JobFailureRef, ProgressRef } from './job-parts.js'
 import { orNull, timeOf } from './scalars.js'
+import { pageOf } from './whole-list.js'
 
 // As many as the coordinator tells of a job.
 const checkpointsMax = 1000
+
+/** What a page of evaluations names each by. */
+export const evaluationIdOf = ({ evaluation }: EvaluationView): string => evaluation.evaluation_id
 
 /** Benchmarks run on a model. */
 export const EvaluationRef = builder.objectRef<EvaluationView>('Evaluation')
@@ -132,7 +135,7 @@ builder.objectField(JobRef, 'evaluations', (t) =>
       description:
         'Evaluations of its model and checkpoints, newest first, the newest 100; `evaluations` pages through all. Needs scaimind:view or scaimind:evaluate.',
       complexity: ({ first, last }) => ({ field: 5, multiplier: Math.max(1, first ?? last ?? 20) }),
-      resolve: async ({ job }, args, { loaders }) => resolveArrayConnection({ args }, await loaders.evaluationsOfJob.load(job.job_id)),
+      resolve: async ({ job }, args, { loaders }) => pageOf(await loaders.evaluationsOfJob.load(job.job_id), evaluationIdOf, args),
     },
     { name: 'JobEvaluationConnection', description: 'A page of the evaluations of a job.' },
     { name: 'JobEvaluationEdge', description: 'An evaluation and its place among those of the job.' },

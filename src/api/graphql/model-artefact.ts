@@ -1,16 +1,16 @@
-import { resolveArrayConnection } from '@pothos/plugin-relay'
 import { Failure } from '../../contract/failure.js'
 import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { ArtefactFilter } from '../operations/artefact-types.js'
 import type { JobView } from '../operations/job-types.js'
 import { builder } from './builder.js'
 import { ArchivedEnum, TrainingTypeEnum } from './enums.js'
-import { EvaluationRef } from './evaluation.js'
+import { EvaluationRef, evaluationIdOf } from './evaluation.js'
 import { jobIdOf, ownIdOf } from './ids.js'
 import { JobRef } from './job.js'
 import { BaseModelRef } from './job-configs.js'
 import { LabelFilterInput } from './job-queries.js'
 import { orNull, timeOf } from './scalars.js'
+import { pageOf } from './whole-list.js'
 
 /** A model that a job left behind; told as that job. */
 const ModelArtefactRef = builder.objectRef<JobView>('ModelArtefact')
@@ -62,9 +62,10 @@ builder.node(ModelArtefactRef, {
         complexity: ({ first, last }) => ({ field: 5, multiplier: Math.max(1, first ?? last ?? 20) }),
         resolve: async ({ job }, args, { loaders }) => {
           const all = await loaders.evaluationsOfJob.load(job.job_id)
-          return resolveArrayConnection(
-            { args },
+          return pageOf(
             all.filter(({ evaluation }) => !evaluation.checkpoint_id),
+            evaluationIdOf,
+            args,
           )
         },
       },
