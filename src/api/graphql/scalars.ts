@@ -1,17 +1,22 @@
 import { GraphQLError, Kind, type ValueNode } from 'graphql'
+import { z } from 'zod'
 import { fromTimestamp } from '../../contract/proto.js'
 import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Timestamp.js'
 import { ColumnTime } from '../operations/job-types.js'
 import { builder } from './builder.js'
 
+// Without an offset it would be a time of wherever this server is; and Date takes 30 February for 2 March.
+const isoTime = z.iso.datetime({ offset: true })
+
 builder.scalarType('DateTime', {
-  description: 'A time in ISO 8601 with milliseconds, in UTC: `2026-11-20T22:28:04.000Z`.',
+  description:
+    'A time in ISO 8601 with milliseconds, in UTC: `2026-11-20T22:28:04.000Z`. On input any offset will do, and it must be there.',
   // Times of cached columns are text already.
   serialize: (time) => (typeof time === 'string' ? time : time.toISOString()),
   parseValue(value) {
-    const time = typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value) ? new Date(value) : undefined
-    if (!time || Number.isNaN(time.getTime())) throw new GraphQLError('A DateTime reads 2026-11-20T22:28:04Z.')
-    return time
+    const time = isoTime.safeParse(value)
+    if (!time.success) throw new GraphQLError('A DateTime reads 2026-11-20T22:28:04Z, or with an offset 2026-11-20T23:28:04+01:00.')
+    return new Date(time.data)
   },
 })
 
@@ -32,7 +37,7 @@ builder.scalarType('JSON', {
 
 function readBigInt(value: unknown): string {
   const text = typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value
-  if (typeof text !== 'string' || !/^-?\d{1,19}$/.test(text))
+  if (typeof text !== 'string' || !/^-?\d{1,19}$/.test(text) || BigInt.asIntN(64, BigInt(text)) !== BigInt(text))
     throw new GraphQLError('A BigInt is a whole number of up to 64 bits, or a string of one.')
   return text
 }
