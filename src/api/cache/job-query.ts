@@ -1,6 +1,6 @@
 import { Failure } from '../../contract/failure.js'
 import { jobOrderFields } from '../../contract/statuses.js'
-import { all, oneOf, type Sql, sql } from './sql.js'
+import { all, exactly, oneOf, type Sql, sql } from './sql.js'
 
 /** A label that a job must have; without a value any value will do. */
 export interface LabelCondition {
@@ -61,7 +61,7 @@ export function formatPlace(ordering: JobOrdering, { value, jobId }: JobPlace): 
 export function parsePlace(text: string, ordering: JobOrdering, argument: string): JobPlace {
   const [field, descending, value, jobId] = readArray(text)
   if (!jobOrderings.some((known) => known === field) || typeof descending !== 'boolean' || typeof jobId !== 'string') {
-    throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of a job list.`)
+    throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of this list.`)
   }
   if (field !== ordering.field || descending !== ordering.descending) {
     throw new Failure(
@@ -69,7 +69,7 @@ export function parsePlace(text: string, ordering: JobOrdering, argument: string
       `${argument}: this cursor belongs to a list ordered by ${field} ${descending ? 'descending' : 'ascending'}.`,
     )
   }
-  if (!isValueOf(ordering.field, value)) throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of a job list.`)
+  if (!isValueOf(ordering.field, value)) throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of this list.`)
   return { value, jobId }
 }
 
@@ -103,8 +103,8 @@ export function conditions(tenantId: string, selection: JobSelection, { without 
     selection.statuses?.length && oneOf('job.status', selection.statuses),
     selection.trainingTypes?.length && oneOf('job.training_type', selection.trainingTypes),
     selection.frameworks?.length && oneOf('job.framework', selection.frameworks),
-    baseModel && sql('job.base_model = ?', baseModel),
-    userId && sql('job.user_id = ?', userId),
+    baseModel && exactly('job.base_model', baseModel),
+    userId && exactly('job.user_id', userId),
     contentHash && sql('job.content_hash = ?', contentHash),
     nameContains && sql('LOWER(job.name) LIKE LOWER(?)', `%${nameContains.replace(/[\\%_]/g, '\\$&')}%`),
     ...between('created_at', selection.createdAfter, selection.createdBefore),
@@ -122,10 +122,14 @@ const between = (column: string, after: Date | undefined, before: Date | undefin
   before && sql(`job.${column} < ?`, before),
 ]
 
-const hasLabel = (tenantId: string, { key, value }: LabelCondition): Sql =>
-  value == null
-    ? sql('job.job_id IN (SELECT job_id FROM job_label WHERE tenant_id = ? AND `key` = ?)', tenantId, key)
-    : sql('job.job_id IN (SELECT job_id FROM job_label WHERE tenant_id = ? AND `key` = ? AND value = ?)', tenantId, key, value)
+function hasLabel(tenantId: string, label: LabelCondition): Sql {
+  const where = isLabel('job_label', tenantId, label)
+  return sql(`job.job_id IN (SELECT job_id FROM job_label WHERE ${where.text})`, ...where.values)
+}
+
+/** The condition of the table of labels. */
+export const isLabel = (table: string, tenantId: string, { key, value }: LabelCondition): Sql =>
+  all([sql(`${table}.tenant_id = ?`, tenantId), exactly(`${table}.\`key\``, key), value != null && exactly(`${table}.value`, value)])
 
 /**
  * The condition of standing after a place when the list is read in this direction; NULL stands before every value. Written as ranges joined by OR, which

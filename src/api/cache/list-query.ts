@@ -1,4 +1,4 @@
-import { beyond, conditions, type JobOrdering, type JobPlace, type JobSelection, orderBy } from './job-query.js'
+import { beyond, conditions, isLabel, type JobOrdering, type JobPlace, type JobSelection, orderBy } from './job-query.js'
 import { all, type Sql, sql } from './sql.js'
 
 /** A page of a list. */
@@ -62,11 +62,7 @@ function driverOf(tenantId: string, { labels = [], nodeId }: JobSelection) {
   }
   const label = labels.find(({ value }) => value != null) ?? labels[0]
   if (!label || labels.some(({ key, value }) => key === 'type' && value === 'evaluation')) return undefined
-  const where =
-    label.value == null
-      ? sql('l.tenant_id = ? AND l.`key` = ?', tenantId, label.key)
-      : sql('l.tenant_id = ? AND l.`key` = ? AND l.value = ?', tenantId, label.key, label.value)
-  return { of: label, table: 'job_label', alias: 'l', where }
+  return { of: label, table: 'job_label', alias: 'l', where: isLabel('l', tenantId, label) }
 }
 
 /** The selection as parts that each have one value in the columns that stand before the order in the index. */

@@ -56,6 +56,34 @@ async function seed(tenant: string, count: number): Promise<Job__Output[]> {
   return jobs
 }
 
+it('a value is matched with the spaces at its end, in labels, users and base models', async () => {
+  const tenant = newTenantId()
+  const make = (end: string) =>
+    wireJob(tenant, {
+      name: `with "${end}"`,
+      user_id: `ada${end}`,
+      labels: { [`team${end}`]: `a${end}` },
+      training_config: { training_type: 'LORA', base_model: { model_id: `m${end}` }, framework: { type: 'FSDP' }, priority: 5 },
+    })
+  await cache.write([make(''), make(' ')])
+  const found = async (filter: JobFilter) => {
+    const page = await lists().list(callerOf(tenant), { filter })
+    expect(await lists().count(callerOf(tenant), filter)).toBe(page.edges.length)
+    return page.edges.map(({ node }) => node.job.name)
+  }
+  for (const end of ['', ' ']) {
+    for (const filter of [
+      { userId: `ada${end}` },
+      { baseModel: `m${end}` },
+      { labels: [{ key: `team${end}` }] },
+      { labels: [{ key: `team${end}`, value: `a${end}` }] },
+      { labels: [{ key: `team${end}`, value: `a${end}` }, { key: `team${end}` }] },
+    ]) {
+      expect(await found(filter)).toEqual([`with "${end}"`])
+    }
+  }
+})
+
 interface Walk {
   size: number | (() => number)
   orderBy?: JobOrder | null
