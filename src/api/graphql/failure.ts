@@ -117,7 +117,8 @@ export function presentError(error: GraphQLError, { requestId, log, http = true 
     const { code, fields, retryAfterSeconds } = cause
     return present(messageOf(cause), {
       code,
-      ...(fields.length > 0 ? { fields: camelFields(fields) } : {}),
+      ...(cause instanceof InvalidInput ? { fields: camelFields(fields) } : {}),
+      ...(cause instanceof QuotaExceeded ? { limit: cause.limit } : {}),
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
       ...(http && code.startsWith('AUTH_') ? { http: { status: codes[code].http } } : {}),
       ...(http && retryAfterSeconds !== undefined && !path ? { http: laterAs(cause) } : {}),

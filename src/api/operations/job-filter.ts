@@ -36,7 +36,10 @@ export function checkFilter(filter: JobFilter): void {
   })
   if (empty.length > 0) {
     throw new InvalidInput(
-      empty.map((name) => ({ path: `filter.${name}_after`, message: `This is not before ${name}_before, so that nothing could match.` })),
+      empty.map((name) => ({
+        path: `filter.${name}_after`,
+        message: 'This is not before the end of its range, so that nothing could match.',
+      })),
     )
   }
 }

@@ -9,7 +9,7 @@ import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
 const dayMs = 86_400_000
-const oneOfTwo = 'Give finished_before or older_than_days, one of the two'
+const oneOfTwo = 'Give a time or a number of days, one of the two'
 
 const policySchema = z.object({
   policy: z

@@ -3,7 +3,7 @@ import { type FieldProblem, InvalidInput } from '../../contract/failure.js'
 
 /** Parses what a caller gave. Null counts as absent. Throws an InvalidInput that names every wrong field by its path in snake_case. */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
-  const result = schema.safeParse(withoutNulls(input))
+  const result = schema.safeParse(withoutNulls(input), { error: wordsOf })
   if (result.success) return result.data
   throw new InvalidInput(result.error.issues.flatMap(problems))
 }
@@ -13,8 +13,23 @@ function problems(issue: z.core.$ZodIssue): FieldProblem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: path ? `${path}.${key}` : key, message: 'There is no such field.' }))
   }
+  // A key of a map that does not fit: what is wrong with it is said inside.
+  if (issue.code === 'invalid_key')
+    return issue.issues.map(({ message }) => ({ path: pathOf(issue.path.slice(0, -1)), message: sentence(message) }))
   const isMissing = issue.code === 'invalid_type' && /received undefined$/.test(issue.message)
   return [{ path, message: isMissing ? 'This field is required.' : sentence(issue.message) }]
+}
+
+/** What would be right, where a schema does not say it in words of its own. */
+function wordsOf(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'too_small') return bound(issue.origin, `${issue.minimum} or more`)
+  if (issue.code === 'too_big') return bound(issue.origin, `at most ${issue.maximum}`)
+  return undefined
+}
+
+function bound(origin: string, limit: string): string {
+  if (origin === 'string') return `This has ${limit} characters`
+  return origin === 'array' ? `This has ${limit} items` : `This is ${limit}`
 }
 
 /** `['data_config', 'sources', 0, 'path']` → `data_config.sources[0].path`. */

@@ -33,6 +33,8 @@ describe('Requests of one key', () => {
     const { passed, refused } = await untilRefused(() => tenant.graphql(who))
     expect(passed).toBeGreaterThanOrEqual(6)
     expect(refused.errors?.[0]?.extensions).toMatchObject({ code: 'RATE_LIMITED', retryAfterSeconds: expect.any(Number) })
+    expect(refused.errors?.[0]?.extensions).toMatchObject({ limit: expect.any(Number) })
+    expect(refused.errors?.[0]?.extensions).not.toHaveProperty('fields')
     expect(refused.headers.get('retry-after')).toMatch(/^[12]$/)
   })
 

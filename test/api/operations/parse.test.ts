@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest'
+import { z } from 'zod'
+import { labelsSchema } from '../../../src/api/operations/job-spec.js'
+import { parseInput } from '../../../src/api/operations/parse.js'
+import { InvalidInput } from '../../../src/contract/failure.js'
+
+function problemOf(schema: z.ZodType, value: unknown) {
+  try {
+    parseInput(z.object({ it: schema }), { it: value })
+  } catch (error) {
+    if (error instanceof InvalidInput) return error.fields[0]
+  }
+  return undefined
+}
+
+describe('What is refused', () => {
+  it.each([
+    [z.number().min(2), 1, 'This is 2 or more.'],
+    [z.number().max(2000), 2001, 'This is at most 2000.'],
+    [z.string().max(3), 'long', 'This has at most 3 characters.'],
+    [z.array(z.string()).max(1), ['a', 'b'], 'This has at most 1 items.'],
+    [z.number().max(3, 'A rank is small'), 4, 'A rank is small.'],
+    [z.string(), undefined, 'This field is required.'],
+  ])('is answered with what would be right', (schema, value, message) => {
+    expect(problemOf(schema, value)).toEqual({ path: 'it', message })
+  })
+
+  it('a key of a map is answered with what a key is', () => {
+    expect(problemOf(labelsSchema, { '': 'x' })).toEqual({
+      path: 'it',
+      message: 'A label is named by 1 to 128 characters, none of them a control character.',
+    })
+  })
+})
