@@ -169,6 +169,24 @@ describe('Over the real coordinator', () => {
     expect(errors?.[0]?.extensions).toMatchObject({ code: 'INVALID_ARGUMENT', fields: [{ path: 'pattern' }] })
   })
 
+  it('a log is read back from its end to its first line', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const id = await completed(tenant, `for (let i = 0; i < 25; i++) console.log('line ' + i)`, { name: 'talks' })
+    const query = `query ($id: ID!, $before: String) {
+      job(jobId: $id) { logs(last: 10, before: $before, pattern: "^line") { nodes { text } pageInfo { hasPreviousPage startCursor } } } }`
+    const pages: string[][] = []
+    type Read = { job: { logs: { nodes: { text: string }[]; pageInfo: { hasPreviousPage: boolean; startCursor: string } } } }
+    for (let before: string | null = null, more = true; more; ) {
+      const { logs }: Read['job'] = (await tenant.graphql<Read>(query, { id, before })).data.job
+      pages.push(logs.nodes.map(({ text }) => text))
+      before = logs.pageInfo.startCursor
+      more = logs.pageInfo.hasPreviousPage
+    }
+    expect(pages.toReversed().flat()).toEqual(Array.from({ length: 25 }, (_, i) => `line ${i}`))
+    expect(pages.map(({ length }) => length)).toEqual([10, 10, 5])
+  })
+
   it('many jobs are relabelled and cancelled at once', async () => {
     keepOnFailure(stack)
     const tenant = await stack.tenant()

@@ -20,6 +20,7 @@ import type { JobEvent } from '../../src/generated/proto/scaimind/v1/JobEvent.js
 import type { JobPlan } from '../../src/generated/proto/scaimind/v1/JobPlan.js'
 import type { LogRecord } from '../../src/generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord } from '../../src/generated/proto/scaimind/v1/MetricRecord.js'
+import type { ReadJobLogsResponse } from '../../src/generated/proto/scaimind/v1/ReadJobLogsResponse.js'
 import { StubNouns } from './stub-nouns.js'
 
 /** A refusal as the coordinator sends it. */
@@ -257,6 +258,33 @@ export class StubCoordinator {
       expression.test(record.text ?? '')
   }
 
+  private logPage(request: AnyRequest): ReadJobLogsResponse {
+    const { job_id, after, before, from_end } = request
+    const limit = request.limit || 100
+    const all = this.journal(this.logs, job_id).records
+    const placeOf = (cursor: string) => parseCursor(cursor, 'logs', job_id).sequence
+    const from = after && !from_end ? placeOf(after) + 1 : 0
+    const to = before ? placeOf(before) : all.length
+    const ahead = from_end ? all.slice(from, to).reverse() : all.slice(from, to)
+    const looked: LogRecord[] = []
+    const records: LogRecord[] = []
+    const isWanted = this.logFilter(request)
+    for (const record of ahead) {
+      if (records.length === limit || (request.pattern && looked.length === this.scanBudget)) break
+      looked.push(record)
+      if (isWanted(record)) records.push(record)
+    }
+    const hasRest = looked.length < ahead.length
+    return {
+      records: from_end ? records.reverse() : records,
+      has_more: from_end ? before !== '' : hasRest,
+      has_earlier: from_end && hasRest,
+      start_cursor: from_end ? (looked.at(-1)?.cursor ?? before) : '',
+      end_cursor: (from_end ? all[to - 1] : looked.at(-1))?.cursor ?? after,
+      scan_spent: hasRest && records.length < limit,
+    }
+  }
+
   private ownOf(jobIds: string[], tenant: string): Job[] {
     return jobIds.flatMap((jobId) => {
       const job = this.jobs.get(jobId)
@@ -338,22 +366,8 @@ export class StubCoordinator {
         }
       }),
       ReadJobLogs: this.unary('ReadJobLogs', (request, tenant) => {
-        const { job_id, after, limit, from_end } = request
-        this.own(job_id, tenant)
-        const all = this.journal(this.logs, job_id).records
-        const start = after ? parseCursor(after, 'logs', job_id).sequence + 1 : from_end ? Math.max(0, all.length - limit) : 0
-        const looked = all.slice(start, request.pattern ? start + this.scanBudget : undefined)
-        const isWanted = this.logFilter(request)
-        const matching = looked.filter(isWanted)
-        const records = matching.slice(0, limit)
-        const spent = records.length < limit && start + looked.length < all.length
-        const end = records.length === limit ? records.at(-1) : looked.at(-1)
-        return {
-          records,
-          has_more: from_end ? start > 0 : matching.length > limit || start + looked.length < all.length,
-          end_cursor: end?.cursor ?? after,
-          scan_spent: spent,
-        }
+        this.own(request.job_id, tenant)
+        return this.logPage(request)
       }),
       StreamJobMetrics: (stream: Stream) => this.streamJournal('StreamJobMetrics', 'metrics', this.metrics, stream),
       StreamJobLogs: (stream: Stream) => this.streamJournal('StreamJobLogs', 'logs', this.logs, stream),

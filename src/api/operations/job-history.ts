@@ -30,6 +30,7 @@ const time = z.date().transform(toTimestamp)
 const logsSchema = z
   .object({
     after: z.string().default(''),
+    before: z.string().default(''),
     level: z.enum(logLevels).optional(),
     rank: z.number().int().min(0, 'A rank is a whole number from 0').optional(),
     limit: z.number().int().min(1, 'A page has 1 to 1,000 lines').max(1000, 'A page has 1 to 1,000 lines').default(100),
@@ -88,7 +89,7 @@ export function jobHistory({ coordinator }: JobParts): History {
     async logs(caller, jobId, { fromEnd, ...options } = {}) {
       const { job_id, context } = prepare(caller, jobId)
       const wanted = parseInput(logsSchema, { ...options, from_end: fromEnd })
-      if (wanted.after) parseCursor(wanted.after, 'logs', job_id)
+      for (const cursor of [wanted.after, wanted.before].filter(Boolean)) parseCursor(cursor, 'logs', job_id)
       return coordinator.call('ReadJobLogs', { job_id, ...wanted }, context)
     },
 

@@ -280,6 +280,8 @@ export interface JobOperations {
       limit?: number | null
       /** The last lines instead of the first. */
       fromEnd?: boolean | null
+      /** With fromEnd: the last lines before this cursor. */
+      before?: string | null
       /** Only this attempt's, from 1. */
       attempt?: number | null
       /** Not before this time. */

@@ -17,8 +17,9 @@ afterEach(() => {
 
 /** `logs(<args>)` of a job. */
 async function logs(jobId: string, args: string, variables: Record<string, unknown> = {}) {
-  const query = `query ($id: ID!${'after' in variables ? ', $after: String' : ''}) { job(jobId: $id) {
-    logs(${args}) { nodes { text } scanSpent pageInfo { hasNextPage hasPreviousPage endCursor } } } }`
+  const declared = Object.keys(variables).map((name) => `, $${name}: String`)
+  const query = `query ($id: ID!${declared.join('')}) { job(jobId: $id) {
+    logs(${args}) { nodes { text } scanSpent pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }`
   const { data, errors } = await tenant.graphql(query, { id: jobId, ...variables })
   return { ...(data?.job?.logs ?? {}), texts: data?.job?.logs?.nodes.map(({ text }: { text: string }) => text), error: errors?.[0] }
 }
@@ -79,11 +80,32 @@ describe('Log lines', () => {
     expect(last.pageInfo).toMatchObject({ hasNextPage: false, hasPreviousPage: true })
   })
 
+  it('are read back from the end, page by page, to the first', async () => {
+    under.stub.scanBudget = 4
+    const { job_id } = under.stub.addJob(tenant.id)
+    under.stub.writeLogs(
+      job_id,
+      Array.from({ length: 10 }, (_, i) => `line ${i}`),
+    )
+    const pages = []
+    let before: string | null = null
+    do {
+      const page = await logs(job_id, 'last: 3, before: $before, pattern: "[0-57]"', { before })
+      pages.push({ texts: page.texts, scanSpent: page.scanSpent, hasNextPage: page.pageInfo.hasNextPage })
+      before = page.pageInfo.hasPreviousPage ? page.pageInfo.startCursor : null
+    } while (before)
+    expect(pages).toEqual([
+      { texts: ['line 7'], scanSpent: true, hasNextPage: false },
+      { texts: ['line 3', 'line 4', 'line 5'], scanSpent: false, hasNextPage: true },
+      { texts: ['line 0', 'line 1', 'line 2'], scanSpent: false, hasNextPage: true },
+    ])
+  })
+
   it.each([
     ['first: 1001', 'first', /1 to 1,000/],
     ['last: 0', 'last', /1 to 1,000/],
     ['first: 1, last: 1', 'last', /not both/],
-    ['before: "x"', 'before', /first and after/],
+    ['first: 1, before: "x"', 'before', /last/],
     ['last: 1, after: "x"', 'after', /first/],
     ['rank: -1', 'rank', /from 0/],
     ['attempt: 0', 'attempt', /from 1/],
