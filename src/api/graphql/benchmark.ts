@@ -50,7 +50,11 @@ const BenchmarkScoreRef = builder.objectRef<Score>('BenchmarkScore').implement({
       description: '`perplexity`, `loss` (nats a token), `exact_match` or `bytes_accuracy` (fractions, 0 to 1).',
     }),
     value: t.float({ nullable: true, description: 'Its value; null where it is NaN or infinite.', resolve: (s) => finite(s.value) }),
-    standardError: t.float({ nullable: true, description: 'Its standard error, where known.', resolve: (s) => finite(s.standardError) }),
+    standardError: t.float({
+      nullable: true,
+      description: 'Its standard error, in the unit of the score; null where not known.',
+      resolve: (s) => finite(s.standardError),
+    }),
     better: t.field({ type: ScoreDirectionEnum, description: 'Which way is better.', resolve: (s) => betterWay(s.name) }),
   }),
 })
@@ -63,7 +67,7 @@ export const BenchmarkResultRef = builder.objectRef<BenchmarkResult__Output>('Be
     dataset: t.exposeString('dataset', { description: 'The data set, as it was asked for.' }),
     contentHash: t.string({
       nullable: true,
-      description: '`sha256:…` of the records that were scored: results with the same hash can be compared.',
+      description: '`sha256:…` of the records that were scored: results with the same hash can be compared. Null where it is not known.',
       resolve: (r) => orNull(r.content_hash),
     }),
     numSamples: t.exposeInt('num_samples', { description: 'Records that were scored.' }),

@@ -14,8 +14,16 @@ export const BlockerRef = builder.objectRef<Blocker__Output>('Blocker').implemen
       description: 'What it lacks; null for a kind that this API does not know yet.',
       resolve: (b) => known(blockerKinds, b.kind),
     }),
-    need: t.float({ nullable: true, description: 'How many the job needs; bytes for MEMORY.', resolve: (b) => finite(b.need) }),
-    have: t.float({ nullable: true, description: 'How many it could have now, in the same unit.', resolve: (b) => finite(b.have) }),
+    need: t.float({
+      nullable: true,
+      description: 'How many the job needs; bytes for MEMORY. Null where nothing is counted.',
+      resolve: (b) => finite(b.need),
+    }),
+    have: t.float({
+      nullable: true,
+      description: 'How many it could have now, in the same unit; null where nothing is counted.',
+      resolve: (b) => finite(b.have),
+    }),
     of: t.string({
       nullable: true,
       description: 'What is counted: a GPU type, a node id, a limit (`gpus`); null where the kind says it.',

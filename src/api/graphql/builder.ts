@@ -32,18 +32,21 @@ export const builder = new SchemaBuilder<SchemaTypes>({
     decodeGlobalID: readGlobalId,
     nodeTypeOptions: { description: 'A thing with an id of its own that `node` finds it by.' },
     nodeQueryOptions: {
-      description: 'The thing with this global id, or null.',
+      description: 'The thing with this global id, or null. Needs what the query for such a thing needs.',
       args: { id: { description: 'A global id, as the `id` field of every Node gives it.' } },
     },
     nodesQueryOptions: {
-      description: 'The things with these global ids, in their order; null for each that does not exist.',
-      args: { ids: { description: 'Global ids.' } },
+      description:
+        'The things with these global ids, in their order; null for each that does not exist. Needs what the queries for such things need.',
+      args: { ids: { description: 'Global ids; as many as a list argument may have.' } },
     },
     pageInfoTypeOptions: { description: 'Where a page stands in its list.' },
     hasNextPageFieldOptions: { description: 'Whether more follows this page.' },
     hasPreviousPageFieldOptions: { description: 'Whether there is more before this page.' },
-    startCursorFieldOptions: { description: 'Cursor of the first edge.' },
-    endCursorFieldOptions: { description: 'Cursor of the last edge; `after` takes it for the next page.' },
+    startCursorFieldOptions: {
+      description: 'Cursor of the first edge; `before` takes it for the page before. Null where the page is empty.',
+    },
+    endCursorFieldOptions: { description: 'Cursor of the last edge; `after` takes it for the next page. Null where the page is empty.' },
     pageInfoFieldOptions: { description: 'Where the page stands in the list.' },
     // The connection itself counts its page size.
     edgesFieldOptions: { description: 'The items of the page with their cursors.', complexity: { field: 1, multiplier: 1 } },
@@ -51,13 +54,22 @@ export const builder = new SchemaBuilder<SchemaTypes>({
     cursorFieldOptions: { description: 'The place of the item in the list.' },
     nodesOnConnection: { description: 'The items of the page without their cursors.', complexity: { field: 1, multiplier: 1 } },
     firstArgOptions: { description: 'At most so many from the start, 1 to 100; default 20.' },
-    afterArgOptions: { description: 'Begin after this cursor.' },
-    lastArgOptions: { description: 'At most so many from the end, 1 to 100.' },
-    beforeArgOptions: { description: 'End before this cursor.' },
+    afterArgOptions: { description: 'Begin after this cursor; default at the start. CURSOR_INVALID for one of another list.' },
+    lastArgOptions: { description: 'At most so many from the end, 1 to 100, instead of `first`; default: from the start.' },
+    beforeArgOptions: { description: 'End before this cursor, with `last`; default at the end. CURSOR_INVALID for one of another list.' },
     idFieldOptions: { description: 'The global id.' },
   },
 })
 
-builder.queryType({ description: 'What can be read. Everything is scoped to the tenant of the API key.' })
-builder.mutationType({ description: 'What can be changed. Every answer is a union of the success and of the typed errors.' })
-builder.subscriptionType({ description: 'What can be followed live, over graphql-ws or SSE. Every message has a cursor to go on after.' })
+builder.queryType({
+  description:
+    'What can be read. Everything is scoped to the tenant of the caller. Any field may answer AUTHZ_PERMISSION_DENIED, RATE_LIMITED, and DATABASE_UNAVAILABLE or COORDINATOR_UNAVAILABLE where what it reads is away.',
+})
+builder.mutationType({
+  description:
+    'What can be changed. Every answer is a union of the success and of the typed errors; any may be RequestFailed with AUTHZ_PERMISSION_DENIED, COORDINATOR_UNAVAILABLE or BACKEND_TIMEOUT, and those of one job with JOB_NOT_FOUND.',
+})
+builder.subscriptionType({
+  description:
+    'What can be followed live, over graphql-ws or SSE. Every message of a job has a cursor to go on after. A stream that cannot be opened or goes on no more ends with an error: JOB_NOT_FOUND or EVALUATION_NOT_FOUND for one that is not the tenant’s, CURSOR_INVALID or CURSOR_EXPIRED for `after`, AUTH_TOKEN_INVALID when the key is revoked.',
+})

@@ -22,7 +22,7 @@ builder.mutationField('drainNode', (t) =>
       'No new work on a machine: what runs finishes, or is evicted. Repeating it is fine, and replaces reason and deadline. RequestFailed with NODE_NOT_FOUND where there is no such machine. Needs scaimind:cluster_admin.',
     args: {
       nodeId: t.arg.id(nodeIdArgument),
-      reason: t.arg.string({ description: 'Why, at most 500 characters; shown as the machine’s `reason`.' }),
+      reason: t.arg.string({ description: 'Why, at most 500 characters; shown as the machine’s `reason`. Default none.' }),
       deadlineSeconds: t.arg.int({
         description: 'Evict what still runs after so many seconds; 0, the default, is never. Without effect where `evict` is set.',
       }),
@@ -56,14 +56,14 @@ builder.subscriptionFields((t) => ({
   clusterNodesUpdated: t.field({
     type: ClusterNodeRef,
     description:
-      'Every machine as it is, a message each, then each as it changes. It tells states: who reads slowly gets the newest of each. Waits while the coordinator is away; never ends by itself.',
+      'Every machine as it is, a message each, then each as it changes. It tells states: who reads slowly gets the newest of each. Waits while the coordinator is away; never ends by itself. Needs scaimind:view.',
     subscribe: (_root, _args, { operations, caller }) => operations.cluster.followNodes(caller),
     resolve: ({ value }) => value,
   }),
   queueUpdated: t.field({
     type: QueueRef,
     description:
-      'The queue as it is, then as it changes, with what each of the tenant’s jobs waits for. It tells states: who reads slowly gets the newest. Waits while the coordinator is away; never ends by itself.',
+      'The queue as it is, then as it changes, with what each of the tenant’s jobs waits for. It tells states: who reads slowly gets the newest. Waits while the coordinator is away; never ends by itself. Needs scaimind:view.',
     subscribe: (_root, _args, { operations, caller }) => operations.cluster.followQueue(caller),
     resolve: (snapshot) => snapshot,
   }),

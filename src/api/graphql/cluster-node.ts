@@ -13,8 +13,17 @@ export const GpuRef = builder.objectRef<Gpu__Output>('Gpu').implement({
     index: t.exposeInt('index', { description: 'From 0 on its machine.' }),
     type: t.exposeString('type', { description: 'Its type.' }),
     memoryBytes: t.field({ type: 'BigInt', description: 'Its memory.', resolve: (g) => g.memory_bytes }),
-    memoryUsedBytes: t.field({ type: 'BigInt', nullable: true, description: 'Memory in use.', resolve: (g) => g.memory_used_bytes }),
-    utilization: t.float({ nullable: true, description: '0 to 1.', resolve: (g) => finite(g.utilization) }),
+    memoryUsedBytes: t.field({
+      type: 'BigInt',
+      nullable: true,
+      description: 'Memory in use, by any process; null where it is not measured.',
+      resolve: (g) => g.memory_used_bytes,
+    }),
+    utilization: t.float({
+      nullable: true,
+      description: 'Fraction of time that it was busy, 0 to 1; null where it is not measured.',
+      resolve: (g) => finite(g.utilization),
+    }),
     allocated: t.exposeBoolean('allocated', { description: 'Whether a job, any tenant’s, holds it.' }),
     jobId: t.id({ nullable: true, description: 'The job on it, where it is the tenant’s.', resolve: (g) => orNull(g.job_id) }),
   }),
@@ -53,7 +62,7 @@ builder.node(ClusterNodeRef, {
       description: 'When it was last heard.',
       resolve: (n) => timeOf(n.last_heartbeat),
     }),
-    reason: t.string({ nullable: true, description: 'Why it drains.', resolve: (n) => orNull(n.reason) }),
+    reason: t.string({ nullable: true, description: 'Why it drains; null where it does not.', resolve: (n) => orNull(n.reason) }),
     jobIds: t.idList({ description: 'The tenant’s jobs on it.', resolve: (n) => n.job_ids }),
   }),
 })

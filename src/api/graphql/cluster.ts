@@ -23,12 +23,16 @@ const ClusterRef = builder.objectRef<Snapshot<Cluster__Output>>('Cluster').imple
     gpusTotal: t.int({ description: 'GPUs.', resolve: ({ value }) => value.gpus_total }),
     gpusAllocated: t.int({ description: 'GPUs that jobs hold.', resolve: ({ value }) => value.gpus_allocated }),
     gpusFree: t.int({ description: 'GPUs that a job could have now.', resolve: ({ value }) => value.gpus_free }),
-    cpusTotal: t.int({ description: 'CPU cores.', resolve: ({ value }) => value.cpus_total }),
+    cpusTotal: t.int({ description: 'CPU cores of all machines.', resolve: ({ value }) => value.cpus_total }),
     cpusAllocated: t.int({ description: 'CPU cores that jobs hold.', resolve: ({ value }) => value.cpus_allocated }),
     jobsRunning: t.int({ description: 'The tenant’s jobs that hold resources.', resolve: ({ value }) => value.jobs_running }),
     jobsQueued: t.int({ description: 'The tenant’s jobs that wait.', resolve: ({ value }) => value.jobs_queued }),
     engine: t.string({ description: '`local` or `slurm`.', resolve: ({ value }) => value.engine }),
-    engineVersion: t.string({ nullable: true, description: 'Its version.', resolve: ({ value }) => orNull(value.engine_version) }),
+    engineVersion: t.string({
+      nullable: true,
+      description: 'Its version; null where unknown.',
+      resolve: ({ value }) => orNull(value.engine_version),
+    }),
     gpuTypes: t.stringList({ description: 'Types of GPU in the inventory.', resolve: ({ value }) => value.gpu_types }),
     syncedAt: t.field({ type: 'DateTime', description: syncedAtDescription, resolve: ({ syncedAt }) => syncedAt }),
     stale: t.boolean({ description: staleDescription, resolve: ({ stale }) => stale }),
@@ -39,7 +43,7 @@ const QueueDepthRef = builder.objectRef<QueueDepth__Output>('QueueDepth').implem
   description: 'How many jobs wait in one queue with one priority.',
   fields: (t) => ({
     queue: t.exposeString('queue', { description: 'The queue.' }),
-    priority: t.exposeInt('priority', { description: 'The priority.' }),
+    priority: t.exposeInt('priority', { description: 'The priority, 0 to 10.' }),
     jobs: t.exposeInt('jobs', { description: 'Jobs that wait.' }),
   }),
 })
@@ -57,10 +61,14 @@ export const QueueEntryRef = builder.objectRef<QueueEntry__Output>('QueueEntry')
     }),
     name: t.string({ nullable: true, description: 'Its name, where it is the tenant’s.', resolve: (e) => orNull(e.name) }),
     queue: t.exposeString('queue', { description: 'The queue that it waits in.' }),
-    priority: t.exposeInt('priority', { description: 'Its priority.' }),
+    priority: t.exposeInt('priority', { description: 'Its priority, 0 to 10, higher first.' }),
     position: t.exposeInt('position', { description: 'From 1, over all tenants.' }),
     gpuCount: t.exposeInt('gpu_count', { description: 'GPUs that it needs.' }),
-    waitingFor: t.string({ nullable: true, description: 'What it waits for, as one sentence.', resolve: (e) => orNull(e.waiting_for) }),
+    waitingFor: t.string({
+      nullable: true,
+      description: 'What it waits for, as one sentence; null where the job is another tenant’s.',
+      resolve: (e) => orNull(e.waiting_for),
+    }),
     queuedAt: t.field({ type: 'DateTime', nullable: true, description: 'Since when.', resolve: (e) => timeOf(e.queued_at) }),
     estimatedStart: t.field({
       type: 'DateTime',
@@ -97,7 +105,7 @@ builder.objectField(ClusterNodeRef, 'jobs', (t) =>
     type: [JobRef],
     nullable: true,
     complexity: { field: 1, multiplier: 5 },
-    description: 'The tenant’s jobs on it.',
+    description: 'The tenant’s jobs on it; null with an error where they cannot be read.',
     resolve: async (n, _args, { loaders }) => {
       const jobs = await loaders.job.loadMany(n.job_ids)
       return jobs.flatMap((job) => {
@@ -112,14 +120,15 @@ builder.queryFields((t) => ({
   cluster: t.field({
     type: ClusterRef,
     complexity: 10,
-    description: 'Totals over all machines.',
+    description: 'Totals over all machines; the coordinator’s last answer where it is away. Needs scaimind:view.',
     resolve: (_root, _args, { operations, caller }) => operations.cluster.cluster(caller),
   }),
   clusterNode: t.field({
     type: ClusterNodeRef,
     nullable: true,
     complexity: 10,
-    description: 'One machine. An error with NODE_NOT_FOUND where there is none; the coordinator’s last answer where it is away.',
+    description:
+      'One machine. An error with NODE_NOT_FOUND where there is none; the coordinator’s last answer where it is away. Needs scaimind:view.',
     args: { nodeId: t.arg.id({ required: true, description: 'The machine, by its own id or its global one.' }) },
     resolve: async (_root, { nodeId }, { operations, caller }) =>
       (await operations.cluster.node(caller, ownIdOf('ClusterNode', nodeId))).value,
@@ -127,7 +136,7 @@ builder.queryFields((t) => ({
   clusterNodes: t.connection(
     {
       type: ClusterNodeRef,
-      description: 'The machines of the cluster.',
+      description: 'The machines of the cluster, by id; the coordinator’s last answer where it is away. Needs scaimind:view.',
       complexity: ({ first, last }) => ({ field: 10, multiplier: Math.max(1, first ?? last ?? 20) }),
       resolve: async (_root, args, { loaders }) => {
         const { value, syncedAt, stale } = await loaders.nodes()
@@ -148,7 +157,7 @@ builder.queryFields((t) => ({
   queue: t.field({
     type: QueueRef,
     complexity: 10,
-    description: 'What waits, in the order it would start.',
+    description: 'What waits, in the order it would start; the coordinator’s last answer where it is away. Needs scaimind:view.',
     args: { queue: t.arg.string({ description: 'Only this queue; default all.' }) },
     resolve: (_root, { queue }, { operations, caller }) => operations.cluster.queue(caller, queue ?? null),
   }),

@@ -24,11 +24,17 @@ const CachedDatasetRef = builder.objectRef<CachedDataset__Output>('CachedDataset
       type: [ClusterNodeRef],
       nullable: true,
       complexity: { field: 10, multiplier: 1 },
-      description: 'The same as machines; those that are gone are left out. Needs scaimind:view.',
+      description:
+        'The same as machines; those that are gone are left out. Null with an error where they cannot be read. Needs scaimind:view.',
       resolve: async (c, _args, { loaders }) =>
         c.nodes.length === 0 ? [] : (await loaders.nodes()).value.filter(({ node_id }) => c.nodes.includes(node_id)),
     }),
-    lastUsed: t.field({ type: 'DateTime', nullable: true, description: 'When a job last used it.', resolve: (c) => timeOf(c.last_used) }),
+    lastUsed: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When a job last used it; null: never.',
+      resolve: (c) => timeOf(c.last_used),
+    }),
     pinned: t.exposeBoolean('pinned', {
       description: 'Whether the copies stay until they are evicted; else the least used go first where room is needed.',
     }),
@@ -64,7 +70,7 @@ builder.queryFields((t) => ({
       'Reads sources as a job would, and says for each what it holds and what is wrong with it, by line. A source that cannot be read is answered as such; an error names fields that are wrong. COORDINATOR_UNAVAILABLE where it is away. Needs scaimind:manage.',
     args: {
       sources: t.arg({ type: [DataSourceInput], required: true, description: 'The sources; 1 to 100.' }),
-      preprocess: t.arg({ type: PreprocessConfigInput, description: 'How records become tokens.' }),
+      preprocess: t.arg({ type: PreprocessConfigInput, description: 'How records become tokens; default the model’s way.' }),
       trainingType: t.arg({ type: TrainingTypeEnum, description: 'What the records are to be usable for; default any.' }),
     },
     resolve: (_root, args, { operations, caller }) => operations.data.validate(caller, toSpec(args)),

@@ -31,7 +31,7 @@ builder.node(DatasetRef, {
     }),
     sample: t.string({
       nullable: true,
-      description: 'The first record as text, at most 1,000 characters.',
+      description: 'The first record as text, at most 1,000 characters; null where there is none.',
       resolve: (d) => orNull(d.sample),
     }),
     contentHash: t.exposeString('content_hash', { description: '`sha256:…` of the records: the same for the same content.' }),

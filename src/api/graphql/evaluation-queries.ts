@@ -8,8 +8,8 @@ import { finite } from './scalars.js'
 const EvaluationFilterInput = builder.inputType('EvaluationFilter', {
   description: 'Which evaluations are meant; what is not given does not filter, what is given must all hold.',
   fields: (t) => ({
-    jobId: t.id({ description: 'Of this job, by its own id or its global one. One that does not exist has none.' }),
-    status: t.field({ type: [JobStatusEnum], description: 'In one of these states.' }),
+    jobId: t.id({ description: 'Only of this job, by its own id or its global one. One that does not exist has none.' }),
+    status: t.field({ type: [JobStatusEnum], description: 'Only in one of these states.' }),
   }),
 })
 
@@ -35,10 +35,14 @@ const ComparedValueRef = builder.objectRef<ComparedValue>('ComparedScoreValue').
     }),
     standardError: t.float({
       nullable: true,
-      description: 'Its standard error, where known.',
+      description: 'Its standard error, in the unit of the score; null where not known.',
       resolve: ({ entry }) => finite(entry?.standardError),
     }),
-    numSamples: t.int({ nullable: true, description: 'Records that were scored.', resolve: ({ entry }) => entry?.numSamples ?? null }),
+    numSamples: t.int({
+      nullable: true,
+      description: 'Records that were scored; null where the evaluation has no such score.',
+      resolve: ({ entry }) => entry?.numSamples ?? null,
+    }),
     isBest: t.exposeBoolean('isBest', { description: 'Whether it is the best of the row; of equals, the first.' }),
   }),
 })
@@ -115,8 +119,8 @@ builder.queryFields((t) => ({
     {
       type: EvaluationRef,
       description:
-        'The tenant’s evaluations, newest first. Pages stay in step while evaluations are added. Needs scaimind:view or scaimind:evaluate.',
-      args: { filter: t.arg({ type: EvaluationFilterInput, description: 'Which evaluations.' }) },
+        'The tenant’s evaluations, newest first. Pages stay in step while evaluations are added. VALIDATION_ERROR names an argument that is wrong. Needs scaimind:view or scaimind:evaluate.',
+      args: { filter: t.arg({ type: EvaluationFilterInput, description: 'Which evaluations; default all.' }) },
       complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 20) }),
       resolve: async (_root, { filter, ...page }, { operations, caller }) => {
         const wanted = toFilter(filter)
@@ -141,7 +145,7 @@ builder.queryFields((t) => ({
     nullable: true,
     complexity: 20,
     description:
-      'Evaluations side by side, with the best of each score. VALIDATION_ERROR for fewer than 2, more than 10 or one twice; EVALUATION_NOT_FOUND where one is not the tenant’s.',
+      'Evaluations side by side, with the best of each score. VALIDATION_ERROR for fewer than 2, more than 10 or one twice; EVALUATION_NOT_FOUND where one is not the tenant’s. Needs scaimind:view or scaimind:evaluate.',
     args: { evaluationIds: t.arg.idList({ required: true, description: '2 to 10 evaluations, by their own ids or their global ones.' }) },
     resolve: (_root, { evaluationIds }, { operations, caller }) =>
       operations.evaluations.compare(

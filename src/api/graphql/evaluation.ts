@@ -32,7 +32,7 @@ builder.node(EvaluationRef, {
     }),
     message: t.string({
       nullable: true,
-      description: 'One sentence on the present state.',
+      description: 'One sentence on the present state; null where there is nothing to say.',
       resolve: ({ evaluation: e }) => orNull(e.message),
     }),
     jobId: t.id({
@@ -49,7 +49,8 @@ builder.node(EvaluationRef, {
     run: t.field({
       type: JobRef,
       nullable: true,
-      description: 'The evaluation itself as the job that it runs as: its logs, attempts, events and machines. Needs scaimind:view.',
+      description:
+        'The evaluation itself as the job that it runs as: its logs, attempts, events and machines. Null with an error where it cannot be read. Needs scaimind:view.',
       resolve: ({ evaluation: e }, _args, { loaders }) => loaders.job.load(e.evaluation_id),
     }),
     checkpointId: t.id({
@@ -86,8 +87,18 @@ builder.node(EvaluationRef, {
       description: 'What was found so far, a benchmark each.',
       resolve: ({ evaluation: e }) => e.results,
     }),
-    progress: t.field({ type: ProgressRef, nullable: true, description: 'How far it is.', resolve: ({ evaluation: e }) => e.progress }),
-    failure: t.field({ type: JobFailureRef, nullable: true, description: 'Why it failed.', resolve: ({ evaluation: e }) => e.failure }),
+    progress: t.field({
+      type: ProgressRef,
+      nullable: true,
+      description: 'How far it is; null before it runs.',
+      resolve: ({ evaluation: e }) => e.progress,
+    }),
+    failure: t.field({
+      type: JobFailureRef,
+      nullable: true,
+      description: 'Why it failed; null unless it is FAILED.',
+      resolve: ({ evaluation: e }) => e.failure,
+    }),
     userId: t.string({ description: 'Who submitted it.', resolve: ({ evaluation: e }) => e.user_id }),
     revision: t.field({ type: 'BigInt', description: 'Raised by every change.', resolve: ({ evaluation: e }) => e.revision }),
     availableActions: t.field({

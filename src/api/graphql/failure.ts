@@ -55,7 +55,7 @@ builder.objectType(JobStateConflict, {
     state: t.field({
       type: JobStatusEnum,
       nullable: true,
-      description: 'The state that the job is in.',
+      description: 'The state that the job is in; null where it is not known.',
       resolve: ({ state }) => known(jobStatuses, state),
     }),
     allowedFrom: t.field({
@@ -71,8 +71,12 @@ builder.objectType(QuotaExceeded, {
   description: 'A limit of the tenant is reached.',
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    limit: t.exposeInt('limit', { description: 'The limit.' }),
-    retryAfterSeconds: t.int({ nullable: true, description: 'When to try again.', resolve: retryAfter }),
+    limit: t.exposeInt('limit', { description: 'The limit: how many of what the message names.' }),
+    retryAfterSeconds: t.int({
+      nullable: true,
+      description: 'Seconds to wait before it makes sense to try again; null where waiting would not help.',
+      resolve: retryAfter,
+    }),
   }),
 })
 
@@ -81,7 +85,11 @@ builder.objectType(Failure, {
   description: 'Any other reason; `code` says which.',
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    retryAfterSeconds: t.int({ nullable: true, description: 'When to try again, where that may help.', resolve: retryAfter }),
+    retryAfterSeconds: t.int({
+      nullable: true,
+      description: 'Seconds to wait before it makes sense to try again; null where waiting would not help.',
+      resolve: retryAfter,
+    }),
   }),
 })
 

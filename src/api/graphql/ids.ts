@@ -7,10 +7,13 @@ export function ownIdOf(type: string, id: string): string {
 /** Types that a global id may be of. */
 export const nodeTypes = ['Job', 'Evaluation', 'ModelArtefact', 'Dataset', 'ClusterNode']
 
-/** What a global id names. One that names nothing is read as that of a job that there is not, so that it is answered null like any other. */
+/** The id of a job that there never is. */
+export const noJob = 'none'
+
+/** What a global id names. One that names nothing is read as that of a job that there never is, so that it is answered null like any other. */
 export function readGlobalId(id: string): { typename: string; id: string } {
   const [typename = '', ...rest] = Buffer.from(id, 'base64').toString().split(':')
-  return nodeTypes.includes(typename) && rest.join('') !== '' ? { typename, id: rest.join(':') } : { typename: 'Job', id: 'none' }
+  return nodeTypes.includes(typename) && rest.join('') !== '' ? { typename, id: rest.join(':') } : { typename: 'Job', id: noJob }
 }
 
 /** A job's own id, of that or of its global one. */

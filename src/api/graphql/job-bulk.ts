@@ -41,7 +41,7 @@ const successOf = (name: string) =>
   })
 
 const filterDescription = 'Which jobs. A filter without a condition is refused: InvalidInput naming `filter`.'
-const afterDescription = 'Go on after this `endCursor` of an answer with `hasMore`.'
+const afterDescription = 'Go on after this `endCursor` of an answer with `hasMore`; default with the newest.'
 
 builder.mutationField('cancelJobs', (t) =>
   t.field({
@@ -52,7 +52,7 @@ builder.mutationField('cancelJobs', (t) =>
       'Ends those of the jobs that match which are not terminal, at most 500 a call, and answers for each. Repeating it is fine. Needs scaimind:manage.',
     args: {
       filter: t.arg({ type: JobFilterInput, required: true, description: filterDescription }),
-      reason: t.arg.string({ description: 'Shown in the message of each job.' }),
+      reason: t.arg.string({ description: 'Shown in the message of each job; default none.' }),
       saveCheckpoint: t.arg.boolean({ defaultValue: false, description: 'Save a checkpoint of each before it ends.' }),
       after: t.arg.string({ description: afterDescription }),
     },
@@ -76,8 +76,8 @@ builder.mutationField('updateJobs', (t) =>
     args: {
       filter: t.arg({ type: JobFilterInput, required: true, description: filterDescription }),
       priority: t.arg.int({ description: '0 to 10; default: as it is.' }),
-      addLabels: t.arg({ type: [KeyValueInput], description: 'Set on each job; other labels stay. A job has at most 64.' }),
-      removeLabels: t.arg.stringList({ description: 'Names of labels that each job loses, at most 64.' }),
+      addLabels: t.arg({ type: [KeyValueInput], description: 'Set on each job; other labels stay. A job has at most 64. Default none.' }),
+      removeLabels: t.arg.stringList({ description: 'Names of labels that each job loses, at most 64; default none.' }),
       after: t.arg.string({ description: afterDescription }),
     },
     resolve: (_root, { filter, priority, addLabels, removeLabels, after }, { operations, caller }) =>

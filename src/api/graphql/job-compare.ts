@@ -76,7 +76,7 @@ builder.queryField('compareJobs', (t) =>
     type: ComparisonRef,
     complexity: 10,
     description:
-      'Jobs side by side: configs, data and code where they differ, and metrics aligned by step. An error with JOB_NOT_FOUND where one is not the tenant’s, with VALIDATION_ERROR naming every wrong argument.',
+      'Jobs side by side: configs, data and code where they differ, and metrics aligned by step. An error with JOB_NOT_FOUND where one is not the tenant’s, with VALIDATION_ERROR naming every wrong argument. Needs scaimind:view.',
     args: {
       jobIds: t.arg.idList({ required: true, description: 'The jobs, 2 to 10 different ones, by their own ids or their global ones.' }),
       metrics: t.arg.stringList({ description: 'Which metrics, at most 20; default all, up to 20.' }),

@@ -43,14 +43,26 @@ export const BaseModelRef = builder.objectRef<BaseModel__Output>('BaseModel').im
   description: 'The model to start from.',
   fields: (t) => ({
     modelId: t.exposeString('model_id', { description: '`scaimind/…`, a HuggingFace id, or a path under the data roots.' }),
-    revision: t.string({ nullable: true, description: 'Revision of the model.', resolve: (c) => orNull(c.revision) }),
-    source: t.string({ nullable: true, description: 'Where it comes from.', resolve: (c) => orNull(c.source) }),
+    revision: t.string({
+      nullable: true,
+      description: 'A branch, tag or commit of the model; null: its newest.',
+      resolve: (c) => orNull(c.revision),
+    }),
+    source: t.string({
+      nullable: true,
+      description: 'Where it comes from; null: by the form of its id.',
+      resolve: (c) => orNull(c.source),
+    }),
     tokenizerId: t.string({
       nullable: true,
-      description: 'Tokenizer, where it is not the model’s.',
+      description: 'The tokenizer; null: the model’s own.',
       resolve: (c) => orNull(c.tokenizer_id),
     }),
-    dtype: t.string({ nullable: true, description: 'Number format of the weights.', resolve: (c) => orNull(c.dtype) }),
+    dtype: t.string({
+      nullable: true,
+      description: 'Number format of the weights; null: the model’s own.',
+      resolve: (c) => orNull(c.dtype),
+    }),
     trustRemoteCode: t.exposeBoolean('trust_remote_code', { description: 'Whether code from the model may run.' }),
     modelKwargs: entries(t, 'Further arguments of the model.', (c) => c.model_kwargs),
     modelKwargsJson: asJson(t, 'Further arguments of the model.', (c) => c.model_kwargs),
@@ -60,9 +72,13 @@ export const BaseModelRef = builder.objectRef<BaseModel__Output>('BaseModel').im
 const DistributedConfigRef = builder.objectRef<DistributedConfig__Output>('DistributedConfig').implement({
   description: 'How processes of one job work together.',
   fields: (t) => ({
-    worldSize: t.int({ nullable: true, description: 'Number of processes.', resolve: (c) => orNull(c.world_size) }),
-    backend: t.string({ nullable: true, description: 'Collective backend; default nccl.', resolve: (c) => orNull(c.backend) }),
-    strategy: t.string({ nullable: true, description: 'How the work is split.', resolve: (c) => orNull(c.strategy) }),
+    worldSize: t.int({ nullable: true, description: 'Number of processes; null: one a GPU.', resolve: (c) => orNull(c.world_size) }),
+    backend: t.string({ nullable: true, description: 'Collective backend; null: nccl.', resolve: (c) => orNull(c.backend) }),
+    strategy: t.string({
+      nullable: true,
+      description: 'How the work is split; null: the framework’s own way.',
+      resolve: (c) => orNull(c.strategy),
+    }),
     config: entries(t, 'Settings of the strategy.', (c) => c.config),
     configJson: asJson(t, 'Settings of the strategy.', (c) => c.config),
   }),
@@ -81,12 +97,12 @@ const FrameworkConfigRef = builder.objectRef<FrameworkConfig__Output>('Framework
     distributed: t.field({
       type: DistributedConfigRef,
       nullable: true,
-      description: 'How its processes work together.',
+      description: 'How its processes work together; null: one process a GPU.',
       resolve: (c) => c.distributed,
     }),
     customScriptPath: t.string({
       nullable: true,
-      description: 'The script of a CUSTOM job.',
+      description: 'The script of a CUSTOM job; null for any other.',
       resolve: (c) => orNull(c.custom_script_path),
     }),
   }),
@@ -115,10 +131,10 @@ export const TrainingConfigRef = builder.objectRef<TrainingConfig__Output>('Trai
     environmentJson: asJson(t, 'Extra environment of the trainer; values are write-only and read as `***`.', (c) => c.environment),
     resumeFromCheckpoint: t.string({
       nullable: true,
-      description: 'The checkpoint that the job starts from.',
+      description: 'Id of the checkpoint that the job starts from; null: the base model as it is.',
       resolve: (c) => orNull(c.resume_from_checkpoint),
     }),
-    maxRetries: t.exposeInt('max_retries', { description: 'Attempts after a failure.' }),
+    maxRetries: t.exposeInt('max_retries', { description: 'Attempts after a failure, 0 to 100.' }),
     priority: t.int({ description: '0 to 10, higher first.', resolve: (c) => c.priority ?? 5 }),
   }),
 })
@@ -126,10 +142,10 @@ export const TrainingConfigRef = builder.objectRef<TrainingConfig__Output>('Trai
 const DataSourceRef = builder.objectRef<DataSource__Output>('DataSource').implement({
   description: 'One source of training data.',
   fields: (t) => ({
-    path: t.exposeString('path', { description: 'A file under the data roots, or what the type says.' }),
-    type: t.string({ nullable: true, description: 'Kind of source.', resolve: (c) => orNull(c.type) }),
-    split: t.string({ nullable: true, description: 'Split of the data set.', resolve: (c) => orNull(c.split) }),
-    format: t.string({ nullable: true, description: '`jsonl`, `txt`, …', resolve: (c) => orNull(c.format) }),
+    path: t.exposeString('path', { description: 'A file under the data roots; for the type `dataset` the id of an uploaded data set.' }),
+    type: t.string({ nullable: true, description: '`file` or `dataset`; null: `file`.', resolve: (c) => orNull(c.type) }),
+    split: t.string({ nullable: true, description: 'Split of the data set; null: all of it.', resolve: (c) => orNull(c.split) }),
+    format: t.string({ nullable: true, description: '`jsonl`, `txt`, …; null: from the file’s name.', resolve: (c) => orNull(c.format) }),
     columns: t.exposeStringList('columns', { description: 'Columns that are used; empty: all.' }),
     filters: entries(t, 'Which records are used.', (c) => c.filters),
     filtersJson: asJson(t, 'Which records are used.', (c) => c.filters),
@@ -141,12 +157,32 @@ const DataSourceRef = builder.objectRef<DataSource__Output>('DataSource').implem
 const PreprocessConfigRef = builder.objectRef<PreprocessConfig__Output>('PreprocessConfig').implement({
   description: 'How records become tokens.',
   fields: (t) => ({
-    tokenizer: t.string({ nullable: true, description: 'The tokenizer.', resolve: (c) => orNull(c.tokenizer) }),
-    addBos: t.boolean({ nullable: true, description: 'Whether a beginning is marked.', resolve: (c) => c.add_bos }),
-    addEos: t.boolean({ nullable: true, description: 'Whether an end is marked.', resolve: (c) => c.add_eos }),
-    padding: t.string({ nullable: true, description: 'How sequences are padded.', resolve: (c) => orNull(c.padding) }),
-    truncation: t.string({ nullable: true, description: 'How sequences are cut.', resolve: (c) => orNull(c.truncation) }),
-    chatTemplate: t.string({ nullable: true, description: 'Template of chat messages.', resolve: (c) => orNull(c.chat_template) }),
+    tokenizer: t.string({ nullable: true, description: 'The tokenizer; null: the model’s own.', resolve: (c) => orNull(c.tokenizer) }),
+    addBos: t.boolean({
+      nullable: true,
+      description: 'Whether the beginning of a record is marked; null: as the tokenizer does.',
+      resolve: (c) => c.add_bos,
+    }),
+    addEos: t.boolean({
+      nullable: true,
+      description: 'Whether the end of a record is marked; null: as the tokenizer does.',
+      resolve: (c) => c.add_eos,
+    }),
+    padding: t.string({
+      nullable: true,
+      description: 'How sequences are padded; null: the trainer’s way.',
+      resolve: (c) => orNull(c.padding),
+    }),
+    truncation: t.string({
+      nullable: true,
+      description: 'How sequences are cut; null: the trainer’s way.',
+      resolve: (c) => orNull(c.truncation),
+    }),
+    chatTemplate: t.string({
+      nullable: true,
+      description: 'Template of chat messages, Jinja; null: the tokenizer’s.',
+      resolve: (c) => orNull(c.chat_template),
+    }),
     fieldMapping: entries(t, 'Field that the trainer expects → field of the record.', (c) => c.field_mapping),
     fieldMappingJson: asJson(t, 'Field that the trainer expects → field of the record.', (c) => c.field_mapping),
   }),
@@ -160,19 +196,32 @@ export const DataConfigRef = builder.objectRef<DataConfig__Output>('DataConfig')
     preprocess: t.field({
       type: PreprocessConfigRef,
       nullable: true,
-      description: 'How records become tokens.',
+      description: 'How records become tokens; null: the model’s way.',
       resolve: (c) => c.preprocess,
     }),
-    maxSeqLength: t.int({ nullable: true, description: 'Tokens of a sequence.', resolve: (c) => orNull(c.max_seq_length) }),
-    batchSize: t.int({ nullable: true, description: 'Sequences a device and step.', resolve: (c) => orNull(c.batch_size) }),
+    maxSeqLength: t.int({
+      nullable: true,
+      description: 'Most tokens of a sequence; null: what the model allows.',
+      resolve: (c) => orNull(c.max_seq_length),
+    }),
+    batchSize: t.int({
+      nullable: true,
+      description: 'Sequences a device and step; null: the trainer’s default.',
+      resolve: (c) => orNull(c.batch_size),
+    }),
     gradientAccumulationSteps: t.int({
-      description: 'Batches a step.',
+      description: 'Batches a step, from 1.',
       resolve: (c) => c.gradient_accumulation_steps || 1,
     }),
-    numWorkers: t.exposeInt('num_workers', { description: 'Processes that load data.' }),
+    numWorkers: t.exposeInt('num_workers', { description: 'Processes that load data; 0: the trainer itself.' }),
     pinMemory: t.exposeBoolean('pin_memory', { description: 'Whether batches are pinned in memory.' }),
     validationSplit: t.float({ description: 'Fraction of records held out, 0 to 1.', resolve: (c) => c.validation_split ?? 0 }),
-    seed: t.field({ type: 'BigInt', nullable: true, description: 'Seed of all that is random.', resolve: (c) => c.seed }),
+    seed: t.field({
+      type: 'BigInt',
+      nullable: true,
+      description: 'Seed of all that is random; null: the trainer’s default.',
+      resolve: (c) => c.seed,
+    }),
   }),
 })
 
@@ -182,10 +231,18 @@ export const ResourceConfigRef = builder.objectRef<ResourceConfig__Output>('Reso
   fields: (t) => ({
     gpuCount: t.exposeInt('gpu_count', { description: 'GPUs over all nodes; 0 is a CPU job.' }),
     gpuType: t.string({ nullable: true, description: 'Type of GPU; null: any.', resolve: (c) => orNull(c.gpu_type) }),
-    numNodes: t.int({ description: 'Nodes.', resolve: (c) => c.num_nodes || 1 }),
-    minGpuMemoryGb: t.float({ nullable: true, description: 'Least memory of a GPU.', resolve: (c) => orNull(c.min_gpu_memory_gb) }),
-    cpusPerNode: t.int({ nullable: true, description: 'CPU cores a node.', resolve: (c) => orNull(c.cpus_per_node) }),
-    memoryGbPerNode: t.float({ nullable: true, description: 'Memory a node.', resolve: (c) => orNull(c.memory_gb_per_node) }),
+    numNodes: t.int({ description: 'Nodes, from 1; the GPUs are spread over them.', resolve: (c) => c.num_nodes || 1 }),
+    minGpuMemoryGb: t.float({
+      nullable: true,
+      description: 'Least memory of each GPU, in 10^9 bytes; null: any.',
+      resolve: (c) => orNull(c.min_gpu_memory_gb),
+    }),
+    cpusPerNode: t.int({ nullable: true, description: 'CPU cores a node; null: 1.', resolve: (c) => orNull(c.cpus_per_node) }),
+    memoryGbPerNode: t.float({
+      nullable: true,
+      description: 'Memory on each node, in 10^9 bytes; null: none is set aside.',
+      resolve: (c) => orNull(c.memory_gb_per_node),
+    }),
     nodeSelector: entries(t, 'What a node must be.', (c) => c.node_selector),
     nodeSelectorJson: asJson(t, 'What a node must be.', (c) => c.node_selector),
   }),
@@ -195,19 +252,35 @@ export const ResourceConfigRef = builder.objectRef<ResourceConfig__Output>('Reso
 export const OutputConfigRef = builder.objectRef<OutputConfig__Output>('OutputConfig').implement({
   description: 'What is saved, and where.',
   fields: (t) => ({
-    outputUri: t.string({ nullable: true, description: 'Folder that the output is copied to.', resolve: (c) => orNull(c.output_uri) }),
+    outputUri: t.string({
+      nullable: true,
+      description: 'Folder that the output is copied to; null: the job’s own only.',
+      resolve: (c) => orNull(c.output_uri),
+    }),
     saveStrategy: t.field({
       type: SaveStrategyEnum,
       description: 'When checkpoints are saved.',
       resolve: (c) => known(saveStrategies, c.save_strategy) ?? 'STEPS',
     }),
-    saveSteps: t.int({ nullable: true, description: 'Steps between checkpoints.', resolve: (c) => orNull(c.save_steps) }),
-    saveTotalLimit: t.int({ nullable: true, description: 'Checkpoints that are kept.', resolve: (c) => orNull(c.save_total_limit) }),
+    saveSteps: t.int({
+      nullable: true,
+      description: 'Optimizer steps between checkpoints; null: the trainer’s default.',
+      resolve: (c) => orNull(c.save_steps),
+    }),
+    saveTotalLimit: t.int({
+      nullable: true,
+      description: 'Checkpoints that are kept, the newest; null: the trainer’s default.',
+      resolve: (c) => orNull(c.save_total_limit),
+    }),
     mergeAdapter: t.exposeBoolean('merge_adapter', { description: 'Whether the adapter is merged into the model.' }),
-    exportFormat: t.string({ nullable: true, description: 'Format of the output.', resolve: (c) => orNull(c.export_format) }),
+    exportFormat: t.string({
+      nullable: true,
+      description: 'Format of the output; null: `safetensors`.',
+      resolve: (c) => orNull(c.export_format),
+    }),
     registerAs: t.string({
       nullable: true,
-      description: 'Name that the output is registered under.',
+      description: 'Name that the output is registered under; null: none.',
       resolve: (c) => orNull(c.register_as),
     }),
   }),
@@ -228,13 +301,13 @@ export const SchedulingConfigRef: ObjectRef<PothosSchemaTypes.ExtendDefaultTypes
       maxRuntimeSeconds: t.field({
         type: 'BigInt',
         nullable: true,
-        description: 'Longest run; null: no limit.',
+        description: 'Longest run of an attempt in seconds; null: no limit.',
         resolve: (c) => (c.max_runtime_seconds === '0' ? null : c.max_runtime_seconds),
       }),
       startAfter: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'Not before this time.',
+        description: 'Not before this time; null: at once.',
         resolve: (c) => timeOf(c.start_after),
       }),
       dependsOn: t.exposeStringList('depends_on', { description: 'Job ids that must be COMPLETED first.' }),

@@ -83,7 +83,7 @@ export const CheckpointRef = builder.objectRef<Checkpoint__Output>('Checkpoint')
   description: 'A state that training can go on from.',
   fields: (t) => ({
     checkpointId: t.exposeID('checkpoint_id', { description: 'Its id, for resumeJob, retryJob and `resumeFromCheckpoint`.' }),
-    attempt: t.exposeInt('attempt', { description: 'The attempt that saved it.' }),
+    attempt: t.exposeInt('attempt', { description: 'The attempt that saved it, from 1.' }),
     step: t.int({ description: 'The optimizer step.', resolve: (c) => Number(c.step) }),
     path: t.exposeString('path', { description: 'Absolute path of the folder.' }),
     bytes: t.field({ type: 'BigInt', description: 'Bytes of its files on disk.', resolve: (c) => c.bytes }),

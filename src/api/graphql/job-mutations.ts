@@ -11,9 +11,17 @@ const SubmitJobSuccess = builder.objectRef<Submitted>('SubmitJobSuccess').implem
   description: 'The job was accepted, or in a dry run could be.',
   fields: (t) => ({
     job: t.field({ type: JobRef, nullable: true, description: 'The job; null in a dry run.', resolve: ({ view }) => view }),
-    plan: t.field({ type: JobPlanRef, nullable: true, description: 'What it would take; only in a dry run.', resolve: ({ plan }) => plan }),
+    plan: t.field({
+      type: JobPlanRef,
+      nullable: true,
+      description: 'What it would take; null unless it is a dry run.',
+      resolve: ({ plan }) => plan,
+    }),
     message: t.exposeString('message', { description: 'One sentence on it.' }),
-    estimatedWaitSeconds: t.exposeFloat('estimatedWaitSeconds', { nullable: true, description: 'Seconds until it starts, where known.' }),
+    estimatedWaitSeconds: t.exposeFloat('estimatedWaitSeconds', {
+      nullable: true,
+      description: 'Seconds until it starts; null where unknown.',
+    }),
   }),
 })
 
@@ -30,12 +38,14 @@ builder.mutationField('submitJob', (t) =>
     type: SubmitJobSuccess,
     errors: mutationErrors('SubmitJob'),
     complexity: 10,
-    description: 'Submits a training job. Needs scaimind:manage.',
+    description:
+      'Submits a training job. InvalidInput names every field that is wrong, QuotaExceeded a limit of the tenant that is reached; RequestFailed with IDEMPOTENCY_CONFLICT where the key was used for another input. Needs scaimind:manage.',
     args: {
       input: t.arg({ type: SubmitJobInput, required: true, description: 'The job.' }),
       dryRun: t.arg.boolean({ defaultValue: false, description: 'Only check it and plan; nothing is stored.' }),
       idempotencyKey: t.arg.string({
-        description: '1 to 255 printable ASCII characters, kept 7 days: a repeat with the same input answers the first job.',
+        description:
+          '1 to 255 printable ASCII characters, kept 7 days: a repeat with the same input answers the first job. Default none: every call is another job.',
       }),
     },
     resolve: (_root, { input, dryRun, idempotencyKey }, { operations, caller }) =>
@@ -48,10 +58,11 @@ builder.mutationField('cancelJob', (t) =>
     type: successOf('CancelJob'),
     errors: mutationErrors('CancelJob'),
     complexity: 10,
-    description: 'Ends a job that is not terminal. Repeating it answers the same job. Needs scaimind:manage.',
+    description:
+      'Ends a job that is not terminal; a JobStateConflict for one that is COMPLETED or FAILED. Repeating it answers the same job. Needs scaimind:manage.',
     args: {
       jobId: t.arg.id(jobIdArgument),
-      reason: t.arg.string({ description: 'Shown in the job’s message.' }),
+      reason: t.arg.string({ description: 'Shown in the job’s message; default none.' }),
       saveCheckpoint: t.arg.boolean({ defaultValue: false, description: 'Save a checkpoint before it ends.' }),
     },
     resolve: (_root, { jobId, reason, saveCheckpoint }, { operations, caller }) =>
@@ -64,7 +75,8 @@ builder.mutationField('pauseJob', (t) =>
     type: successOf('PauseJob'),
     errors: mutationErrors('PauseJob'),
     complexity: 10,
-    description: 'Stops a running job at a checkpoint and gives its resources back. Needs scaimind:manage.',
+    description:
+      'Stops a job that is TRAINING or CHECKPOINTING at a checkpoint and gives its resources back; a JobStateConflict from any other state. Needs scaimind:manage.',
     args: {
       jobId: t.arg.id(jobIdArgument),
       saveCheckpoint: t.arg.boolean({ defaultValue: true, description: 'Save a checkpoint; without it, the newest one is gone on from.' }),
@@ -79,7 +91,8 @@ builder.mutationField('resumeJob', (t) =>
     type: successOf('ResumeJob'),
     errors: mutationErrors('ResumeJob'),
     complexity: 10,
-    description: 'Puts a paused job back into the queue. Needs scaimind:manage.',
+    description:
+      'Puts a PAUSED job back into the queue; a JobStateConflict from any other state, RequestFailed with CHECKPOINT_NOT_FOUND for a checkpoint that it has not. Needs scaimind:manage.',
     args: {
       jobId: t.arg.id(jobIdArgument),
       checkpointId: t.arg.id({ description: 'Where to go on from; default the newest complete checkpoint.' }),
@@ -94,11 +107,15 @@ builder.mutationField('retryJob', (t) =>
     type: successOf('RetryJob'),
     errors: mutationErrors('RetryJob'),
     complexity: 10,
-    description: 'Starts a new attempt of a failed, cancelled or preempted job. Needs scaimind:manage.',
+    description:
+      'Starts a new attempt of a FAILED, CANCELLED or PREEMPTED job; a JobStateConflict from any other state, RequestFailed with CHECKPOINT_NOT_FOUND for a checkpoint that it has not. Needs scaimind:manage.',
     args: {
       jobId: t.arg.id(jobIdArgument),
       fromCheckpoint: t.arg.id({ description: 'Where to begin; default the newest complete checkpoint, else the start.' }),
-      idempotencyKey: t.arg.string({ description: '1 to 255 printable ASCII characters, kept 7 days.' }),
+      idempotencyKey: t.arg.string({
+        description:
+          '1 to 255 printable ASCII characters, kept 7 days: a repeat answers what the first call did. Default none: every call is another retry.',
+      }),
     },
     resolve: (_root, { jobId, fromCheckpoint, idempotencyKey }, { operations, caller }) =>
       operations.jobs.retry(caller, jobIdOf(jobId), { fromCheckpoint: fromCheckpoint ?? null, idempotencyKey: idempotencyKey ?? null }),
@@ -110,7 +127,8 @@ builder.mutationField('updateJob', (t) =>
     type: successOf('UpdateJob'),
     errors: mutationErrors('UpdateJob'),
     complexity: 10,
-    description: 'Changes the priority of a job that is not terminal, or the labels of any. Needs scaimind:manage.',
+    description:
+      'Changes the priority of a job that is not terminal (a JobStateConflict for one that is), or the labels of any. InvalidInput names what is wrong. Needs scaimind:manage.',
     args: {
       jobId: t.arg.id(jobIdArgument),
       priority: t.arg.int({ description: '0 to 10; default: as it is.' }),

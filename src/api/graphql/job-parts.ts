@@ -14,10 +14,22 @@ export const ProgressRef = builder.objectRef<Progress__Output>('Progress').imple
   description: 'How far training is.',
   fields: (t) => ({
     step: t.int({ description: 'Optimizer steps done.', resolve: (p) => Number(p.step) }),
-    totalSteps: t.int({ nullable: true, description: 'Steps in all, where known.', resolve: (p) => orNull(Number(p.total_steps)) }),
-    epoch: t.float({ description: 'Passes over the data done.', resolve: (p) => p.epoch }),
-    totalEpochs: t.float({ nullable: true, description: 'Passes in all, where known.', resolve: (p) => orNull(p.total_epochs) }),
-    etaSeconds: t.float({ nullable: true, description: 'Seconds left by the trainer’s estimate.', resolve: (p) => finite(p.eta_seconds) }),
+    totalSteps: t.int({
+      nullable: true,
+      description: 'Optimizer steps in all; null where not known.',
+      resolve: (p) => orNull(Number(p.total_steps)),
+    }),
+    epoch: t.float({ description: 'Passes over the data done, a fraction within one.', resolve: (p) => p.epoch }),
+    totalEpochs: t.float({
+      nullable: true,
+      description: 'Passes over the data in all; null where not known.',
+      resolve: (p) => orNull(p.total_epochs),
+    }),
+    etaSeconds: t.float({
+      nullable: true,
+      description: 'Seconds left by the trainer’s estimate; null where not known.',
+      resolve: (p) => finite(p.eta_seconds),
+    }),
     tokensSeen: t.field({ type: 'BigInt', description: 'Tokens trained on.', resolve: (p) => p.tokens_seen }),
   }),
 })
@@ -102,10 +114,14 @@ export const AttemptRef = builder.objectRef<Attempt__Output>('Attempt').implemen
 const EvaluationScoreRef = builder.objectRef<EvaluationScore__Output>('EvaluationScore').implement({
   description: 'How well a model continues the held-out records.',
   fields: (t) => ({
-    loss: t.float({ nullable: true, description: 'Nats a token; null where it is no number.', resolve: (s) => finite(s.loss) }),
+    loss: t.float({
+      nullable: true,
+      description: 'Mean cross-entropy in nats a token; null where it is no number.',
+      resolve: (s) => finite(s.loss),
+    }),
     perplexity: t.float({
       nullable: true,
-      description: 'Its exponential; null where it is no number.',
+      description: 'The exponential of the loss; null where it is no number.',
       resolve: (s) => finite(s.perplexity),
     }),
   }),
@@ -124,8 +140,18 @@ const TextSampleRef = builder.objectRef<TextSample__Output>('TextSample').implem
 export const FinalEvaluationRef = builder.objectRef<FinalEvaluation__Output>('FinalEvaluation').implement({
   description: 'The final pass over the validation split: the model before and after training.',
   fields: (t) => ({
-    base: t.field({ type: EvaluationScoreRef, nullable: true, description: 'The base model.', resolve: (e) => e.base }),
-    tuned: t.field({ type: EvaluationScoreRef, nullable: true, description: 'The tuned model.', resolve: (e) => e.tuned }),
+    base: t.field({
+      type: EvaluationScoreRef,
+      nullable: true,
+      description: 'The base model; null where it was not scored.',
+      resolve: (e) => e.base,
+    }),
+    tuned: t.field({
+      type: EvaluationScoreRef,
+      nullable: true,
+      description: 'The tuned model; null where it was not scored.',
+      resolve: (e) => e.tuned,
+    }),
     tokens: t.field({ type: 'BigInt', description: 'Tokens that were scored.', resolve: (e) => e.tokens }),
     samples: t.field({ type: [TextSampleRef], complexity: 1, description: 'Text of both.', resolve: (e) => e.samples }),
   }),

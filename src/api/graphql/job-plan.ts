@@ -46,8 +46,8 @@ export const JobPlanRef = builder.objectRef<JobPlan__Output>('JobPlan').implemen
       resolve: (p) => p.sources,
     }),
     records: t.field({ type: 'BigInt', description: 'Usable records over all sources.', resolve: (p) => p.records }),
-    tokens: t.field({ type: 'BigInt', description: 'Their tokens.', resolve: (p) => p.tokens }),
-    totalSteps: t.int({ description: 'Optimizer steps.', resolve: (p) => Number(p.total_steps) }),
+    tokens: t.field({ type: 'BigInt', description: 'Tokens of these records, by estimate.', resolve: (p) => p.tokens }),
+    totalSteps: t.int({ description: 'Optimizer steps that it would train.', resolve: (p) => Number(p.total_steps) }),
     memory: t.field({
       type: [MemoryEstimateRef],
       complexity: { field: 1, multiplier: 3 },
@@ -99,7 +99,7 @@ builder.queryField('planJob', (t) =>
     errors: mutationErrors('PlanJob'),
     complexity: 20,
     description:
-      'What a submission would take: problems of its data, steps, memory, time, and why it would not start now. Nothing is stored. Needs scaimind:manage.',
+      'What a submission would take: problems of its data, steps, memory, time, and why it would not start now. Nothing is stored. Problems of the data are part of the plan; InvalidInput names fields that are wrong. Needs scaimind:manage.',
     args: { input: t.arg({ type: SubmitJobInput, required: true, description: 'The job, as submitJob takes it.' }) },
     resolve: (_root, { input }, { operations, caller }) => operations.jobs.plan(caller, toSpec(input)),
   }),

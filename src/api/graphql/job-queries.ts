@@ -70,7 +70,7 @@ builder.queryFields((t) => ({
   job: t.field({
     type: JobRef,
     nullable: true,
-    description: 'One job. An error with JOB_NOT_FOUND where there is none in the tenant.',
+    description: 'One job. An error with JOB_NOT_FOUND where there is none in the tenant. Needs scaimind:view.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       consistency: t.arg({ type: ConsistencyEnum, defaultValue: 'CACHED', description: 'Where it is read.' }),
@@ -81,9 +81,10 @@ builder.queryFields((t) => ({
   jobs: t.connection(
     {
       type: JobRef,
-      description: 'The tenant’s jobs, newest first where no order is given. Pages stay in step while jobs are added.',
+      description:
+        'The tenant’s jobs, newest first where no order is given. Pages stay in step while jobs are added. VALIDATION_ERROR names an argument that is wrong. Needs scaimind:view.',
       args: {
-        filter: t.arg({ type: JobFilterInput, description: 'Which jobs.' }),
+        filter: t.arg({ type: JobFilterInput, description: 'Which jobs; default all that are not archived.' }),
         orderBy: t.arg({ type: JobOrderInput, description: 'Their order; default newest first.' }),
       },
       complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 20) }),

@@ -27,7 +27,7 @@ const RetentionItemRef = builder.objectRef<RetentionItem__Output>('RetentionItem
     status: t.field({
       type: JobStatusEnum,
       nullable: true,
-      description: 'The state that it ended in.',
+      description: 'The state that it ended in; null for a state that this API does not know yet.',
       resolve: (i) => known(jobStatuses, i.status),
     }),
     finishedAt: t.field({ type: 'DateTime', nullable: true, description: 'When it ended.', resolve: (i) => timeOf(i.finished_at) }),

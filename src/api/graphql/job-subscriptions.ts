@@ -15,7 +15,7 @@ type Gap = Extract<LiveMessage<unknown>, { type: 'gap' }>
 type End = Extract<LiveMessage<unknown>, { type: 'end' }>
 
 const cursorDescription = 'Of the last thing in it. A stream opened `after` it goes on with the next: nothing lost, nothing twice.'
-const afterDescription = 'Go on after this cursor of an earlier message.'
+const afterDescription = 'Go on after this cursor of an earlier message; default from what the field says.'
 
 const JobUpdateRef = builder.objectRef<JobUpdate>('JobUpdate').implement({
   description: 'A job as it is, or as a change left it.',
@@ -49,7 +49,7 @@ const MetricRecordRef = builder.objectRef<MetricRecord__Output>('MetricRecord').
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: 'Its own cursor.' }),
     step: t.int({ description: 'The optimizer step.', resolve: (r) => Number(r.step) }),
-    epoch: t.exposeFloat('epoch', { description: 'Passes over the data done.' }),
+    epoch: t.exposeFloat('epoch', { description: 'Passes over the data done, a fraction within one.' }),
     time: t.field({ type: 'DateTime', nullable: true, description: 'When it was written.', resolve: (r) => timeOf(r.time) }),
     attempt: t.exposeInt('attempt', { description: 'The attempt that wrote it; a rise tells that steps may begin again.' }),
     values: t.field({
@@ -86,8 +86,16 @@ const StreamGapRef = builder.objectRef<Gap>('StreamGap').implement({
   description: 'Records that are gone; the stream goes on after them.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: cursorDescription }),
-    from: t.string({ nullable: true, description: 'The cursor before the first that is gone.', resolve: ({ from }) => from || null }),
-    to: t.string({ nullable: true, description: 'The cursor of the last that is gone.', resolve: ({ to }) => to || null }),
+    from: t.string({
+      nullable: true,
+      description: 'The cursor before the first that is gone; null: the first of all.',
+      resolve: ({ from }) => from || null,
+    }),
+    to: t.string({
+      nullable: true,
+      description: 'The cursor of the last that is gone; null where unknown.',
+      resolve: ({ to }) => to || null,
+    }),
     reason: t.exposeString('reason', { description: 'Why they are gone.' }),
   }),
 })
@@ -116,7 +124,8 @@ const LogEventRef = builder.unionType('LogEvent', {
 builder.subscriptionFields((t) => ({
   jobUpdated: t.field({
     type: JobUpdateRef,
-    description: 'One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told.',
+    description:
+      'One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told. Needs scaimind:view.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       after: t.arg.string({ description: afterDescription }),
@@ -127,9 +136,10 @@ builder.subscriptionFields((t) => ({
   }),
   jobsUpdated: t.field({
     type: JobUpdateRef,
-    description: 'Changes of the tenant’s jobs that match after the change, from now or after a cursor.',
+    description:
+      'Changes of the tenant’s jobs that match after the change, from now or after a cursor; never ends by itself. Needs scaimind:view.',
     args: {
-      filter: t.arg({ type: JobFilterInput, description: 'Which jobs.' }),
+      filter: t.arg({ type: JobFilterInput, description: 'Which jobs; default all.' }),
       after: t.arg.string({ description: afterDescription }),
     },
     subscribe: (_root, { filter, after }, { operations, caller }) =>
@@ -139,7 +149,7 @@ builder.subscriptionFields((t) => ({
   jobMetrics: t.field({
     type: MetricEventRef,
     description:
-      'Metrics as they are written, from the first or after a cursor. Waits for a job that has not started; ends with StreamEnd.',
+      'Metrics as they are written, from the first or after a cursor. Waits for a job that has not started; ends with StreamEnd. Needs scaimind:view.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       names: t.arg.stringList({ description: 'Which metrics; default all.' }),
@@ -156,13 +166,14 @@ builder.subscriptionFields((t) => ({
   }),
   jobLogs: t.field({
     type: LogEventRef,
-    description: 'Log lines as they are written, from the first, from the last `tail` lines, or after a cursor. Ends with StreamEnd.',
+    description:
+      'Log lines as they are written, from the first, from the last `tail` lines, or after a cursor. Ends with StreamEnd. Needs scaimind:view.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
-      level: t.arg({ type: LogLevelEnum, description: 'Only lines of this level or graver.' }),
-      rank: t.arg.int({ description: 'Only lines of this process.' }),
+      level: t.arg({ type: LogLevelEnum, description: 'Only lines of this level or graver; default all.' }),
+      rank: t.arg.int({ description: 'Only lines of this process, from 0; default all.' }),
       after: t.arg.string({ description: afterDescription }),
-      tail: t.arg.int({ description: 'Begin with the last so many lines, at most 1,000; ignored with `after`.' }),
+      tail: t.arg.int({ description: 'Begin with the last so many lines, at most 1,000; default with the first. Ignored with `after`.' }),
     },
     subscribe: (_root, { jobId, level, rank, after, tail }, { operations, caller }) =>
       operations.jobs.followLogs(caller, jobIdOf(jobId), {

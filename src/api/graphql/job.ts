@@ -5,6 +5,7 @@ import { builder } from './builder.js'
 import { ClusterNodeRef } from './cluster-node.js'
 import { ofColumns } from './columns.js'
 import { JobActionEnum, JobStatusEnum, known } from './enums.js'
+import { noJob } from './ids.js'
 import {
   asJson,
   DataConfigRef,
@@ -26,7 +27,9 @@ export const JobRef = builder.objectRef<JobView>('Job')
 builder.node(JobRef, {
   description: 'A training job: what was submitted, where it stands, and what it left behind.',
   id: { resolve: ({ job }) => job.job_id, description: 'The global id.', extensions: ofColumns('job_id') },
-  loadManyWithoutCache: (ids, { operations, caller }) => operations.jobs.getMany(caller, ids),
+  // What names nothing needs no permission to be told so.
+  loadManyWithoutCache: (ids, { operations, caller }) =>
+    ids.every((id) => id === noJob) ? ids.map(() => null) : operations.jobs.getMany(caller, ids),
   fields: (t) => ({
     jobId: t.id({
       extensions: ofColumns('job_id'),
@@ -43,7 +46,7 @@ builder.node(JobRef, {
     message: t.string({
       extensions: ofColumns('message'),
       nullable: true,
-      description: 'One sentence on the present state: what it waits for, who cancelled it and why.',
+      description: 'One sentence on the present state: what it waits for, who cancelled it and why. Null where there is nothing to say.',
       resolve: ({ job }) => orNull(job.message),
     }),
     userId: t.string({ extensions: ofColumns('user_id'), description: 'Who submitted it.', resolve: ({ job }) => job.user_id }),
@@ -86,7 +89,12 @@ builder.node(JobRef, {
       description: 'Equal for equal work: data, base model, config and trainer version. Null until it is known.',
       resolve: ({ job }) => orNull(job.content_hash),
     }),
-    progress: t.field({ type: ProgressRef, nullable: true, description: 'How far training is.', resolve: ({ job }) => job.progress }),
+    progress: t.field({
+      type: ProgressRef,
+      nullable: true,
+      description: 'How far training is; null before it runs.',
+      resolve: ({ job }) => job.progress,
+    }),
     latestMetrics: t.field({
       type: [MetricRef],
       nullable: true,
@@ -100,7 +108,7 @@ builder.node(JobRef, {
       description: 'History as series, asked of the coordinator: null with an error where it is away. Peaks survive the thinning.',
       args: {
         names: t.arg.stringList({ description: 'Which metrics, at most 20; default all, up to 20.' }),
-        sinceStep: t.arg.int({ description: 'Only points of later steps.' }),
+        sinceStep: t.arg.int({ description: 'Only points of later steps; default 0, all.' }),
         maxPoints: t.arg.int({ defaultValue: 500, description: 'Most points of a series, 2 to 2,000.' }),
       },
       complexity: ({ maxPoints }) => ({ field: 20, multiplier: 1 + Math.ceil(Math.max(0, maxPoints ?? 500) / 500) }),
@@ -126,7 +134,7 @@ builder.node(JobRef, {
       type: [ClusterNodeRef],
       nullable: true,
       complexity: { field: 10, multiplier: 1 },
-      description: 'The machines that the current attempt is on.',
+      description: 'The machines that the current attempt is on; empty before it is placed, null with an error where they cannot be read.',
       resolve: async ({ job }, _args, { loaders }) =>
         job.nodes.length === 0 ? [] : (await loaders.nodes()).value.filter(({ node_id }) => job.nodes.includes(node_id)),
     }),
@@ -150,7 +158,7 @@ builder.node(JobRef, {
     finalEvaluation: t.field({
       type: FinalEvaluationRef,
       nullable: true,
-      description: 'The model before and after training, on the held-out records.',
+      description: 'The model before and after training, on the held-out records; null until then, and without a validation split.',
       resolve: ({ job }) => job.final_evaluation,
     }),
     availableActions: t.field({

@@ -50,7 +50,7 @@ builder.node(ModelArtefactRef, {
     baseModel: t.field({
       type: BaseModelRef,
       nullable: true,
-      description: 'The model that it was trained from.',
+      description: 'The model that it was trained from; null where that is not known.',
       resolve: ({ job }) => job.training_config?.base_model,
     }),
     evaluations: t.connection(
@@ -87,10 +87,10 @@ builder.objectField(JobRef, 'output', (t) =>
 const ModelArtefactFilterInput = builder.inputType('ModelArtefactFilter', {
   description: 'Which models are meant, by the jobs that made them; what is not given does not filter, what is given must all hold.',
   fields: (t) => ({
-    baseModel: t.string({ description: 'Trained from exactly this model id.' }),
-    trainingType: t.field({ type: [TrainingTypeEnum], description: 'Trained in one of these ways.' }),
-    labels: t.field({ type: [LabelFilterInput], description: 'Of jobs with all of these labels.' }),
-    nameContains: t.string({ description: 'Of jobs with this text in the name, in any case.' }),
+    baseModel: t.string({ description: 'Only trained from exactly this model id.' }),
+    trainingType: t.field({ type: [TrainingTypeEnum], description: 'Only trained in one of these ways.' }),
+    labels: t.field({ type: [LabelFilterInput], description: 'Only of jobs with all of these labels.' }),
+    nameContains: t.string({ description: 'Only of jobs with this text in the name, in any case; at most 255 characters.' }),
     archived: t.field({ type: ArchivedEnum, defaultValue: 'EXCLUDE', description: 'Whether those of archived jobs are meant.' }),
   }),
 })
@@ -110,15 +110,17 @@ builder.queryFields((t) => ({
   modelArtefact: t.field({
     type: ModelArtefactRef,
     nullable: true,
-    description: 'One model. An error with JOB_NOT_FOUND where the tenant has no such job, or where it left none behind.',
+    description:
+      'One model. An error with JOB_NOT_FOUND where the tenant has no such job, or where it left none behind. Needs scaimind:view.',
     args: { id: t.arg.id({ required: true, description: 'The model, by its own id, its global one or its job’s.' }) },
     resolve: (_root, { id }, { operations, caller }) => operations.artefacts.get(caller, jobIdOf(ownIdOf('ModelArtefact', id))),
   }),
   modelArtefacts: t.connection(
     {
       type: ModelArtefactRef,
-      description: 'The tenant’s models, the latest finished first. Pages stay in step while models are added.',
-      args: { filter: t.arg({ type: ModelArtefactFilterInput, description: 'Which models.' }) },
+      description:
+        'The tenant’s models, the latest finished first. Pages stay in step while models are added. VALIDATION_ERROR names an argument that is wrong. Needs scaimind:view.',
+      args: { filter: t.arg({ type: ModelArtefactFilterInput, description: 'Which models; default all whose jobs are not archived.' }) },
       complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 20) }),
       resolve: async (_root, { filter, ...page }, { operations, caller }) => {
         const wanted = toFilter(filter)

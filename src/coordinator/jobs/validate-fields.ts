@@ -29,8 +29,8 @@ export function labelProblems(labels: Record<string, string>, path: string): Fie
     ...when(entries.length > 64, path, `A job has at most 64 labels, not ${entries.length}.`),
     ...entries.flatMap(([key, value]) => [
       ...when(key === 'type', `${path}.type`, 'This label is set by ScaiMind itself.'),
-      ...when(key === '' || key.length > 255, path, 'The name of a label is 1 to 255 characters.'),
-      ...when(value.length > 1000, `${path}.${key}`, 'The value of a label is at most 1,000 characters.'),
+      ...when(key === '' || key.length > 128, path, 'The name of a label is 1 to 128 characters.'),
+      ...when(value.length > 255, `${path}.${key}`, 'The value of a label is at most 255 characters.'),
       ...when(controlCharacters.test(key + value), path, `The label ${JSON.stringify(key)} holds control characters.`),
     ]),
   ]

@@ -1,5 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { buildSchema, findBreakingChanges, parse, printSchema, specifiedRules, validate } from 'graphql'
+import {
+  buildSchema,
+  findBreakingChanges,
+  type GraphQLInputType,
+  isInputObjectType,
+  isNonNullType,
+  isObjectType,
+  parse,
+  printSchema,
+  specifiedRules,
+  validate,
+} from 'graphql'
 import { describe, expect, it } from 'vitest'
 import { examples } from '../../../src/api/graphql/examples.js'
 import { limitRules } from '../../../src/api/graphql/limits.js'
@@ -30,6 +41,24 @@ function* elements(): Generator<{ path: string; description?: string | null; dep
   }
 }
 
+/** Every argument and input field that callers may leave out without a default of the schema's own; those of filters do not filter then, as their types say. */
+function optionalInputs(): { path: string; description?: string | null | undefined }[] {
+  const isOptional = ({ type, defaultValue }: { type: GraphQLInputType; defaultValue?: unknown }) =>
+    !isNonNullType(type) && defaultValue === undefined
+  return Object.values(schema.getTypeMap()).flatMap((type) => {
+    if (isInputObjectType(type)) {
+      if (/what is not given does not filter/.test(type.description ?? '')) return []
+      return Object.values(type.getFields())
+        .filter(isOptional)
+        .map(({ name, description }) => ({ path: `${type.name}.${name}`, description }))
+    }
+    if (!isObjectType(type) || type.name.startsWith('__')) return []
+    return Object.values(type.getFields()).flatMap((field) =>
+      field.args.filter(isOptional).map(({ name, description }) => ({ path: `${type.name}.${field.name}(${name})`, description })),
+    )
+  })
+}
+
 describe('The schema', () => {
   it('schema.graphql is what the code declares; `npm run schema` renews it', () => {
     expect(readFileSync('schema.graphql', 'utf8')).toBe(`${printSchema(schema)}\n`)
@@ -40,6 +69,18 @@ describe('The schema', () => {
       ({ description }) => !description || description.length < 4 || !/[.!?…`)]$/.test(description.trim()),
     )
     expect(bare.map(({ path }) => path)).toEqual([])
+  })
+
+  it('says what leaving an argument or a field of an input out means', () => {
+    const silent = optionalInputs().filter(({ description }) => !/default|only |without /i.test(description ?? ''))
+    expect(silent.map(({ path }) => path)).toEqual([])
+  })
+
+  it('says of every root field which permission it needs', () => {
+    const silent = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()]
+      .flatMap((type) => Object.values(type?.getFields() ?? {}))
+      .filter(({ description }) => !/Needs (scaimind:|no permission|what )/.test(description ?? ''))
+    expect(silent.map(({ name }) => name)).toEqual([])
   })
 
   it('gives a reason wherever something is deprecated', () => {
