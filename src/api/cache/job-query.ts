@@ -1,5 +1,5 @@
 import { Failure } from '../../contract/failure.js'
-import { jobOrderFields } from '../../contract/statuses.js'
+import { type FrameworkType, type JobStatus, jobOrderFields, type TrainingType } from '../../contract/statuses.js'
 import { all, exactly, oneOf, type Sql, sql } from './sql.js'
 
 /** A label that a job must have; without a value any value will do. */
@@ -8,13 +8,15 @@ export interface LabelCondition {
   value?: string | null | undefined
 }
 
-/** Which jobs; what is unset does not filter. Evaluations only where a label asks for them, or `evaluatesJobIds`. */
-export interface JobSelection {
-  statuses?: readonly string[] | undefined
-  trainingTypes?: readonly string[] | undefined
-  frameworks?: readonly string[] | undefined
+/** Which jobs of a tenant are meant; what is unset does not filter. Evaluations only where a label asks for them, archived jobs only where `archived` does. */
+export interface JobFilter {
+  statuses?: readonly JobStatus[] | undefined
+  trainingTypes?: readonly TrainingType[] | undefined
+  frameworks?: readonly FrameworkType[] | undefined
   baseModel?: string | undefined
+  /** All must be there; without a value any value will do. */
   labels?: readonly LabelCondition[] | undefined
+  /** Part of the name, in any case. */
   nameContains?: string | undefined
   createdAfter?: Date | undefined
   createdBefore?: Date | undefined
@@ -26,8 +28,12 @@ export interface JobSelection {
   /** An attempt of it ran on this node. */
   nodeId?: string | undefined
   contentHash?: string | undefined
-  /** Archived jobs too, or only those; default neither. */
+  /** Archived jobs too, or only those; default EXCLUDE. */
   archived?: 'EXCLUDE' | 'INCLUDE' | 'ONLY' | undefined
+}
+
+/** The same, and what only we ask for: evaluations are left out but for these, too. */
+export interface JobSelection extends JobFilter {
   /** Only evaluations of these jobs. */
   evaluatesJobIds?: readonly string[] | undefined
   /** Only jobs that left a model behind. */
@@ -38,7 +44,7 @@ export interface JobSelection {
 export const jobOrderings = [...jobOrderFields, 'updated_at'] as const
 
 /** The order of a list; the job id breaks ties, in the same direction. */
-export interface JobOrdering {
+export interface JobOrder {
   field: (typeof jobOrderings)[number]
   descending: boolean
 }
@@ -49,16 +55,16 @@ export interface JobPlace {
   jobId: string
 }
 
-const isTime = (field: JobOrdering['field']) => field.endsWith('_at')
-const isNullable = (field: JobOrdering['field']) => field === 'started_at' || field === 'finished_at'
+const isTime = (field: JobOrder['field']) => field.endsWith('_at')
+const isNullable = (field: JobOrder['field']) => field === 'started_at' || field === 'finished_at'
 
 /** A cursor: the ordering, the row's value in it, and its id, so that rows inserted meanwhile move nothing. */
-export function formatPlace(ordering: JobOrdering, { value, jobId }: JobPlace): string {
+export function formatPlace(ordering: JobOrder, { value, jobId }: JobPlace): string {
   return Buffer.from(JSON.stringify([ordering.field, ordering.descending, value, jobId])).toString('base64url')
 }
 
 /** Reads a cursor. Throws CURSOR_INVALID where it is malformed or of another ordering. */
-export function parsePlace(text: string, ordering: JobOrdering, argument: string): JobPlace {
+export function parsePlace(text: string, ordering: JobOrder, argument: string): JobPlace {
   const [field, descending, value, jobId] = readArray(text)
   if (!jobOrderings.some((known) => known === field) || typeof descending !== 'boolean' || typeof jobId !== 'string') {
     throw new Failure('CURSOR_INVALID', `${argument}: this is not a cursor of this list.`)
@@ -73,7 +79,7 @@ export function parsePlace(text: string, ordering: JobOrdering, argument: string
   return { value, jobId }
 }
 
-function isValueOf(field: JobOrdering['field'], value: unknown): value is JobPlace['value'] {
+function isValueOf(field: JobOrder['field'], value: unknown): value is JobPlace['value'] {
   if (value === null) return isNullable(field)
   if (field === 'priority') return Number.isInteger(value)
   return typeof value === 'string' && (!isTime(field) || !Number.isNaN(Date.parse(value)))
@@ -136,7 +142,7 @@ export const isLabel = (table: string, tenantId: string, { key, value }: LabelCo
  * MariaDB reads one after the other in the order of the index; written as one range with an exception it reads all rows with the same value, and where
  * the column can have but one value it sorts.
  */
-export function beyond({ field, descending }: JobOrdering, { value, jobId }: JobPlace, table = 'job'): Sql {
+export function beyond({ field, descending }: JobOrder, { value, jobId }: JobPlace, table = 'job'): Sql {
   const [column, id, further] = [`${table}.${field}`, `${table}.job_id`, descending ? '<' : '>']
   if (value === null) {
     // No time is before the year 1000: it only keeps the column from having one value.
@@ -149,7 +155,7 @@ export function beyond({ field, descending }: JobOrdering, { value, jobId }: Job
 }
 
 /** The ORDER BY of an ordering. */
-export function orderBy({ field, descending }: JobOrdering, table = 'job'): string {
+export function orderBy({ field, descending }: JobOrder, table = 'job'): string {
   const direction = descending ? 'DESC' : 'ASC'
   return `${table}.${field} ${direction}, ${table}.job_id ${direction}`
 }

@@ -3,7 +3,7 @@ import { type ReadableDatabase, transaction } from './database.js'
 import { isoTime } from './driver.js'
 import { type JobChanges, jobChanges } from './job-changes.js'
 import { type JobColumn, jobOfColumns } from './job-columns.js'
-import { conditions, type JobOrdering, type JobPlace, type JobSelection } from './job-query.js'
+import { conditions, type JobOrder, type JobPlace, type JobSelection } from './job-query.js'
 import { writeJobs } from './job-writes.js'
 import { listQuery } from './list-query.js'
 import { oneOf, sql } from './sql.js'
@@ -28,7 +28,7 @@ export interface JobCache {
   list(
     tenantId: string,
     selection: JobSelection,
-    ordering: JobOrdering,
+    ordering: JobOrder,
     limit: number,
     after?: JobPlace,
     columns?: readonly JobColumn[],

@@ -1,10 +1,10 @@
-import { beyond, conditions, isLabel, type JobOrdering, type JobPlace, type JobSelection, orderBy } from './job-query.js'
+import { beyond, conditions, isLabel, type JobOrder, type JobPlace, type JobSelection, orderBy } from './job-query.js'
 import { all, type Sql, sql } from './sql.js'
 
 /** A page of a list. */
 export interface ListPage {
   selection: JobSelection
-  ordering: JobOrdering
+  ordering: JobOrder
   limit: number
   after?: JobPlace | undefined
 }
@@ -66,7 +66,7 @@ function driverOf(tenantId: string, { labels = [], nodeId }: JobSelection) {
 }
 
 /** The selection as parts that each have one value in the columns that stand before the order in the index. */
-function parts(selection: JobSelection, ordering: JobOrdering): JobSelection[] {
+function parts(selection: JobSelection, ordering: JobOrder): JobSelection[] {
   const { statuses, archived } = selection
   const shelves: JobSelection[] =
     archived === 'INCLUDE'
@@ -80,7 +80,7 @@ function parts(selection: JobSelection, ordering: JobOrdering): JobSelection[] {
 }
 
 /** The index that has the order, unless there is a filter that leaves so little that its own index may be quicker. */
-function indexOf(selection: JobSelection, { field }: JobOrdering): string | undefined {
+function indexOf(selection: JobSelection, { field }: JobOrder): string | undefined {
   const { userId, contentHash, evaluatesJobIds, hasOutput, labels, nodeId, statuses } = selection
   if (userId || contentHash || evaluatesJobIds || hasOutput || labels?.length || nodeId) return undefined
   if (field !== 'started_at' && (selection.startedAfter || selection.startedBefore)) return undefined

@@ -7,8 +7,9 @@ import { dataOperations } from './data.js'
 import type { DataOperations } from './data-types.js'
 import type { EvaluationOperations } from './evaluation-types.js'
 import { type EvaluationParts, evaluationOperations } from './evaluations.js'
+import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
-import { type JobParts, jobOperations } from './jobs.js'
+import { jobOperations } from './jobs.js'
 
 /** Every use case; GraphQL and REST both call these. */
 export interface Operations {

@@ -4,8 +4,8 @@ import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import { alignSeries } from './align-series.js'
 import { differences } from './differences.js'
+import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
-import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
 const idsSchema = z.object({

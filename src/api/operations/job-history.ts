@@ -7,8 +7,8 @@ import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Ti
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
+import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
-import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
 const eventsMax = 1000

@@ -1,6 +1,6 @@
 import { allow } from '../auth/who-may.js'
+import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
-import type { JobParts } from './jobs.js'
 import { foreignCheckpoints, lineageGraph } from './lineage-graph.js'
 
 const checkpointsMax = 100

@@ -4,8 +4,8 @@ import { retentionScopes, terminalStatuses } from '../../contract/statuses.js'
 import type { RetentionResult__Output } from '../../generated/proto/scaimind/v1/RetentionResult.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
+import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
-import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
 const dayMs = 86_400_000

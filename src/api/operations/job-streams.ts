@@ -12,8 +12,8 @@ import type { LiveItem } from '../live/hub.js'
 import { leaving, liveStream, mapLive } from '../live/live-stream.js'
 import { thinStream } from '../live/thin.js'
 import { checkFilter, matchesFilter } from './job-filter.js'
+import type { JobParts } from './job-parts.js'
 import type { JobOperations, JobUpdate, JobView, Live, LiveMessage } from './job-types.js'
-import type { JobParts } from './jobs.js'
 import { parseInput } from './parse.js'
 
 const metricsSchema = z.object({

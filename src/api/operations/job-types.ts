@@ -1,5 +1,5 @@
 import type { Failure } from '../../contract/failure.js'
-import type { FrameworkType, JobStatus, LogLevel, retentionScopes, TrainingType } from '../../contract/statuses.js'
+import type { JobStatus, LogLevel, retentionScopes, TrainingType } from '../../contract/statuses.js'
 import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Checkpoint.js'
 import type { GetJobMetricsResponse__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsResponse.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
@@ -12,11 +12,12 @@ import type { RetentionPlan__Output } from '../../generated/proto/scaimind/v1/Re
 import type { RetentionResult__Output } from '../../generated/proto/scaimind/v1/RetentionResult.js'
 import type { Caller } from '../auth/viewer.js'
 import type { JobColumn } from '../cache/job-columns.js'
-import type { JobOrdering, LabelCondition } from '../cache/job-query.js'
+import type { JobFilter, JobOrder } from '../cache/job-query.js'
 import type { Live } from '../live/live-stream.js'
 import type { Lineage } from './lineage-graph.js'
 
 export { ColumnTime, type JobColumn } from '../cache/job-columns.js'
+export type { JobFilter, JobOrder } from '../cache/job-query.js'
 export type { Live } from '../live/live-stream.js'
 
 /** A job and how fresh this copy of it is. */
@@ -31,36 +32,6 @@ export interface JobView {
 
 /** CACHED: the copy that job events keep fresh. COORDINATOR: asked now, the copy where it cannot be reached. */
 export type Consistency = 'CACHED' | 'COORDINATOR'
-
-/** Which jobs of the tenant are meant; what is unset does not filter. Evaluations only where a label asks for them, archived jobs only where `archived` does. */
-export interface JobFilter {
-  statuses?: readonly JobStatus[] | undefined
-  trainingTypes?: readonly TrainingType[] | undefined
-  frameworks?: readonly FrameworkType[] | undefined
-  baseModel?: string | undefined
-  /** All must be there; without a value any value will do. */
-  labels?: readonly LabelCondition[] | undefined
-  /** Part of the name, in any case. */
-  nameContains?: string | undefined
-  createdAfter?: Date | undefined
-  createdBefore?: Date | undefined
-  startedAfter?: Date | undefined
-  startedBefore?: Date | undefined
-  finishedAfter?: Date | undefined
-  finishedBefore?: Date | undefined
-  userId?: string | undefined
-  /** An attempt of it ran on this node. */
-  nodeId?: string | undefined
-  contentHash?: string | undefined
-  /** Default EXCLUDE. */
-  archived?: 'EXCLUDE' | 'INCLUDE' | 'ONLY' | undefined
-}
-
-/** The order of a list; the job id breaks ties. */
-export interface JobOrder {
-  field: JobOrdering['field']
-  descending: boolean
-}
 
 /** A page of a Relay connection. */
 export interface PageArguments {

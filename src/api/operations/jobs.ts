@@ -1,45 +1,20 @@
-import type { Logger } from 'pino'
 import { z } from 'zod'
 import { Failure } from '../../contract/failure.js'
 import { parseJobId } from '../../contract/ids.js'
-import type { LogRecord__Output } from '../../generated/proto/scaimind/v1/LogRecord.js'
-import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
-import type { ExchangeTokens } from '../auth/token-exchange.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
-import type { EvaluationsOfJobs } from '../cache/evaluations-of-jobs.js'
-import type { JobChanges } from '../cache/job-changes.js'
-import type { JobCache } from '../cache/jobs.js'
-import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { Method, RequestOf } from '../coordinator-client/methods.js'
-import type { Hub } from '../live/hub.js'
-import type { JobEvents } from '../live/job-events.js'
 import { jobBulk } from './job-bulk.js'
 import { jobComparison } from './job-compare.js'
 import { jobHistory } from './job-history.js'
 import { jobLineage } from './job-lineage.js'
+import type { JobParts } from './job-parts.js'
 import { jobReads } from './job-reads.js'
 import { jobRetention } from './job-retention.js'
 import { idempotencyKeySchema, labelsSchema, parseJobSpec, prioritySchema } from './job-spec.js'
 import { jobStreams } from './job-streams.js'
 import type { JobOperations, JobView } from './job-types.js'
 import { parseInput } from './parse.js'
-
-/** What the use cases of jobs work on. */
-export interface JobParts {
-  cache: JobCache
-  evaluationsOfJobs: EvaluationsOfJobs
-  coordinator: CoordinatorClient
-  metricsHub: Hub<MetricRecord__Output>
-  logsHub: Hub<LogRecord__Output>
-  events: JobEvents
-  changes: Pick<JobChanges, 'settled'>
-  /** Whether the cache holds what the coordinator has now. */
-  isFresh(): boolean
-  /** What a submission fetches data and models with. */
-  exchangeTokens: ExchangeTokens
-  log: Logger
-}
 
 type JobWrite = 'CancelJob' | 'PauseJob' | 'ResumeJob' | 'RetryJob' | 'UpdateJob' | 'ArchiveJob'
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDatabase, type ReadableDatabase } from '../../../src/api/cache/database.js'
-import { type JobOrdering, type JobSelection, jobOrderings } from '../../../src/api/cache/job-query.js'
+import { type JobOrder, type JobSelection, jobOrderings } from '../../../src/api/cache/job-query.js'
 import { type JobCache, jobCache } from '../../../src/api/cache/jobs.js'
 import { listQuery } from '../../../src/api/cache/list-query.js'
 import { sql } from '../../../src/api/cache/sql.js'
@@ -10,7 +10,7 @@ let database: ReadableDatabase
 let cache: JobCache
 const jobCount = 6000
 const tenant = 't-2'
-const newest: JobOrdering = { field: 'created_at', descending: true }
+const newest: JobOrder = { field: 'created_at', descending: true }
 
 beforeAll(async () => {
   // One connection, since the server counts the rows that each connection reads.
@@ -52,7 +52,7 @@ const jobsMatching = (selection: JobSelection) => cache.count(tenant, selection)
 interface Case {
   what: string
   selection: JobSelection
-  ordering?: JobOrdering
+  ordering?: JobOrder
   /** Ranges of an index that the page is put together from. */
   ranges: number
 }
@@ -111,7 +111,7 @@ describe('What a page of a list costs the database', () => {
     ['job_node_list', { nodeId: 'n1' }, newest],
     ['job_label_list', { labels: [{ key: 'team', value: 'nlp' }] }, newest],
     ['job_label_key', { labels: [{ key: 'team' }] }, newest],
-  ] as [string, JobSelection, JobOrdering][])('%s is read in its order, and nothing is sorted', async (index, selection, ordering) => {
+  ] as [string, JobSelection, JobOrder][])('%s is read in its order, and nothing is sorted', async (index, selection, ordering) => {
     const query = listQuery(tenant, { selection, ordering, limit: 21 }, ['job_id'])
     const plan = await database.$read<{ key: string; Extra: string }>(sql(`EXPLAIN ${query.text}`, ...query.values))
     expect(plan[0]?.key).toBe(index)
