@@ -186,6 +186,22 @@ describe('Over REST, every route', () => {
     expect(await call(routeOf(route), null)).toMatchObject({ status: 401, code: 'AUTH_TOKEN_MISSING' })
   })
 
+  it.each(paths.filter(({ route }) => !route.startsWith('GET')))(
+    '$route tells those who may not so, whatever they sent',
+    async ({ route, needs }) => {
+      const { method, path } = routeOf(route)
+      const send = (name: string) =>
+        fetch(`${under.api.url}/v1/modules/scaimind${path.replace('{id}', 'nothing')}?nonsense=1`, {
+          method,
+          headers: { authorization: `Bearer ${keys[name]}`, 'content-type': 'application/json' },
+          body: method === 'DELETE' ? null : '{"nonsense',
+        })
+      for (const [name, held] of Object.entries(callers)) {
+        expect([name, (await send(name)).status === 403]).toEqual([name, !mayDo(held, needs)])
+      }
+    },
+  )
+
   it('only the health, the metrics and the description of the API need no key', async () => {
     const statuses = await Promise.all(
       ['/health', '/metrics', '/openapi.json', '/docs', '/jobs', '/nothing'].map(async (path) => [

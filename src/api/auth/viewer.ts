@@ -1,6 +1,6 @@
 import { Failure } from '../../contract/failure.js'
 import { isTenantId, type TenantId } from '../../contract/ids.js'
-import type { ApiKeyStore } from './api-keys.js'
+import type { ApiKeyStore, VerifiedKey } from './api-keys.js'
 import type { Permission, Role } from './permissions.js'
 import type { TokenVerifier } from './tokens.js'
 
@@ -56,15 +56,7 @@ export async function identifyViewer({ keys, tokens }: Identities, { authorizati
   if (!authorization?.trim()) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
   if (!token) throw new Failure('AUTH_TOKEN_INVALID', 'The Authorization header must read `Bearer sgk_…`.')
   if (token.startsWith('sgk_')) {
-    const key = await keys.verify(token)
-    // A partner's tenants are known to the identity provider only, so that a partner's API key acts for its own tenant.
-    return {
-      ...key,
-      credential: 'API_KEY',
-      subjectToken: null,
-      homeTenantId: key.tenantId,
-      tenantId: chosenTenant({ ...key, tenants: [] }, tenant),
-    }
+    return viewerOf(await keys.verify(token), tenant)
   }
   if (!tokens) {
     throw new Failure(
@@ -82,6 +74,19 @@ export async function identifyViewer({ keys, tokens }: Identities, { authorizati
     homeTenantId: verified.tenantId,
     tenantId: chosenTenant({ ...verified, tenants }, tenant),
   }
+}
+
+// Most requests are of keys that were there a moment ago, for their own tenant.
+const viewers = new WeakMap<VerifiedKey, Viewer>()
+
+function viewerOf(key: VerifiedKey, tenant: string | undefined): Viewer {
+  const known = tenant ? undefined : viewers.get(key)
+  if (known) return known
+  // A partner's tenants are known to the identity provider only, so that a partner's API key acts for its own tenant.
+  const tenantId = chosenTenant({ ...key, tenants: [] }, tenant)
+  const viewer: Viewer = { ...key, credential: 'API_KEY', subjectToken: null, homeTenantId: key.tenantId, tenantId }
+  if (!tenant) viewers.set(key, viewer)
+  return viewer
 }
 
 interface Reach {

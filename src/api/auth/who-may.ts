@@ -101,3 +101,13 @@ export function allow(viewer: Viewer, useCase: UseCaseName): void {
   if (needs.length === 0 || needs.some((permission) => viewer.permissions.has(permission))) return
   throw new Failure('AUTHZ_PERMISSION_DENIED', `This needs the permission ${needs.join(' or ')}, which the caller does not hold.`)
 }
+
+const useCaseOfRoute = new Map(
+  Object.entries(whoMay).flatMap(([useCase, { rest }]) => rest.map((route) => [route as string, useCase as UseCaseName] as const)),
+)
+
+/** The same for a route, such as `POST /jobs`, so that who may not is told so before their request is read. */
+export function allowRoute(viewer: Viewer, route: string): void {
+  const useCase = useCaseOfRoute.get(route)
+  if (useCase) allow(viewer, useCase)
+}

@@ -9,7 +9,7 @@ export interface Freshness {
 }
 
 /** An answer to a query, ready to be sent; null where it is not one to keep. */
-export type Answer = Buffer | null
+export type Answer = string | null
 
 /** Answers that are asked for again and again. */
 export interface Answers<Made extends { answer: Answer }> {
@@ -24,14 +24,16 @@ const answerBytesMax = 256 * 1024
 interface Kept<Made> {
   version: number
   madeAt: number
-  made: Promise<Made>
+  /** Undefined where it is not kept: what one alone asked for is not worth its room, and what a change overtook is old. */
+  made: Promise<Made> | undefined
+  asked: number
   bytes: number
 }
 
 /**
- * Keeps answers that are made of a tenant's cached jobs alone. One is given out until an event of the tenant is received, and a second at most; those who
- * ask for the same while it is made share the making. An answer that a change overtook while it was made goes only to those who asked before.
- * Nothing is kept while changes are not heard of. All answers together take at most `bytesMax`.
+ * Keeps answers that are made of a tenant's cached jobs alone, from the second time on that they are asked for. One is given out until an event of the
+ * tenant is received, and a second at most; those who ask for the same while it is made share the making. An answer that a change overtook while it was
+ * made goes only to those who asked before. Nothing is kept while changes are not heard of. All answers together take at most `bytesMax`.
  */
 export function keepAnswers<Made extends { answer: Answer }>(freshness: Freshness, { bytesMax = 32 * 1024 * 1024 } = {}): Answers<Made> {
   const kept = new Map<string, Kept<Made>>()
@@ -46,7 +48,7 @@ export function keepAnswers<Made extends { answer: Answer }>(freshness: Freshnes
   /** The oldest go first. */
   function makeRoom(): void {
     for (const [key, entry] of kept) {
-      if (bytes <= bytesMax && kept.size <= 10_000) return
+      if (bytes <= bytesMax && kept.size <= 2000) return
       drop(key, entry)
     }
   }
@@ -58,24 +60,28 @@ export function keepAnswers<Made extends { answer: Answer }>(freshness: Freshnes
       const version = freshness.version(tenantId)
       const found = kept.get(key)
       if (found) {
-        if (found.version === version && Date.now() - found.madeAt < ageMaxMs) return found.made
+        found.asked++
+        if (found.made && found.version === version && Date.now() - found.madeAt < ageMaxMs) return found.made
         drop(key, found)
       }
-      const entry: Kept<Made> = { version, madeAt: Date.now(), made: make(), bytes: key.length }
+      const made = make()
+      const entry: Kept<Made> = { version, madeAt: Date.now(), made, asked: found?.asked ?? 1, bytes: key.length }
       kept.set(key, entry)
       bytes += entry.bytes
-      entry.made.then(
+      made.then(
         ({ answer }) => {
-          const isCurrent = freshness.version(tenantId) === version && freshness.settled(tenantId) === undefined && freshness.isFresh()
-          if (!answer || answer.length > answerBytesMax || !isCurrent) return drop(key, entry)
+          if (!answer || answer.length > answerBytesMax) return drop(key, entry)
           if (kept.get(key) !== entry) return
-          entry.bytes += answer.length
-          bytes += answer.length
+          const isCurrent = freshness.version(tenantId) === version && freshness.settled(tenantId) === undefined && freshness.isFresh()
+          if (isCurrent && entry.asked > 1) {
+            entry.bytes += answer.length
+            bytes += answer.length
+          } else entry.made = undefined
           makeRoom()
         },
         () => drop(key, entry),
       )
-      return entry.made
+      return made
     },
   }
 }

@@ -1,4 +1,4 @@
-import { type DocumentNode, GraphQLError, Kind, type ValueNode, visit } from 'graphql'
+import { type ArgumentNode, type DocumentNode, GraphQLError, Kind, type ListValueNode, type ValueNode, visit } from 'graphql'
 import type { Limits } from './context.js'
 
 // More than twice what the deepest input has; without an end a value could be deeper than what reads it.
@@ -23,24 +23,45 @@ export function argumentProblems(
     }
     for (const list of longLists(value, `$${name}`, listLength)) report(tooLong(list.path, list.length))
   }
-  const defaults = new Map<string, ValueNode>()
+  const { lists, sizes, defaults } = measurable(document)
+  for (const node of lists) if (node.values.length > listLength) report(tooLong('list', node.values.length), node)
+  for (const { name, value } of sizes) {
+    const size = numberOf(value, variables, defaults)
+    if (size !== null && size > pageSize) report(`${name.value}: a page has at most ${pageSize} items, not ${size}.`, value)
+  }
+  return problems
+}
+
+/** What of a document has a limit. */
+interface Measurable {
+  lists: ListValueNode[]
+  /** The arguments `first` and `last`. */
+  sizes: ArgumentNode[]
+  /** Of variables, by name. */
+  defaults: Map<string, ValueNode>
+}
+
+const known = new WeakMap<DocumentNode, Measurable>()
+
+/** Looked for once in each document. */
+function measurable(document: DocumentNode): Measurable {
+  const before = known.get(document)
+  if (before) return before
+  const found: Measurable = { lists: [], sizes: [], defaults: new Map() }
   visit(document, {
     VariableDefinition({ variable, defaultValue }) {
-      if (defaultValue) defaults.set(variable.name.value, defaultValue)
+      if (defaultValue) found.defaults.set(variable.name.value, defaultValue)
     },
     ListValue(node) {
-      if (node.values.length > listLength) report(tooLong('list', node.values.length), node)
+      found.lists.push(node)
     },
     Field({ name: { value: field }, arguments: given = [] }) {
       // Pages of log lines have a limit of their own.
-      if (field === 'logs') return
-      for (const { name, value } of given) {
-        const size = name.value === 'first' || name.value === 'last' ? numberOf(value, variables, defaults) : null
-        if (size !== null && size > pageSize) report(`${name.value}: a page has at most ${pageSize} items, not ${size}.`, value)
-      }
+      if (field !== 'logs') found.sizes.push(...given.filter(({ name }) => name.value === 'first' || name.value === 'last'))
     },
   })
-  return problems
+  known.set(document, found)
+  return found
 }
 
 function numberOf(node: ValueNode, variables: Variables, defaults: Map<string, ValueNode>): number | null {

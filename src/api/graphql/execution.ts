@@ -45,24 +45,34 @@ export interface StreamParts extends ExecutionParts {
 }
 
 /** The context of one operation. Without a viewer only introspection gets an answer. */
-export function createContext({ operations, limits }: ExecutionParts, viewer: Viewer | null, requestId: string): Context {
-  const caller = (): Caller => {
-    if (!viewer) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
-    return { viewer, requestId }
+export const createContext = (parts: ExecutionParts, viewer: Viewer | null, requestId: string): Context =>
+  new OperationContext(parts, viewer, requestId)
+
+class OperationContext implements Context {
+  readonly operations: Operations
+  readonly limits: Limits
+  #loaders: Loaders | undefined
+  #caller: Caller | undefined
+
+  constructor(
+    { operations, limits }: ExecutionParts,
+    viewer: Viewer | null,
+    readonly requestId: string,
+  ) {
+    this.operations = operations
+    this.limits = limits
+    this.#caller = viewer ? { viewer, requestId } : undefined
   }
-  let loaders: Loaders | undefined
-  return {
-    operations,
-    limits,
-    requestId,
-    // Most operations load nothing beside what they list.
-    get loaders() {
-      loaders ??= createLoaders(operations, caller)
-      return loaders
-    },
-    get caller() {
-      return caller()
-    },
+
+  get caller(): Caller {
+    if (!this.#caller) throw new Failure('AUTH_TOKEN_MISSING', 'Send the header `Authorization: Bearer sgk_…` with an API key.')
+    return this.#caller
+  }
+
+  // Most operations load nothing beside what they list.
+  get loaders(): Loaders {
+    this.#loaders ??= createLoaders(this.operations, () => this.caller)
+    return this.#loaders
   }
 }
 
@@ -113,8 +123,8 @@ export async function subscribe(
       try {
         const { done, value: event } = await events.next()
         if (done) return finish()
-        const fresh = Object.create(context, { loaders: { value: createLoaders(context.operations, () => context.caller) } }) as Context
-        const result = await execute({ ...args, rootValue: event, contextValue: fresh })
+        const contextValue = createContext(parts, context.caller.viewer, context.requestId)
+        const result = await execute({ ...args, rootValue: event, contextValue })
         return { done: false, value: { ...presentResult(result, present), ...(event.cursor ? { [cursorOf]: event.cursor } : {}) } }
       } catch (error) {
         finish()

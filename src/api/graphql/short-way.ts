@@ -24,7 +24,7 @@ export interface Begun {
 }
 
 interface Made extends Begun {
-  answer: Buffer | null
+  answer: string | null
 }
 
 const jsonTypes = new Set(['application/json', 'application/json; charset=utf-8', 'application/json;charset=utf-8'])
@@ -72,7 +72,7 @@ export function shortWay(parts: ShortWayParts) {
       const refusals = refusalsOf({ ...args, schema: undefined as never }, contextValue)
       if (refusals.length > 0) return { answer: null, result: { errors: refusals } }
       const result = await query.execute(args)
-      return result.errors ? { answer: null, result } : { answer: Buffer.from(JSON.stringify(result)) }
+      return result.errors ? { answer: null, result } : { answer: JSON.stringify(result) }
     }
     const made =
       viewer && query.isOfCachedJobs ? await answers.get(viewer.tenantId, `${permissionsOf(viewer)}\n${text}`, make) : await make()
@@ -148,11 +148,11 @@ function permissionsOf({ permissions }: Viewer): string {
   return text
 }
 
-function send({ headers }: IncomingMessage, response: ServerResponse, answer: Buffer): void {
+function send({ headers }: IncomingMessage, response: ServerResponse, answer: string): void {
   const { origin } = headers
   response.writeHead(200, {
     'Content-Type': `${answerTypes.get(headers.accept)}; charset=utf-8`,
-    'content-length': answer.length,
+    'content-length': Buffer.byteLength(answer),
     ...(origin === undefined
       ? {}
       : { 'access-control-allow-origin': origin, vary: 'Origin', 'access-control-expose-headers': 'x-request-id, retry-after' }),

@@ -3,6 +3,7 @@ import { allow } from '../auth/who-may.js'
 import type { JobSelection } from '../cache/job-query.js'
 import type { CachedJob, JobCache } from '../cache/jobs.js'
 import type { ArtefactFilter, ArtefactOperations } from './artefact-types.js'
+import { CachedView } from './cached-view.js'
 import type { JobOperations, JobOrder, JobView } from './job-types.js'
 import { cachedPage } from './paging.js'
 
@@ -18,7 +19,7 @@ export function artefactOperations({
   isFresh(): boolean
   jobs: Pick<JobOperations, 'get' | 'getMany'>
 }): ArtefactOperations {
-  const view = (cached: CachedJob): JobView => ({ ...cached, stale: !isFresh() })
+  const view = (cached: CachedJob): JobView => new CachedView(cached, !isFresh())
 
   return {
     async get(caller, jobId) {

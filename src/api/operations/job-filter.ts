@@ -26,6 +26,7 @@ const ranges = ['created', 'started', 'finished'] as const
 
 /** Refuses a filter that cannot be meant: an InvalidInput names each field that is wrong. */
 export function checkFilter(filter: JobFilter): void {
+  if (Object.values(filter).every((value) => value === undefined)) return
   const { baseModel, nameContains, userId, nodeId, contentHash, labels } = filter
   parseInput(filterSchema, {
     filter: { base_model: baseModel, name_contains: nameContains, user_id: userId, node_id: nodeId, content_hash: contentHash, labels },

@@ -3,6 +3,8 @@ import { parseJobId } from '../../contract/ids.js'
 import { type JobStatus, jobOrderFields, type TrainingType } from '../../contract/statuses.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
+import type { CachedJob } from '../cache/jobs.js'
+import { CachedView } from './cached-view.js'
 import { checkFilter } from './job-filter.js'
 import type { JobParts } from './job-parts.js'
 import type { CoordinatorListing, JobOperations, JobOrder, JobView } from './job-types.js'
@@ -19,13 +21,7 @@ export function jobReads({ cache, coordinator, changes, isFresh, log }: JobParts
     const settling = changes.settled(tenantId)
     const isSettled = settling === undefined || (await settling)
     const stale = !isSettled || !isFresh()
-    return (cached: { job: JobView['job']; syncedAt: Date }): JobView => ({
-      job: cached.job,
-      get syncedAt() {
-        return cached.syncedAt
-      },
-      stale,
-    })
+    return (cached: CachedJob): JobView => new CachedView(cached, stale)
   }
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
 

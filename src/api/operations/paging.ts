@@ -1,7 +1,7 @@
 import { InvalidInput } from '../../contract/failure.js'
 import type { JobColumn } from '../cache/job-columns.js'
 import { formatPlace, type JobSelection, parsePlace } from '../cache/job-query.js'
-import type { CachedJob, JobCache } from '../cache/jobs.js'
+import type { CachedJob, JobCache, ListedJob } from '../cache/jobs.js'
 import type { JobOrder, PageArguments } from './job-types.js'
 
 /** Items of a page that is not told how long it is to be. */
@@ -30,6 +30,32 @@ interface Listing {
   columns?: readonly JobColumn[] | undefined
 }
 
+/** Its cursor is made where it is asked for: most pages need one of twenty. */
+class Edge<Node> {
+  constructor(
+    readonly node: Node,
+    private readonly row: ListedJob,
+    private readonly order: JobOrder,
+  ) {}
+  get cursor(): string {
+    return formatPlace(this.order, this.row.place)
+  }
+}
+
+class PlaceInList<Node> {
+  constructor(
+    private readonly edges: readonly Edge<Node>[],
+    readonly hasNextPage: boolean,
+    readonly hasPreviousPage: boolean,
+  ) {}
+  get startCursor(): string | null {
+    return this.edges[0]?.cursor ?? null
+  }
+  get endCursor(): string | null {
+    return this.edges.at(-1)?.cursor ?? null
+  }
+}
+
 /** A page of cached jobs in an order, in either direction; rows that are added or removed meanwhile move nothing. */
 export async function cachedPage<Node>(
   { cache, tenantId, selection, order, columns }: Listing,
@@ -45,25 +71,10 @@ export async function cachedPage<Node>(
   const hasMore = rows.length > size
   const shown = rows.slice(0, size)
   if (backward) shown.reverse()
-  // Cursors are made where they are asked for: most pages need one of twenty.
-  const edges = shown.map((row) => ({
-    node: toNode(row),
-    get cursor() {
-      return formatPlace(order, row.place)
-    },
-  }))
+  const edges = shown.map((row) => new Edge(toNode(row), row, order))
   return {
     edges,
-    pageInfo: {
-      hasNextPage: backward ? Boolean(before) : hasMore,
-      hasPreviousPage: backward ? hasMore : Boolean(after),
-      get startCursor() {
-        return edges[0]?.cursor ?? null
-      },
-      get endCursor() {
-        return edges.at(-1)?.cursor ?? null
-      },
-    },
+    pageInfo: new PlaceInList(edges, backward ? Boolean(before) : hasMore, backward ? hasMore : Boolean(after)),
   }
 }
 

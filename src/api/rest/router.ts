@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { Failure } from '../../contract/failure.js'
 import type { Admission } from '../auth/admission.js'
 import type { Credentials, Viewer } from '../auth/viewer.js'
+import { allowRoute } from '../auth/who-may.js'
 import type { Operations } from '../operations/index.js'
 import type { Answer, StreamAnswer } from './answer.js'
 import { readBody } from './body.js'
@@ -55,6 +56,7 @@ export function restRouter({ operations, identify, admission, log, bodyBytesMax 
     const viewer = await identify({ authorization: headers.authorization, tenant: first(headers['x-scaigrid-tenant']) })
     const [, search = ''] = (request.url ?? '').split(/\?(.*)/s)
     const { route, id } = matchRoute(routes, request.method ?? '', below(pathOf(request)))
+    allowRoute(viewer, `${route.method} ${route.path}`)
     const call = { caller: { viewer, requestId }, operations, headers, id }
     const answer = await route.answer(call, new URLSearchParams(search), { json: () => readBody(request, bodyBytesMax), bytes: request })
     return { viewer, answer }
