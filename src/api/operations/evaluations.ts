@@ -49,7 +49,7 @@ export const evaluationSchema = z.strictObject({
       }),
     )
     .min(1, 'Name at least one benchmark')
-    .max(50, 'An evaluation has at most 50 benchmarks'),
+    .max(32, 'An evaluation has at most 32 benchmarks'),
   name: z
     .string()
     .max(255)

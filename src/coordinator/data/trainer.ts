@@ -26,6 +26,8 @@ export interface TrainerSettings {
   nodeBinary?: string
   /** The built embedded trainer. Default: `dist/trainer/main.js` of this package. */
   embeddedPath?: string
+  /** How long its check of a job may take. Default: 10 s. */
+  checkTimeoutMs?: number
 }
 
 /** What runs a job: the embedded trainer, or the tenant's own script. */
@@ -70,18 +72,19 @@ export interface TrainerCheck {
   totalSteps: number | null
 }
 
-/** Asks the embedded trainer whether it would run a `job.json`: configuration, model and every line of the data. Starts no training. Throws where the trainer does not answer within `timeoutMs` (default 10,000). */
-export async function validateWithTrainer(
-  job: unknown,
-  { timeoutMs = 10_000, signal, ...settings }: TrainerSettings & { timeoutMs?: number; signal?: AbortSignal },
-): Promise<TrainerCheck> {
+/** The trainer did not answer in time: there is more data than can be read through while a caller waits. */
+export class TrainerTooSlow extends Error {}
+
+/** Asks the embedded trainer whether it would run a `job.json`: configuration, model and every line of the data. Starts no training. Throws TrainerTooSlow where it does not answer in time. */
+export async function validateWithTrainer(job: unknown, settings: TrainerSettings): Promise<TrainerCheck> {
   const [program = '', ...words] = embeddedCommand(settings)
-  const limits = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 4 * 2 ** 20, ...(signal && { signal }) } as const
+  const { checkTimeoutMs = 10_000 } = settings
+  const limits = { timeout: checkTimeoutMs, killSignal: 'SIGKILL', maxBuffer: 4 * 2 ** 20 } as const
   const answer = await new Promise<string>((done, failed) => {
     const child = execFile(program, [...words, '--validate'], { ...limits, env: { TZ: 'UTC' } }, (error, stdout, stderr) => {
       if (!error) return done(stdout)
-      const reason = error.killed ? `did not answer within ${timeoutMs} ms` : `failed: ${stderr.trim().slice(-500) || error.message}`
-      failed(new Error(`The trainer's check of the job ${reason}.`, { cause: error }))
+      if (error.killed) return failed(new TrainerTooSlow(`The trainer did not answer within ${checkTimeoutMs} ms.`))
+      failed(new Error(`The trainer's check of the job failed: ${stderr.trim().slice(-500) || error.message}.`, { cause: error }))
     })
     // It may end before it has read all; its answer tells.
     child.stdin?.on('error', () => {})

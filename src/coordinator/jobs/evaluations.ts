@@ -7,7 +7,7 @@ import type { ListEvaluationsRequest__Output } from '../../generated/proto/scaim
 import type { ListEvaluationsResponse__Output } from '../../generated/proto/scaimind/v1/ListEvaluationsResponse.js'
 import type { ModelArtefact__Output } from '../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { SubmitEvaluationRequest__Output } from '../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
-import { validateWithTrainer } from '../data/trainer.js'
+import { type TrainerCheck, TrainerTooSlow, validateWithTrainer } from '../data/trainer.js'
 import { atMost } from './at-most.js'
 import { requireCheckpoint } from './checkpoints.js'
 import type { Asker, jobControl } from './control.js'
@@ -17,6 +17,7 @@ import type { Idempotency } from './idempotency.js'
 import { toJobFile } from './job-file.js'
 import { listJobs } from './list.js'
 import { newRow } from './new-row.js'
+import type { TakeIn } from './quota.js'
 import { requireJob } from './read.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import type { JobSettings } from './settings.js'
@@ -30,6 +31,7 @@ export interface EvaluationsOptions {
   store: JobStore
   idempotency: Idempotency
   control: ReturnType<typeof jobControl>
+  takeIn: TakeIn
   settings: JobSettings
   clock: () => Date
 }
@@ -40,7 +42,7 @@ const checksMax = 2
 const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/
 
 /** Evaluations: jobs that measure a model. They share the queue, the lifecycle and the journals of jobs that train. */
-export function jobEvaluations({ database, store, idempotency, control, settings, clock }: EvaluationsOptions) {
+export function jobEvaluations({ database, store, idempotency, control, takeIn, settings, clock }: EvaluationsOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const answer = (job: JobRecord): Evaluation__Output => toEvaluation(toJobMessage(job, clock()))
@@ -54,7 +56,7 @@ export function jobEvaluations({ database, store, idempotency, control, settings
   }
 
   return {
-    /** Checks an evaluation and stores it, QUEUED. Throws InvalidInput with every wrong field, JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND or IDEMPOTENCY_CONFLICT. */
+    /** Checks an evaluation and stores it, QUEUED. Throws InvalidInput with every wrong field, QuotaExceeded, JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND or IDEMPOTENCY_CONFLICT. */
     async submit(
       { tenantId, userId }: Asker,
       { idempotency_key: key, ...request }: SubmitEvaluationRequest__Output,
@@ -63,10 +65,12 @@ export function jobEvaluations({ database, store, idempotency, control, settings
         const { run, spec } = await read(tenantId, request)
         const now = clock()
         const jobId = newEvaluationId(now.getTime())
-        const job = await store.create(evaluationRow(run, newRow(spec, { jobId, tenantId, userId, now })), {
-          steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
-          ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
-        })
+        const job = await takeIn(tenantId, () =>
+          store.create(evaluationRow(run, newRow(spec, { jobId, tenantId, userId, now })), {
+            steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
+            ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
+          }),
+        )
         return answer(job)
       })
     },
@@ -112,7 +116,7 @@ export function jobEvaluations({ database, store, idempotency, control, settings
     const resolved = await resolveEvaluation(spec, run, tenantId, settings)
     problems.push(...resolved.problems)
     const file = toJobFile(spec, { job_id: '', tenant_id: tenantId, attempt: 1, token: '', resume_from: null })
-    const checked = await inTurn(() => validateWithTrainer({ ...file, evaluation: resolved.file }, settings.trainer))
+    const checked = await inTurn(() => validateWithTrainer({ ...file, evaluation: resolved.file }, settings.trainer)).catch(whereTooSlow)
     for (const { path, message } of checked.problems) {
       // The model of a job is named by the job.
       const field = path === 'model_uri' && request.job_id !== '' ? 'job_id' : path
@@ -209,3 +213,9 @@ const evaluationRow = (run: EvaluationRun__Output, row: ReturnType<typeof newRow
   isEvaluation: true,
   evaluatesJobId: run.job_id || null,
 })
+
+/** What more there is than can be read through while a caller waits, the evaluation itself judges. */
+function whereTooSlow(error: unknown): Pick<TrainerCheck, 'problems'> {
+  if (error instanceof TrainerTooSlow) return { problems: [] }
+  throw error
+}

@@ -21,7 +21,7 @@ import { jobJournals } from './journals.js'
 import { keepContent } from './keep-content.js'
 import type { Log } from './log.js'
 import { jobQueue } from './queue.js'
-import type { TenantLimits } from './quota.js'
+import { type TenantLimits, takingIn } from './quota.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { recover } from './recovery.js'
 import { jobRetention } from './retention.js'
@@ -53,6 +53,7 @@ export function buildJobs({ database, engine, history, settings, limits, log, cl
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
+  const takeIn = takingIn(database, limits)
   const control = jobControl({ store, database, idempotency: answers, clock })
   const cluster: ClusterView = clusterView({ engine, database, queue, evictions, announce: () => nodesChanged.emit('nodes'), clock })
   return {
@@ -68,9 +69,9 @@ export function buildJobs({ database, engine, history, settings, limits, log, cl
       },
       clock,
     }),
-    submission: jobSubmission({ store, limits, queue, idempotency: answers, content, clock, engine, database, settings }),
+    submission: jobSubmission({ store, limits, queue, idempotency: answers, content, takeIn, clock, engine, database, settings }),
     control,
-    evaluations: jobEvaluations({ database, store, idempotency: answers, control, settings, clock }),
+    evaluations: jobEvaluations({ database, store, idempotency: answers, control, takeIn, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
     batches: jobBatches({ database, dataDir: settings.dataDir }),
     retention,

@@ -86,7 +86,7 @@ async function reportSources(
     training_type: trainingType,
   }))
   // What a program of the tenant's own makes of its data, nobody else knows.
-  const inspections = framework.type === 'CUSTOM' ? [] : await inspectSources(asked, trainer)
+  const inspections = framework.type === 'CUSTOM' || !checked.isReadThrough ? [] : await inspectSources(asked, trainer)
   return await Promise.all(
     sources.map(async ({ path }, index) => {
       const inspection = inspections[index]

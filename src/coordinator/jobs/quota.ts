@@ -12,14 +12,32 @@ export interface TenantLimits {
 
 const retryAfterSeconds = 60
 
-/** Throws QuotaExceeded where a tenant has as many jobs as it may have. */
-export async function requireRoomForJob(database: Database, tenantId: string, { jobsMax }: TenantLimits): Promise<void> {
-  if (jobsMax === 0) return
-  const jobs = await database.job.count({ where: { tenantId, status: { notIn: [...terminalStatuses] } } })
-  if (jobs < jobsMax) return
-  throw new QuotaExceeded(
-    `The tenant has ${jobs} jobs that are not finished, and ${jobsMax} at once are allowed.`,
-    jobsMax,
-    retryAfterSeconds,
-  )
+/** Stores a job, or throws QuotaExceeded where its tenant has as many as it may have. */
+export type TakeIn = <Stored>(tenantId: string, store: () => Promise<Stored>) => Promise<Stored>
+
+/** Takes in jobs one by one of each tenant, so that no two of them take its last place. */
+export function takingIn(database: Database, { jobsMax }: Pick<TenantLimits, 'jobsMax'>): TakeIn {
+  const last = new Map<string, Promise<unknown>>()
+
+  return async (tenantId, store) => {
+    if (jobsMax === 0) return await store()
+    const take = async () => {
+      await requireRoom(tenantId)
+      return await store()
+    }
+    const taken = (last.get(tenantId) ?? Promise.resolve()).then(take, take)
+    last.set(tenantId, taken)
+    try {
+      return await taken
+    } finally {
+      if (last.get(tenantId) === taken) last.delete(tenantId)
+    }
+  }
+
+  async function requireRoom(tenantId: string): Promise<void> {
+    const jobs = await database.job.count({ where: { tenantId, status: { notIn: [...terminalStatuses] } } })
+    if (jobs < jobsMax) return
+    const message = `The tenant has ${jobs} jobs that are not finished, and ${jobsMax} at once are allowed.`
+    throw new QuotaExceeded(message, jobsMax, retryAfterSeconds)
+  }
 }

@@ -9,7 +9,7 @@ import { contentColumns } from './keep-content.js'
 import { newRow } from './new-row.js'
 import { planJob } from './plan.js'
 import type { JobQueue } from './queue.js'
-import { requireRoomForJob } from './quota.js'
+import type { TakeIn } from './quota.js'
 import { type JobRecord, toJobMessage } from './record.js'
 import { completeSpec, type Spec } from './spec.js'
 import type { JobStore } from './store.js'
@@ -21,13 +21,14 @@ export interface SubmitOptions extends ValidateOptions {
   queue: JobQueue
   idempotency: Idempotency
   content: JobContent
+  takeIn: TakeIn
   clock: () => Date
 }
 
 const checksMax = 4
 
 /** Takes in jobs. */
-export function jobSubmission({ store, queue, idempotency, content, clock, ...lookups }: SubmitOptions) {
+export function jobSubmission({ store, queue, idempotency, content, takeIn, clock, ...lookups }: SubmitOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const check = (spec: Spec, tenantId: string, { toleratesData = false } = {}) =>
@@ -35,32 +36,38 @@ export function jobSubmission({ store, queue, idempotency, content, clock, ...lo
   return {
     /**
      * Checks a submission and stores it, QUEUED; or, in a dry run, plans it and stores nothing. Throws InvalidInput with every wrong field,
-     * or IDEMPOTENCY_CONFLICT.
+     * QuotaExceeded or IDEMPOTENCY_CONFLICT.
      */
     async submit({ tenantId, userId }: Asker, request: SubmitJobRequest__Output): Promise<SubmitJobResponse__Output> {
       const spec = completeSpec(request.spec)
       if (request.dry_run) {
         const checked = await check(spec, tenantId, { toleratesData: true })
         const plan = await planJob({ queue, content, clock, ...lookups }, { spec, tenantId, checked })
-        return { job: null, message: plan.acceptable ? 'The job would be accepted.' : 'The job would be refused for its data.', plan }
+        return { job: null, message: ofPlan(plan.acceptable, checked.isReadThrough), plan }
       }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
         const { spec: resolved } = await check(spec, tenantId)
-        await requireRoomForJob(lookups.database, tenantId, lookups.limits)
         const wait = await queue.waitSeconds({ spec, tenantId })
         const madeOf = contentColumns(await content.soon({ given: spec, resolved }))
         const now = clock()
         const jobId = newJobId(now.getTime())
-        const job = await store.create(
-          { ...newRow(spec, { jobId, tenantId, userId, now }), ...madeOf },
-          {
+        const row = { ...newRow(spec, { jobId, tenantId, userId, now }), ...madeOf }
+        const job = await takeIn(tenantId, () =>
+          store.create(row, {
             steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
             ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created, wait)) } : {}),
-          },
+          }),
         )
         return answer(job, wait)
       })
     },
+  }
+
+  function ofPlan(acceptable: boolean, isReadThrough: boolean): string {
+    if (!acceptable) return 'The job would be refused for its data.'
+    return isReadThrough
+      ? 'The job would be accepted.'
+      : 'The job would be accepted; there is so much data that only the job itself reads it through.'
   }
 
   function answer(job: JobRecord, wait: number | null): SubmitJobResponse__Output {

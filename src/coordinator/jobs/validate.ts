@@ -1,5 +1,5 @@
 import { type FieldProblem, InvalidInput } from '../../contract/failure.js'
-import { type CheckedSource, findTrainer, validateWithTrainer } from '../data/trainer.js'
+import { type CheckedSource, findTrainer, TrainerTooSlow, validateWithTrainer } from '../data/trainer.js'
 import type { Engine } from '../engines/engine.js'
 import { inventoryProblems } from './cluster-limits.js'
 import type { Database } from './database.js'
@@ -15,6 +15,8 @@ export interface Checked {
   data: CheckedSource[]
   /** Null where the trainer does not say: a tenant's own program never does. */
   totalSteps: number | null
+  /** False where there is so much data that only the job itself will read it through. */
+  isReadThrough: boolean
   /** With its paths followed. */
   spec: Spec
   /** What is wrong in the files themselves, by the path of their source; a submission is refused for it, a plan tells it. */
@@ -89,16 +91,29 @@ async function askTrainer(
   settings: JobSettings,
 ): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
   const { base_model: model, framework } = spec.training_config
-  const nothing = { data: [], totalSteps: null }
+  const nothing = { data: [], totalSteps: null, isReadThrough: true }
   const found = await findTrainer(
     { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
     settings.trainer,
   )
   if (!found.trainer) return { ...nothing, problems: found.problems }
   if (found.trainer.kind === 'custom') return { ...nothing, problems: [] }
-  const file = toJobFile(spec, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null })
-  return await validateWithTrainer(file, settings.trainer)
+  const check = (asked: Spec) =>
+    validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
+  try {
+    return { ...(await check(spec)), isReadThrough: true }
+  } catch (error) {
+    if (!(error instanceof TrainerTooSlow)) throw error
+    const { problems } = await check(withoutSources(spec))
+    return { ...nothing, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
+  }
 }
+
+/** Sources without a path are not read. */
+const withoutSources = (spec: Spec): Spec => ({
+  ...spec,
+  data_config: { ...spec.data_config, sources: spec.data_config.sources.map((source) => ({ ...source, path: '' })) },
+})
 
 /** Paths that were refused must not be opened, not even to be looked at: nobody may learn what is there. */
 function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {

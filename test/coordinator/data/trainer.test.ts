@@ -70,7 +70,7 @@ describe("The trainer's check of a job", () => {
 
   it('is given up where it takes too long or fails', async () => {
     const slow = file('slow.mjs', 'setInterval(() => {}, 1000)')
-    await expect(validateWithTrainer({}, { ...settings, embeddedPath: slow, timeoutMs: 200 })).rejects.toThrow(
+    await expect(validateWithTrainer({}, { ...settings, embeddedPath: slow, checkTimeoutMs: 200 })).rejects.toThrow(
       'did not answer within 200 ms',
     )
     const broken = file('broken.mjs', 'throw new Error("broken")')

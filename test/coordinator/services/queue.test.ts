@@ -109,6 +109,15 @@ describe('A job that waits', () => {
     await cancelAll(by)
     await slot.release()
   })
+
+  it('does not take the last place of its tenant together with another that came at the same time', async () => {
+    const by = coordinator.tenant()
+    const slot = await occupy()
+    const answers = await Promise.allSettled(Array.from({ length: 8 }, () => by.submit(by.custom(forever))))
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(5)
+    await cancelAll(by)
+    await slot.release()
+  })
 })
 
 describe('Draining a node', () => {

@@ -1,0 +1,70 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { Engine } from '../../../src/coordinator/engines/engine.js'
+import type { Database } from '../../../src/coordinator/jobs/database.js'
+import type { JobSettings } from '../../../src/coordinator/jobs/settings.js'
+import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
+import { validateSubmission } from '../../../src/coordinator/jobs/validate.js'
+import type { JobSpec__Output } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'scaimind-validate-'))
+const file = (name: string, text: string) => {
+  writeFileSync(join(folder, name), text)
+  return join(folder, name)
+}
+
+/** A trainer that never gets to the end of data, and finds `nonsense` among the hyperparameters. */
+const endless = file(
+  'endless.mjs',
+  `let text = ''
+for await (const chunk of process.stdin) text += chunk
+const { data_config, training_config } = JSON.parse(text)
+if (data_config.sources.some(({ path }) => path)) setInterval(() => {}, 1000)
+else {
+  const problems = data_config.sources.map((_, index) => ({ path: \`data_config.sources[\${index}].path\`, message: 'A path is required.' }))
+  if (training_config.hyperparameters.nonsense) problems.push({ path: 'training_config.hyperparameters.nonsense', message: 'There is none.' })
+  console.log(JSON.stringify({ problems, data: [] }))
+}`,
+)
+const settings = {
+  dataRoots: [folder],
+  trainer: { python: 'python3', embeddedPath: endless, checkTimeoutMs: 500 },
+} as unknown as JobSettings
+
+function validate(hyperparameters: Record<string, string>) {
+  const spec = completeSpec({
+    name: 'large',
+    training_config: { training_type: 'LORA', base_model: { model_id: 'scaimind/byte-tiny' }, hyperparameters },
+    data_config: {
+      sources: [
+        { path: file('large.jsonl', '{"text": "one"}\n'), type: '', split: '', format: '', columns: [], filters: {}, sampling: {} },
+      ],
+    },
+    resource_config: { gpu_count: 0 },
+  } as unknown as JobSpec__Output)
+  const node = {
+    nodeId: 'n1',
+    hostname: 'n1',
+    online: true,
+    draining: false,
+    reason: '',
+    gpus: [],
+    cpus: 4,
+    memoryBytes: 8e9,
+    lastHeartbeat: new Date(),
+  }
+  const engine = { nodes: async () => [node] } as unknown as Engine
+  return validateSubmission(spec, 'acme', { engine, database: {} as Database, settings, limits: { jobsMax: 0, gpusMax: 0 } })
+}
+
+describe('A submission with more data than can be read through while its caller waits', () => {
+  it('is judged by everything but its data, and says that it was not read', async () => {
+    expect(await validate({})).toMatchObject({ isReadThrough: false, dataProblems: [], totalSteps: null })
+  })
+
+  it('is refused for what else is wrong', async () => {
+    await expect(validate({ nonsense: '1' })).rejects.toMatchObject({ fields: [{ path: 'training_config.hyperparameters.nonsense' }] })
+  })
+})
