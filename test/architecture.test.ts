@@ -55,6 +55,12 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   { room: 'generated', match: /^src\/generated\//, may: ['generated'] },
 ]
 
+/** The floors of a large room, from the ground up: files of a floor import from it and from those below. '.' is what lies in the room itself. */
+const floors: Record<string, string[]> = {
+  'src/api/graphql': ['.', 'nouns', 'door'],
+  'src/coordinator/jobs': ['records', 'content', 'attempts', 'placement', 'retention', 'requests', '.'],
+}
+
 /** Packages that only some rooms may know. */
 const packages: { name: RegExp; rooms: string[]; why: string }[] = [
   { name: /^@jax-js\//, rooms: ['trainer'], why: 'only the trainer computes' },
@@ -95,6 +101,23 @@ describe('The walls of the house', () => {
         })
     })
     expect(crossings).toEqual([])
+  })
+
+  it('inside a large room, imports go down', () => {
+    const climbs = Object.entries(floors).flatMap(([room, order]) => {
+      const floorOf = (file: string) => order.indexOf(dirname(relative(room, file)))
+      const inside = sources.filter((file) => file.startsWith(`${room}/`))
+      return inside.flatMap((file) =>
+        importsOf(file)
+          .filter((name) => name.startsWith('.'))
+          .map((name) => relative(root, resolve(root, dirname(file), name)))
+          .filter((target) => target.startsWith(`${room}/`) && floorOf(target) > floorOf(file))
+          // The schema is what its nouns make of it.
+          .filter(() => file !== 'src/api/graphql/schema.ts')
+          .map((target) => `${file} imports ${target}, which is above it: ${order.join(', ')}.`),
+      )
+    })
+    expect(climbs).toEqual([])
   })
 
   it('only the rooms that need them import certain packages', () => {

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { runInNewContext, Script } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { graphiqlScript } from '../../src/api/graphql/graphiql-script.js'
+import { graphiqlScript } from '../../src/api/graphql/door/graphiql-script.js'
 import { type Api, startApi } from '../../src/api/server.js'
 import { readApiConfig } from '../../src/config.js'
 import { type ApiUnderTest, eventually, graphql, startApiUnderTest } from '../support/api.js'

@@ -2,7 +2,7 @@ import type { CancelEvaluationRequest__Output } from '../../generated/proto/scai
 import type { GetEvaluationRequest__Output } from '../../generated/proto/scaimind/v1/GetEvaluationRequest.js'
 import type { ListEvaluationsRequest__Output } from '../../generated/proto/scaimind/v1/ListEvaluationsRequest.js'
 import type { SubmitEvaluationRequest__Output } from '../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
-import type { JobEvaluations } from '../jobs/evaluations.js'
+import type { JobEvaluations } from '../jobs/requests/evaluations.js'
 import { type Methods, unary } from './handlers.js'
 
 /** `EvaluationService`. */

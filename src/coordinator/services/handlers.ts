@@ -9,8 +9,8 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { Failure } from '../../contract/failure.js'
-import { isDatabaseAway } from '../jobs/database.js'
-import type { Log } from '../jobs/log.js'
+import { isDatabaseAway } from '../jobs/records/database.js'
+import type { Log } from '../jobs/records/log.js'
 import { type Caller, type CallerReader, requestIdOf } from './caller.js'
 import { toServiceError } from './failure.js'
 

@@ -19,12 +19,12 @@ import type { StreamJobLogsRequest__Output } from '../../generated/proto/scaimin
 import type { StreamJobMetricsRequest__Output } from '../../generated/proto/scaimind/v1/StreamJobMetricsRequest.js'
 import type { SubmitJobRequest__Output } from '../../generated/proto/scaimind/v1/SubmitJobRequest.js'
 import type { UpdateJobRequest__Output } from '../../generated/proto/scaimind/v1/UpdateJobRequest.js'
-import { archiveJob } from '../jobs/archive.js'
-import { completeCheckpoints, toCheckpointMessage } from '../jobs/checkpoints.js'
 import type { Jobs } from '../jobs/jobs.js'
-import { listJobs } from '../jobs/list.js'
-import { requireJob } from '../jobs/read.js'
-import { toJobMessage } from '../jobs/record.js'
+import { completeCheckpoints, toCheckpointMessage } from '../jobs/records/checkpoints.js'
+import { listJobs } from '../jobs/records/list.js'
+import { requireJob } from '../jobs/records/read.js'
+import { toJobMessage } from '../jobs/records/record.js'
+import { archiveJob } from '../jobs/retention/archive.js'
 import { forAllTenants, type Methods, streaming, unary } from './handlers.js'
 
 const batchMax = 500

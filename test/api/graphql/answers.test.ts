@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { jobChanges } from '../../../src/api/cache/job-changes.js'
-import { keepAnswers } from '../../../src/api/graphql/answers.js'
+import { keepAnswers } from '../../../src/api/graphql/door/answers.js'
 
 function answers({ bytesMax = 1000 } = {}) {
   const changes = jobChanges()

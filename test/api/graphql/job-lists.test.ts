@@ -4,7 +4,7 @@ import { openDatabase, type ReadableDatabase } from '../../../src/api/cache/data
 import { jobChanges } from '../../../src/api/cache/job-changes.js'
 import { jobCache } from '../../../src/api/cache/jobs.js'
 import type { Sql } from '../../../src/api/cache/sql.js'
-import { createContext } from '../../../src/api/graphql/execution.js'
+import { createContext } from '../../../src/api/graphql/door/execution.js'
 import { schema } from '../../../src/api/graphql/schema.js'
 import type { Operations } from '../../../src/api/operations/index.js'
 import type { JobParts } from '../../../src/api/operations/job-parts.js'

@@ -2,7 +2,7 @@ import { getIntrospectionQuery, parse } from 'graphql'
 import { createClient } from 'graphql-ws'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
-import { measure } from '../../../src/api/graphql/limits.js'
+import { measure } from '../../../src/api/graphql/door/limits.js'
 import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
 
 let under: ApiUnderTest

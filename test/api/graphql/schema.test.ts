@@ -12,8 +12,8 @@ import {
   validate,
 } from 'graphql'
 import { describe, expect, it } from 'vitest'
+import { limitRules } from '../../../src/api/graphql/door/limits.js'
 import { examples } from '../../../src/api/graphql/examples.js'
-import { limitRules } from '../../../src/api/graphql/limits.js'
 import { schema } from '../../../src/api/graphql/schema.js'
 import { readApiConfig } from '../../../src/config.js'
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fileHashes } from '../../../src/coordinator/data/hash.js'
-import { type Database, openDatabase } from '../../../src/coordinator/jobs/database.js'
+import { type Database, openDatabase } from '../../../src/coordinator/jobs/records/database.js'
 import { freshDatabase } from '../../support/database.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-hash-'))

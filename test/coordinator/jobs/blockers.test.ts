@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { earlyBlockers, expected, roomBlockers, seenBy, sentenceOf } from '../../../src/coordinator/jobs/blockers.js'
-import type { Machine, Needs } from '../../../src/coordinator/jobs/place.js'
+import { earlyBlockers, expected, roomBlockers, seenBy, sentenceOf } from '../../../src/coordinator/jobs/placement/blockers.js'
+import type { Machine, Needs } from '../../../src/coordinator/jobs/placement/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
 const machine = (

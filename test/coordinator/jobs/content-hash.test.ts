@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { contentHashOf, type Ingredients } from '../../../src/coordinator/jobs/content-hash.js'
-import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
+import { contentHashOf, type Ingredients } from '../../../src/coordinator/jobs/content/content-hash.js'
+import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 import type { JobSpec__Output } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
 
 const submission = {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { estimateStarts, type Waiter } from '../../../src/coordinator/jobs/estimate.js'
-import type { Machine } from '../../../src/coordinator/jobs/place.js'
+import { estimateStarts, type Waiter } from '../../../src/coordinator/jobs/placement/estimate.js'
+import type { Machine } from '../../../src/coordinator/jobs/placement/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
 const inSeconds = (seconds: number) => new Date(now.getTime() + seconds * 1000)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { explainFailure, ownFailure, type Symptoms } from '../../../src/coordinator/jobs/failure.js'
+import { explainFailure, ownFailure, type Symptoms } from '../../../src/coordinator/jobs/attempts/failure.js'
 
 const time = new Date('2030-01-01T01:00:00Z')
 const end = { time, exitCode: 1 as number | null, signal: '', lost: false }

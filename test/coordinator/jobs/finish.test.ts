@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { JobWanted } from '../../../src/contract/statuses.js'
-import { ownFailure } from '../../../src/coordinator/jobs/failure.js'
-import { decideEnd, retryDelaySeconds } from '../../../src/coordinator/jobs/finish.js'
-import type { JobRecord } from '../../../src/coordinator/jobs/record.js'
-import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
+import { ownFailure } from '../../../src/coordinator/jobs/attempts/failure.js'
+import { decideEnd, retryDelaySeconds } from '../../../src/coordinator/jobs/attempts/finish.js'
+import type { JobRecord } from '../../../src/coordinator/jobs/records/record.js'
+import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 
 const time = new Date('2030-01-01T01:00:00Z')
 const attempt = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { checkpointId } from '../../../src/coordinator/jobs/checkpoints.js'
-import { applyLines } from '../../../src/coordinator/jobs/follow-trainer.js'
-import type { JobRecord } from '../../../src/coordinator/jobs/record.js'
+import { applyLines } from '../../../src/coordinator/jobs/attempts/follow-trainer.js'
+import { checkpointId } from '../../../src/coordinator/jobs/records/checkpoints.js'
+import type { JobRecord } from '../../../src/coordinator/jobs/records/record.js'
 import type { TrainerEvent } from '../../../src/coordinator/journal/trainer-events.js'
 
 const time = new Date('2030-01-01T00:00:00Z')

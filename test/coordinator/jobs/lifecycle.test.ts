@@ -11,7 +11,7 @@ import {
   statusAfter,
   type Transition,
   transitions,
-} from '../../../src/coordinator/jobs/lifecycle.js'
+} from '../../../src/coordinator/jobs/records/lifecycle.js'
 
 const names = Object.keys(transitions) as Transition[]
 const anyStatus = fc.constantFrom(...jobStatuses)

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { EngineNode } from '../../../src/coordinator/engines/engine.js'
-import { estimateMemory, fitToNodes } from '../../../src/coordinator/jobs/memory.js'
-import { countWeights, parseModelShape, readModelShape } from '../../../src/coordinator/jobs/model-shape.js'
-import { completeSpec } from '../../../src/coordinator/jobs/spec.js'
+import { estimateMemory, fitToNodes } from '../../../src/coordinator/jobs/content/memory.js'
+import { countWeights, parseModelShape, readModelShape } from '../../../src/coordinator/jobs/content/model-shape.js'
+import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 import type { JobSpec__Output } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
 
 /** Llama 2 with 7 billion weights, by its published configuration. */

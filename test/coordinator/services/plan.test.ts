@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openDatabase } from '../../../src/coordinator/jobs/database.js'
+import { openDatabase } from '../../../src/coordinator/jobs/records/database.js'
 import type { JobPlan__Output } from '../../../src/generated/proto/scaimind/v1/JobPlan.js'
 import type { JobSpec } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
 import type { SubmitJobResponse__Output } from '../../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'

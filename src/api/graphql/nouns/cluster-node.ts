@@ -1,0 +1,68 @@
+import { Failure } from '../../../contract/failure.js'
+import { nodeStatuses } from '../../../contract/statuses.js'
+import type { ClusterNode__Output } from '../../../generated/proto/scaimind/v1/ClusterNode.js'
+import type { Gpu__Output } from '../../../generated/proto/scaimind/v1/Gpu.js'
+import { builder } from '../builder.js'
+import { known, NodeStatusEnum } from '../enums.js'
+import { finite, orNull, timeOf } from '../scalars.js'
+
+/** One GPU. */
+export const GpuRef = builder.objectRef<Gpu__Output>('Gpu').implement({
+  description: 'One GPU.',
+  fields: (t) => ({
+    index: t.exposeInt('index', { description: 'From 0 on its machine.' }),
+    type: t.exposeString('type', { description: 'Its type.' }),
+    memoryBytes: t.field({ type: 'BigInt', description: 'Its memory.', resolve: (g) => g.memory_bytes }),
+    memoryUsedBytes: t.field({
+      type: 'BigInt',
+      nullable: true,
+      description: 'Memory in use, by any process; null where it is not measured.',
+      resolve: (g) => g.memory_used_bytes,
+    }),
+    utilization: t.float({
+      nullable: true,
+      description: 'Fraction of time that it was busy, 0 to 1; null where it is not measured.',
+      resolve: (g) => finite(g.utilization),
+    }),
+    allocated: t.exposeBoolean('allocated', { description: 'Whether a job, any tenant’s, holds it.' }),
+    jobId: t.id({ nullable: true, description: 'The job on it, where it is the tenant’s.', resolve: (g) => orNull(g.job_id) }),
+  }),
+})
+
+/** One machine of the cluster. */
+export const ClusterNodeRef = builder.objectRef<ClusterNode__Output>('ClusterNode')
+
+builder.node(ClusterNodeRef, {
+  description: 'One machine of the cluster.',
+  id: { resolve: (n) => n.node_id, description: 'The global id.' },
+  loadWithoutCache: async (id, { operations, caller }) => {
+    try {
+      return (await operations.cluster.node(caller, id)).value
+    } catch (error) {
+      if (error instanceof Failure && error.code === 'NODE_NOT_FOUND') return null
+      throw error
+    }
+  },
+  fields: (t) => ({
+    nodeId: t.exposeID('node_id', { description: 'The id that other doors know it by.' }),
+    hostname: t.exposeString('hostname', { description: 'Its name in the network.' }),
+    status: t.field({
+      type: NodeStatusEnum,
+      description: 'Whether it takes work.',
+      resolve: (n) => known(nodeStatuses, n.status) ?? 'OFFLINE',
+    }),
+    gpus: t.field({ type: [GpuRef], description: 'Its GPUs.', resolve: (n) => n.gpus }),
+    cpus: t.exposeInt('cpus', { description: 'CPU cores that jobs can have.' }),
+    cpusAllocated: t.exposeInt('cpus_allocated', { description: 'CPU cores that jobs have.' }),
+    memoryBytes: t.field({ type: 'BigInt', description: 'Its memory.', resolve: (n) => n.memory_bytes }),
+    memoryAllocatedBytes: t.field({ type: 'BigInt', description: 'Memory that jobs have.', resolve: (n) => n.memory_allocated_bytes }),
+    lastHeartbeat: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was last heard.',
+      resolve: (n) => timeOf(n.last_heartbeat),
+    }),
+    reason: t.string({ nullable: true, description: 'Why it drains; null where it does not.', resolve: (n) => orNull(n.reason) }),
+    jobIds: t.idList({ description: 'The tenant’s jobs on it.', resolve: (n) => n.job_ids }),
+  }),
+})

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { DataHash__Output } from '../../../generated/proto/scaimind/v1/DataHash.js'
+import type { TrainerCode__Output } from '../../../generated/proto/scaimind/v1/TrainerCode.js'
+import type { FileHashes } from '../../data/hash.js'
+import { hashFile } from '../../data/line-hash.js'
+import { hashFolder } from '../../journal/folders.js'
+import type { JobSettings } from '../records/settings.js'
+import type { Spec } from '../records/spec.js'
+import { contentHashOf } from './content-hash.js'
+import { isLocalModel } from './resolve.js'
+
+/** What a job is made of, by content, as far as it is known. */
+export interface Content {
+  dataHashes: DataHash__Output[]
+  code: TrainerCode__Output
+  /** Empty where a source was not hashed. */
+  contentHash: string
+}
+
+/** A submission as it was given, and with its paths followed. */
+export interface Submission {
+  given: Spec
+  resolved: Spec
+}
+
+/** What jobs are made of. */
+export interface JobContent {
+  /** Known in a moment: sources are read only where they are small or were hashed before. */
+  soon(submission: Submission): Promise<Content>
+  /** All of it, however long that takes. Throws where a file cannot be read. */
+  whole(submission: Submission): Promise<Content>
+}
+
+/** Of all sources together. */
+const smallBytes = 256 * 2 ** 20
+const packageFolder = fileURLToPath(new URL('../../../../', import.meta.url))
+
+/** Names jobs by their content. */
+export function jobContent({ hashes, settings }: { hashes: FileHashes; settings: Pick<JobSettings, 'trainer'> }): JobContent {
+  let embedded: Promise<TrainerCode__Output> | undefined
+
+  return {
+    async soon(submission) {
+      const sizes = await Promise.all(submission.resolved.data_config.sources.map(({ path }) => sizeOf(path)))
+      const isSmall = sizes.reduce((sum, size) => sum + size, 0) <= smallBytes
+      const hash = isSmall ? hashes.of : hashes.known
+      // What cannot be read now is told when the job runs.
+      return await describe(submission, (path, format) => hash(path, format).catch(() => null))
+    },
+    whole: (submission) =>
+      describe(submission, async (path, format) => ((await isFolder(path)) ? ofFolder(path) : hashes.of(path, format))),
+  }
+
+  async function describe({ given, resolved }: Submission, hash: FileHashes['known']): Promise<Content> {
+    const dataHashes: DataHash__Output[] = []
+    for (const [index, { path, format }] of resolved.data_config.sources.entries()) {
+      const found = await hash(path, format)
+      const named = given.data_config.sources[index]
+      dataHashes.push({
+        path: named?.path ?? path,
+        content_hash: found?.contentHash ?? '',
+        records: String(found?.records ?? 0),
+        dataset_id: named?.type === 'dataset' ? named.path : '',
+      })
+    }
+    const { base_model: model, framework } = resolved.training_config
+    const code = framework.type === 'CUSTOM' ? await customCode(framework.custom_script_path) : await embeddedCode()
+    const modelFingerprint = isLocalModel(model.model_id) ? await fingerprint(model.model_id) : ''
+    return { dataHashes, code, contentHash: contentHashOf({ spec: given, dataHashes, code, modelFingerprint }) }
+  }
+
+  function embeddedCode(): Promise<TrainerCode__Output> {
+    // Read once: a coordinator is started anew with another build.
+    embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
+    return embedded
+  }
+}
+
+async function readEmbeddedCode(folder: string): Promise<TrainerCode__Output> {
+  const { version } = JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as { version: string }
+  return { trainer: 'embedded', version, content_hash: await hashFolder(folder, (name) => name.endsWith('.js')) }
+}
+
+async function customCode(script: string): Promise<TrainerCode__Output> {
+  return { trainer: 'custom', version: '', content_hash: (await hashFile(script, 'bytes')).contentHash }
+}
+
+/** What stands at a model's path, told from names, sizes and times: weights are too large to be read for it. */
+async function fingerprint(folder: string): Promise<string> {
+  const names = await readdir(folder).catch(() => [])
+  const files = await Promise.all(
+    names.sort().map(async (name) => {
+      const { size, mtimeMs } = await stat(join(folder, name))
+      return `${name} ${size} ${mtimeMs}`
+    }),
+  )
+  return `files:${createHash('sha256').update(files.join('\n')).digest('hex')}`
+}
+
+const isFolder = async (path: string) => (await stat(path)).isDirectory()
+const ofFolder = async (path: string) => ({ contentHash: await hashFolder(path), records: 0, bytes: 0 })
+
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  )

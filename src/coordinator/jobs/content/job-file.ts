@@ -1,0 +1,116 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { InvalidInput } from '../../../contract/failure.js'
+import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
+import { trainerEnvironment } from '../../data/environment.js'
+import { embeddedCommand, findTrainer } from '../../data/trainer.js'
+import type { AttemptOrder } from '../../engines/engine.js'
+import { attemptDirectory } from '../../journal/paths.js'
+import { currentAttempt, type JobRecord, nodesOf, placementOf, specOf } from '../records/record.js'
+import type { JobSettings } from '../records/settings.js'
+import type { Spec } from '../records/spec.js'
+import { type EvaluationFile, evaluationOf, resolveEvaluation } from './evaluation-file.js'
+import { resolvePaths } from './resolve.js'
+
+/** `job.json`: the resolved submission as trainers read it. The environment is not in it. */
+export interface JobFile {
+  version: 1
+  job_id: string
+  tenant_id: string
+  attempt: number
+  token: string
+  name: string
+  training_config: Omit<Spec['training_config'], 'environment'>
+  data_config: Spec['data_config']
+  resource_config: Spec['resource_config']
+  output_config: Spec['output_config']
+  /** A complete checkpoint's folder, absolute; null: from the start. */
+  resume_from: string | null
+  /** Set where it is an evaluation: then nothing is trained. */
+  evaluation?: EvaluationFile
+}
+
+/** What a trainer is told, from a submission whose paths are resolved. */
+export function toJobFile(spec: Spec, about: Pick<JobFile, 'job_id' | 'tenant_id' | 'attempt' | 'token' | 'resume_from'>): JobFile {
+  const { environment: _, ...training } = spec.training_config
+  return {
+    version: 1,
+    ...about,
+    name: spec.name,
+    training_config: training,
+    data_config: spec.data_config,
+    resource_config: spec.resource_config,
+    output_config: spec.output_config,
+  }
+}
+
+/**
+ * Makes the folder of a job's current attempt, writes its `job.json` and answers the order for the engine. Paths are checked anew:
+ * throws InvalidInput where one is no longer allowed or no longer there. Safe to call twice.
+ */
+export async function orderAttempt(job: JobRecord, resumeFrom: string | null, settings: JobSettings): Promise<AttemptOrder> {
+  const run = evaluationOf(job)
+  if (run) return orderEvaluation(job, run, settings)
+  const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings, nodesNow(job))
+  const { base_model: model, framework, environment } = spec.training_config
+  const choice = { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path }
+  const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(choice, settings.trainer)
+  if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
+
+  const { trainer } = found
+  return writeOrder(job, { settings, command: trainer.command, environment, isCustom: trainer.kind === 'custom' }, (about) =>
+    toJobFile(spec, { ...about, resume_from: resumeFrom }),
+  )
+}
+
+/** The nodes of the attempt that is to start. */
+function nodesNow(job: JobRecord): string[] {
+  const attempt = currentAttempt(job)
+  return attempt ? nodesOf(attempt) : []
+}
+
+async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, settings: JobSettings): Promise<AttemptOrder> {
+  const spec = specOf(job)
+  const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings, nodesNow(job))
+  if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
+  const command = embeddedCommand(settings.trainer)
+  return writeOrder(job, { settings, command, environment: {}, isCustom: false }, (about) => ({
+    ...toJobFile(spec, { ...about, resume_from: null }),
+    evaluation,
+  }))
+}
+
+interface OrderParts {
+  settings: JobSettings
+  command: string[]
+  environment: Record<string, string>
+  isCustom: boolean
+}
+
+async function writeOrder(
+  job: JobRecord,
+  { settings, command, environment, isCustom }: OrderParts,
+  fileOf: (about: Pick<JobFile, 'job_id' | 'tenant_id' | 'attempt' | 'token'>) => JobFile,
+): Promise<AttemptOrder> {
+  const attempt = currentAttempt(job)
+  if (!attempt) throw new Error(`Job ${job.jobId} has no attempt to start.`)
+  const directory = attemptDirectory(settings.dataDir, job.tenantId, job.jobId, attempt.number)
+  await mkdir(directory, { recursive: true })
+  const { jobId, tenantId } = job
+  const { number, token } = attempt
+  const file = fileOf({ job_id: jobId, tenant_id: tenantId, attempt: number, token })
+  await writeFile(join(directory, 'job.json.part'), `${JSON.stringify(file, null, 2)}\n`)
+  await rename(join(directory, 'job.json.part'), join(directory, 'job.json'))
+  return {
+    jobId,
+    number,
+    directory,
+    tenantId,
+    token,
+    command,
+    environment: trainerEnvironment({ directory, environment }),
+    metricsFromOutput: isCustom,
+    placement: placementOf(attempt),
+    stopGraceSeconds: settings.stopGraceSeconds,
+  }
+}

@@ -1,0 +1,170 @@
+import { Failure } from '../../../contract/failure.js'
+import { toTimestamp } from '../../../contract/proto.js'
+import { activeStatuses } from '../../../contract/statuses.js'
+import type { Cluster__Output } from '../../../generated/proto/scaimind/v1/Cluster.js'
+import type { ClusterNode__Output } from '../../../generated/proto/scaimind/v1/ClusterNode.js'
+import type { DrainNodeRequest__Output } from '../../../generated/proto/scaimind/v1/DrainNodeRequest.js'
+import type { Queue__Output } from '../../../generated/proto/scaimind/v1/Queue.js'
+import type { Engine } from '../../engines/engine.js'
+import type { Database } from '../records/database.js'
+import { seenBy, sentenceOf, toBlockerMessage } from './blockers.js'
+import type { NodeEvictions } from './evictions.js'
+import { type InventoryNode, readInventory } from './inventory.js'
+import type { JobQueue } from './queue.js'
+
+/** What callers may see of the cluster: all of its size, but of jobs only their own tenant's (all with `*`). */
+export function clusterView({
+  engine,
+  database,
+  queue,
+  evictions,
+  announce,
+  clock,
+}: {
+  engine: Engine
+  database: Database
+  queue: JobQueue
+  evictions: NodeEvictions
+  /** Says that nodes have changed. */
+  announce: () => void
+  clock: () => Date
+}) {
+  return {
+    async cluster(tenantId: string): Promise<Cluster__Output> {
+      const ofTenant = tenantId === '*' ? {} : { tenantId }
+      const [nodes, running, queued] = await Promise.all([
+        readInventory(engine, database),
+        database.job.count({ where: { ...ofTenant, status: { in: [...activeStatuses] } } }),
+        database.job.count({ where: { ...ofTenant, status: 'QUEUED' } }),
+      ])
+      const statusCount = (status: string) => nodes.filter((node) => statusOf(node) === status).length
+      const gpus = nodes.reduce((sum, { node }) => sum + node.gpus.length, 0)
+      const taken = sumOverHolders(nodes, ({ gpuIndexes }) => gpuIndexes.length)
+      return {
+        nodes_total: nodes.length,
+        nodes_online: statusCount('ONLINE'),
+        nodes_draining: statusCount('DRAINING'),
+        nodes_offline: statusCount('OFFLINE'),
+        gpus_total: gpus,
+        gpus_allocated: taken,
+        gpus_free: Math.max(0, gpus - taken),
+        cpus_total: nodes.reduce((sum, { node }) => sum + node.cpus, 0),
+        cpus_allocated: sumOverHolders(nodes, ({ cpus }) => cpus),
+        jobs_running: running,
+        jobs_queued: queued,
+        engine: engine.name,
+        engine_version: engine.version,
+        gpu_types: [...new Set(nodes.flatMap(({ node }) => node.gpus.map(({ type }) => type)))].sort(),
+      }
+    },
+
+    async nodes(tenantId: string): Promise<ClusterNode__Output[]> {
+      return (await readInventory(engine, database)).map((node) => toNodeMessage(node, tenantId))
+    },
+
+    /** Throws NODE_NOT_FOUND. */
+    async node(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
+      const found = (await readInventory(engine, database)).find(({ node }) => node.nodeId === nodeId)
+      if (!found) throw new Failure('NODE_NOT_FOUND', `The cluster has no node ${JSON.stringify(nodeId.slice(0, 255))}.`)
+      return toNodeMessage(found, tenantId)
+    },
+
+    /** No new attempts on the node; what runs there finishes. With `evict`, or once the deadline has passed, what runs is asked to save and goes back into the queue. Throws NODE_NOT_FOUND. */
+    async drain(
+      tenantId: string,
+      { node_id: nodeId, reason, evict, deadline_seconds: deadline }: DrainNodeRequest__Output,
+    ): Promise<ClusterNode__Output> {
+      await this.node(tenantId, nodeId)
+      const now = clock()
+      const evictAt = evict ? now : deadline > 0 ? new Date(now.getTime() + deadline * 1000) : null
+      const row = { draining: true, reason: reason.slice(0, 1000), evictAt, updatedAt: now }
+      await database.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      await evictions.evictDue()
+      announce()
+      return await this.node(tenantId, nodeId)
+    },
+
+    /** The node takes work again. Throws NODE_NOT_FOUND. */
+    async enable(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
+      await this.node(tenantId, nodeId)
+      await database.node.deleteMany({ where: { nodeId } })
+      announce()
+      return await this.node(tenantId, nodeId)
+    },
+
+    /** What waits; of other tenants' jobs only that they do. */
+    async queue(tenantId: string, only: string): Promise<Queue__Output> {
+      const { view } = await queue.view()
+      const entries = view
+        .map(({ job, decision }, index) => ({ job, decision, position: index + 1 }))
+        .filter(({ job }) => !only || job.queue === only)
+      const depths = new Map<string, { queue: string; priority: number; jobs: number }>()
+      for (const { job } of entries) {
+        const key = `${job.queue} ${job.priority}`
+        const depth = depths.get(key) ?? { queue: job.queue, priority: job.priority, jobs: 0 }
+        depths.set(key, { ...depth, jobs: depth.jobs + 1 })
+      }
+      return {
+        depth: entries.length,
+        depths: [...depths.values()],
+        entries: entries.map(({ job, decision, position }) => {
+          const isOwn = tenantId === '*' || job.tenantId === tenantId
+          const { resource_config: resources } = JSON.parse(job.spec) as { resource_config: { gpu_count: number } }
+          const blockers = decision.blockers.map((blocker) => seenBy(tenantId, blocker))
+          return {
+            job_id: isOwn ? job.jobId : '',
+            name: isOwn ? job.name : '',
+            queue: job.queue,
+            priority: job.priority,
+            position,
+            gpu_count: resources.gpu_count,
+            waiting_for: !isOwn ? '' : decision.placement ? 'Starts now.' : sentenceOf(blockers),
+            queued_at: toTimestamp(job.queuedAt ?? job.createdAt),
+            estimated_start: isOwn && decision.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
+            blockers: isOwn ? blockers.map(toBlockerMessage) : [],
+          }
+        }),
+      }
+    },
+  }
+}
+
+/** What callers may see of the cluster. */
+export type ClusterView = ReturnType<typeof clusterView>
+
+function statusOf({ node, draining }: InventoryNode): 'ONLINE' | 'DRAINING' | 'OFFLINE' {
+  return !node.online ? 'OFFLINE' : draining ? 'DRAINING' : 'ONLINE'
+}
+
+function sumOverHolders(nodes: InventoryNode[], count: (holder: InventoryNode['holders'][number]) => number): number {
+  return nodes.reduce((sum, { holders }) => sum + holders.reduce((inner, holder) => inner + count(holder), 0), 0)
+}
+
+function toNodeMessage(inventory: InventoryNode, tenantId: string): ClusterNode__Output {
+  const { node, holders, reason } = inventory
+  const isOwn = (holder: { tenantId: string }) => tenantId === '*' || holder.tenantId === tenantId
+  return {
+    node_id: node.nodeId,
+    hostname: node.hostname,
+    status: statusOf(inventory),
+    gpus: node.gpus.map(({ index, type, memoryBytes, memoryUsedBytes, utilization }) => {
+      const holder = holders.find(({ gpuIndexes }) => gpuIndexes.includes(index))
+      return {
+        index,
+        type,
+        memory_bytes: String(memoryBytes),
+        ...(memoryUsedBytes === null ? {} : { memory_used_bytes: String(memoryUsedBytes) }),
+        ...(utilization === null ? {} : { utilization }),
+        job_id: holder && isOwn(holder) ? holder.jobId : '',
+        allocated: holder !== undefined,
+      }
+    }),
+    cpus: node.cpus,
+    cpus_allocated: holders.reduce((sum, { cpus }) => sum + cpus, 0),
+    memory_bytes: String(node.memoryBytes),
+    memory_allocated_bytes: String(holders.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0)),
+    last_heartbeat: toTimestamp(node.lastHeartbeat),
+    reason,
+    job_ids: [...new Set(holders.filter(isOwn).map(({ jobId }) => jobId))],
+  }
+}

@@ -1,0 +1,30 @@
+import { fromTimestamp } from '../../../contract/proto.js'
+import type { Spec } from '../records/spec.js'
+import type { Needs } from './place.js'
+
+const gigabyte = 1e9
+
+/** What a submission needs to run. */
+export function needsOf({ resource_config: resources }: Pick<Spec, 'resource_config'>): Needs {
+  return {
+    gpuCount: resources.gpu_count,
+    gpuType: resources.gpu_type,
+    nodes: resources.num_nodes,
+    gpuMemoryBytesMin: Math.round(Number(resources.min_gpu_memory_gb) * gigabyte),
+    cpusPerNode: resources.cpus_per_node,
+    memoryBytesPerNode: Math.round(Number(resources.memory_gb_per_node) * gigabyte),
+    nodeSelector: resources.node_selector,
+  }
+}
+
+/** The later of the submission's `start_after` and the time that a retry waits for. */
+export function earliestStart({ scheduling_config }: Pick<Spec, 'scheduling_config'>, notBefore: Date | null): Date | null {
+  const startAfter = fromTimestamp(scheduling_config.start_after)
+  if (!startAfter || !notBefore) return startAfter ?? notBefore
+  return startAfter > notBefore ? startAfter : notBefore
+}
+
+/** Longest run in seconds; null: no limit. */
+export function runSecondsMax({ scheduling_config }: Pick<Spec, 'scheduling_config'>): number | null {
+  return Number(scheduling_config.max_runtime_seconds) || null
+}

@@ -1,0 +1,16 @@
+import type { TrainerSettings } from '../../data/trainer.js'
+
+/** The operator's settings that the jobs' rules depend on. */
+export interface JobSettings {
+  /** Where the journals are. */
+  dataDir: string
+  /** Folders that tenants may name files under; `{tenant}` is replaced. */
+  dataRoots: string[]
+  allowCustomCode: boolean
+  allowTrustRemoteCode: boolean
+  /** Seconds between SIGTERM and SIGKILL of a trainer. */
+  stopGraceSeconds: number
+  trainer: TrainerSettings
+  /** Where a job of the tenant that runs on these nodes (none yet: before it is placed) finds an uploaded data set; null where the tenant has none with this id. */
+  datasetFile(tenantId: string, datasetId: string, nodeIds: readonly string[]): Promise<string | null>
+}

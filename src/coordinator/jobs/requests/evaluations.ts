@@ -1,0 +1,221 @@
+import { toEvaluation } from '../../../contract/evaluation.js'
+import { Failure, type FieldProblem, InvalidInput } from '../../../contract/failure.js'
+import { newEvaluationId, parseEvaluationId } from '../../../contract/ids.js'
+import type { Evaluation__Output } from '../../../generated/proto/scaimind/v1/Evaluation.js'
+import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
+import type { ListEvaluationsRequest__Output } from '../../../generated/proto/scaimind/v1/ListEvaluationsRequest.js'
+import type { ListEvaluationsResponse__Output } from '../../../generated/proto/scaimind/v1/ListEvaluationsResponse.js'
+import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1/ModelArtefact.js'
+import type { SubmitEvaluationRequest__Output } from '../../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
+import { type TrainerCheck, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
+import { resolveEvaluation } from '../content/evaluation-file.js'
+import { toJobFile } from '../content/job-file.js'
+import type { TakeIn } from '../placement/quota.js'
+import { atMost } from '../records/at-most.js'
+import { requireCheckpoint } from '../records/checkpoints.js'
+import type { Database } from '../records/database.js'
+import type { Idempotency } from '../records/idempotency.js'
+import { listJobs } from '../records/list.js'
+import { requireJob } from '../records/read.js'
+import { type JobRecord, toJobMessage } from '../records/record.js'
+import type { JobSettings } from '../records/settings.js'
+import { completeSpec, type Spec } from '../records/spec.js'
+import type { JobStore } from '../records/store.js'
+import type { Asker, jobControl } from './control.js'
+import { newRow } from './new-row.js'
+import { priorityProblems } from './validate-fields.js'
+
+/** What evaluations are built on. */
+export interface EvaluationsOptions {
+  database: Database
+  store: JobStore
+  idempotency: Idempotency
+  control: ReturnType<typeof jobControl>
+  takeIn: TakeIn
+  settings: JobSettings
+  clock: () => Date
+}
+
+const benchmarksMax = 32
+const checksMax = 2
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/
+
+/** Evaluations: jobs that measure a model. They share the queue, the lifecycle and the journals of jobs that train. */
+export function jobEvaluations({ database, store, idempotency, control, takeIn, settings, clock }: EvaluationsOptions) {
+  // Each check reads the data in a process of its own.
+  const inTurn = atMost(checksMax)
+  const answer = (job: JobRecord): Evaluation__Output => toEvaluation(toJobMessage(job, clock()))
+
+  async function requireEvaluation(tenantId: string, id: string): Promise<JobRecord> {
+    const evaluationId = parseEvaluationId(id)
+    const job = await store.find(evaluationId)
+    if (!job?.isEvaluation || job.tenantId !== tenantId)
+      throw new Failure('EVALUATION_NOT_FOUND', `There is no evaluation "${evaluationId}".`)
+    return job
+  }
+
+  return {
+    /** Checks an evaluation and stores it, QUEUED. Throws InvalidInput with every wrong field, QuotaExceeded, JOB_NOT_FOUND, CHECKPOINT_NOT_FOUND or IDEMPOTENCY_CONFLICT. */
+    async submit(
+      { tenantId, userId }: Asker,
+      { idempotency_key: key, ...request }: SubmitEvaluationRequest__Output,
+    ): Promise<Evaluation__Output> {
+      return await idempotency.once({ tenantId, method: 'SubmitEvaluation', key, request }, async (remember) => {
+        const { run, spec } = await read(tenantId, request)
+        const now = clock()
+        const jobId = newEvaluationId(now.getTime())
+        const job = await takeIn(tenantId, () =>
+          store.create(evaluationRow(run, newRow(spec, { jobId, tenantId, userId, now })), {
+            steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
+            ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),
+          }),
+        )
+        return answer(job)
+      })
+    },
+
+    /** Throws EVALUATION_NOT_FOUND. */
+    get: async (tenantId: string, id: string): Promise<Evaluation__Output> => answer(await requireEvaluation(tenantId, id)),
+
+    /** A page, newest first. */
+    async list(tenantId: string, request: ListEvaluationsRequest__Output): Promise<ListEvaluationsResponse__Output> {
+      const { job_id: evaluates, statuses, page_size, page_token } = request
+      const listing = {
+        statuses,
+        training_types: [],
+        labels: { type: 'evaluation' },
+        page_size,
+        page_token,
+        order_by: '',
+        include_archived: false,
+        include_evaluations: true,
+      }
+      const page = await listJobs({ database, store }, tenantId, listing, { evaluates })
+      return { evaluations: page.jobs.map(answer), next_page_token: page.nextPageToken, total_count: String(page.totalCount) }
+    },
+
+    /** Ends an evaluation that is not terminal; repeating it answers the same. */
+    async cancel(asker: Asker, { evaluation_id: id, reason }: { evaluation_id: string; reason: string }): Promise<Evaluation__Output> {
+      const { jobId } = await requireEvaluation(asker.tenantId, id)
+      return answer(await control.cancel(asker, { jobId, reason, saveCheckpoint: false }))
+    },
+  }
+
+  async function read(tenantId: string, request: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>) {
+    const problems = fieldProblems(request)
+    const model = await findModel(tenantId, request, problems)
+    const run: EvaluationRun__Output = {
+      job_id: request.job_id,
+      model_uri: request.model_uri,
+      checkpoint_id: request.checkpoint_id,
+      benchmarks: request.benchmarks,
+      results: [],
+    }
+    const spec = specOfEvaluation(request, model)
+    const resolved = await resolveEvaluation(spec, run, tenantId, settings)
+    problems.push(...resolved.problems)
+    const file = toJobFile(spec, { job_id: '', tenant_id: tenantId, attempt: 1, token: '', resume_from: null })
+    const checked = await inTurn(() => validateWithTrainer({ ...file, evaluation: resolved.file }, settings.trainer)).catch(whereTooSlow)
+    for (const { path, message } of checked.problems) {
+      // The model of a job is named by the job.
+      const field = path === 'model_uri' && request.job_id !== '' ? 'job_id' : path
+      if (!problems.some((problem) => problem.path === field)) problems.push({ path: field, message })
+    }
+    if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
+    return { run, spec }
+  }
+
+  /** The folder of the model that is meant; empty where a field is wrong. */
+  async function findModel(
+    tenantId: string,
+    {
+      job_id: jobId,
+      model_uri: modelUri,
+      checkpoint_id: checkpointId,
+    }: Pick<SubmitEvaluationRequest__Output, 'job_id' | 'model_uri' | 'checkpoint_id'>,
+    problems: FieldProblem[],
+  ): Promise<string> {
+    if (jobId === '') return modelUri
+    const job = await requireJob(store, tenantId, jobId)
+    if (job.isEvaluation) {
+      problems.push({ path: 'job_id', message: 'This is an evaluation; name the job whose model it evaluates.' })
+      return ''
+    }
+    if (checkpointId !== '') return (await requireCheckpoint(database, { tenantId, checkpointId, jobId })).path
+    const output = job.output === null ? null : (JSON.parse(job.output) as ModelArtefact__Output)
+    if (!output)
+      problems.push({
+        path: 'job_id',
+        message: `The job is ${job.status} and has no output yet; name one of its checkpoints in checkpoint_id.`,
+      })
+    return output?.path ?? ''
+  }
+}
+
+/** Evaluations. */
+export type JobEvaluations = ReturnType<typeof jobEvaluations>
+
+function fieldProblems(request: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>): FieldProblem[] {
+  const { job_id: jobId, model_uri: modelUri, checkpoint_id: checkpointId, benchmarks, name, priority } = request
+  const problems: FieldProblem[] = priority === undefined ? [] : priorityProblems(priority, 'priority')
+  const add = (isWrong: boolean, path: string, message: string) => {
+    if (isWrong) problems.push({ path, message })
+  }
+  add(jobId === '' && modelUri === '', 'job_id', 'Name the job whose model is evaluated, or a model in model_uri.')
+  add(jobId !== '' && modelUri !== '', 'model_uri', 'Name a job or a model, not both.')
+  add(jobId === '' && checkpointId !== '', 'checkpoint_id', 'A checkpoint is one of a job: name that in job_id.')
+  add(benchmarks.length === 0, 'benchmarks', 'Name at least one benchmark.')
+  add(benchmarks.length > benchmarksMax, 'benchmarks', `An evaluation has at most ${benchmarksMax} benchmarks, not ${benchmarks.length}.`)
+  add(name.length > 255 || controlCharacters.test(name), 'name', 'A name has at most 255 characters, none of them a control character.')
+  for (const [index, { name: benchmark, dataset }] of benchmarks.entries()) {
+    add(benchmark === '', `benchmarks[${index}].name`, 'Name the benchmark.')
+    add(dataset === '', `benchmarks[${index}].dataset`, 'Name a file, or the id of an uploaded data set.')
+  }
+  return problems
+}
+
+/** An evaluation in the words of a job: a source a benchmark, the model as the base model, one CPU. */
+function specOfEvaluation(
+  { name, priority, benchmarks, job_id: jobId, model_uri: modelUri }: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>,
+  model: string,
+): Spec {
+  const what = benchmarks.map((benchmark) => benchmark.name).join(', ')
+  const spec = completeSpec(null)
+  return {
+    ...spec,
+    name: (name || `${what} of ${modelUri || jobId}`).slice(0, 255),
+    labels: { type: 'evaluation' },
+    training_config: {
+      ...spec.training_config,
+      base_model: { ...spec.training_config.base_model, model_id: model },
+      priority: priority ?? 5,
+    },
+    data_config: {
+      ...spec.data_config,
+      sources: benchmarks.map(({ dataset }) => ({
+        path: dataset,
+        type: /^ds_[0-9a-z]{26}$/.test(dataset) ? 'dataset' : '',
+        split: '',
+        format: '',
+        columns: [],
+        filters: {},
+        sampling: {},
+      })),
+    },
+  }
+}
+
+const evaluationRow = (run: EvaluationRun__Output, row: ReturnType<typeof newRow>) => ({
+  ...row,
+  trainingType: '',
+  evaluation: JSON.stringify(run),
+  isEvaluation: true,
+  evaluatesJobId: run.job_id || null,
+})
+
+/** What more there is than can be read through while a caller waits, the evaluation itself judges. */
+function whereTooSlow(error: unknown): Pick<TrainerCheck, 'problems'> {
+  if (error instanceof TrainerTooSlow) return { problems: [] }
+  throw error
+}

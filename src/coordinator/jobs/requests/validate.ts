@@ -1,0 +1,138 @@
+import { type FieldProblem, InvalidInput } from '../../../contract/failure.js'
+import { type CheckedSource, findTrainer, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
+import type { Engine } from '../../engines/engine.js'
+import { toJobFile } from '../content/job-file.js'
+import { resolvePaths } from '../content/resolve.js'
+import { inventoryProblems } from '../placement/cluster-limits.js'
+import type { TenantLimits } from '../placement/quota.js'
+import type { Database } from '../records/database.js'
+import type { JobSettings } from '../records/settings.js'
+import type { Spec } from '../records/spec.js'
+import { fieldProblems } from './validate-fields.js'
+
+/** What is learned about a submission that is right. */
+export interface Checked {
+  data: CheckedSource[]
+  /** Null where the trainer does not say: a tenant's own program never does. */
+  totalSteps: number | null
+  /** False where there is so much data that only the job itself will read it through. */
+  isReadThrough: boolean
+  /** With its paths followed. */
+  spec: Spec
+  /** What is wrong in the files themselves, by the path of their source; a submission is refused for it, a plan tells it. */
+  dataProblems: FieldProblem[]
+}
+
+/** What checking needs to look things up. */
+export interface ValidateOptions {
+  engine: Engine
+  database: Database
+  settings: JobSettings
+  limits: TenantLimits
+}
+
+/**
+ * Checks a submission, every field of it, before anything of it is stored. Throws InvalidInput (INVALID_ARGUMENT) with all that is wrong: what it
+ * says, what the cluster lacks, paths, dependencies and checkpoints that are not the tenant's, and what its trainer would refuse. With `toleratesData`
+ * what is wrong only in the records is answered, not thrown.
+ */
+export async function validateSubmission(
+  spec: Spec,
+  tenantId: string,
+  { engine, database, settings, limits }: ValidateOptions,
+  { toleratesData = false } = {},
+): Promise<Checked> {
+  const [resolved, ofInventory, ofRecords] = await Promise.all([
+    resolvePaths(spec, tenantId, settings),
+    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limits)),
+    recordProblems(spec, tenantId, database),
+  ])
+  // A field that is wrong in itself is not told once more for what it would lead to.
+  const problems = [fieldProblems(spec, settings), ofInventory, resolved.problems, ofRecords].reduce(withNews)
+  const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
+  const all = withNews(problems, checked.problems)
+  const dataProblems = all.slice(problems.length).filter(({ path }) => sourcePath.test(path))
+  if (all.length > (toleratesData ? dataProblems.length : 0)) throw new InvalidInput(all, 'INVALID_ARGUMENT')
+  return { ...checked, spec: resolved.spec, dataProblems }
+}
+
+const sourcePath = /^data_config\.sources\[\d+\]\.path$/
+
+/** Problems, and of others those with fields that have none yet. */
+function withNews(problems: FieldProblem[], others: FieldProblem[]): FieldProblem[] {
+  const known = new Set(problems.map(({ path }) => path))
+  return [...problems, ...others.filter(({ path }) => !known.has(path))]
+}
+
+async function recordProblems({ scheduling_config, training_config }: Spec, tenantId: string, database: Database): Promise<FieldProblem[]> {
+  const named = [...new Set(scheduling_config.depends_on)].slice(0, 100)
+  const found =
+    named.length === 0 ? [] : await database.job.findMany({ where: { tenantId, jobId: { in: named } }, select: { jobId: true } })
+  const problems: FieldProblem[] = scheduling_config.depends_on
+    .slice(0, 100)
+    .flatMap((id, index) =>
+      found.some(({ jobId }) => jobId === id)
+        ? []
+        : [{ path: `scheduling_config.depends_on[${index}]`, message: `There is no job ${JSON.stringify(id.slice(0, 64))}.` }],
+    )
+  const checkpointId = training_config.resume_from_checkpoint
+  if (checkpointId !== '') {
+    const row = await database.checkpoint.findFirst({ where: { tenantId, checkpointId: checkpointId.slice(0, 64), deletedAt: null } })
+    if (!row) {
+      const message = `There is no checkpoint ${JSON.stringify(checkpointId.slice(0, 64))}.`
+      problems.push({ path: 'training_config.resume_from_checkpoint', message })
+    }
+  }
+  return problems
+}
+
+async function askTrainer(
+  spec: Spec,
+  settings: JobSettings,
+): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
+  const { base_model: model, framework } = spec.training_config
+  const nothing = { data: [], totalSteps: null, isReadThrough: true }
+  const found = await findTrainer(
+    { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
+    settings.trainer,
+  )
+  if (!found.trainer) return { ...nothing, problems: found.problems }
+  if (found.trainer.kind === 'custom') return { ...nothing, problems: [] }
+  const check = (asked: Spec) =>
+    validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
+  try {
+    return { ...(await check(spec)), isReadThrough: true }
+  } catch (error) {
+    if (!(error instanceof TrainerTooSlow)) throw error
+    const { problems } = await check(withoutSources(spec))
+    return { ...nothing, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
+  }
+}
+
+/** Sources without a path are not read. */
+const withoutSources = (spec: Spec): Spec => ({
+  ...spec,
+  data_config: { ...spec.data_config, sources: spec.data_config.sources.map((source) => ({ ...source, path: '' })) },
+})
+
+/** Paths that were refused must not be opened, not even to be looked at: nobody may learn what is there. */
+function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
+  const isBad = (path: string) => problems.some((problem) => problem.path === path)
+  const { base_model: model, framework } = spec.training_config
+  const script = 'training_config.framework.custom_script_path'
+  return {
+    ...spec,
+    training_config: {
+      ...spec.training_config,
+      // With a model that it knows the trainer can say what else is wrong.
+      base_model: isBad('training_config.base_model.model_id') ? { ...model, model_id: 'scaimind/byte-tiny' } : model,
+      framework: { ...framework, custom_script_path: isBad(script) ? '' : framework.custom_script_path },
+    },
+    data_config: {
+      ...spec.data_config,
+      sources: spec.data_config.sources.map((source, index) =>
+        isBad(`data_config.sources[${index}].path`) ? { ...source, path: '' } : source,
+      ),
+    },
+  }
+}
