@@ -22,9 +22,21 @@ function problems(issue: z.core.$ZodIssue): FieldProblem[] {
 
 /** What would be right, where a schema does not say it in words of its own. */
 function wordsOf(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'invalid_type' && issue.input !== undefined) return `This is ${kinds[issue.expected] ?? issue.expected}`
+  if (issue.code === 'invalid_value') return `This is ${issue.values.length > 1 ? 'one of ' : ''}${issue.values.join(', ')}`
   if (issue.code === 'too_small') return bound(issue.origin, `${issue.minimum} or more`)
   if (issue.code === 'too_big') return bound(issue.origin, `at most ${issue.maximum}`)
   return undefined
+}
+
+const kinds: Record<string, string> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
 }
 
 function bound(origin: string, limit: string): string {

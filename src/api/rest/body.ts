@@ -1,9 +1,10 @@
 import type { IncomingMessage } from 'node:http'
-import { Failure } from '../../contract/failure.js'
+import { isDeeperThan, levelsMax } from '../../contract/depth.js'
+import { Failure, InvalidInput } from '../../contract/failure.js'
 
 /**
- * Reads a JSON body; undefined where there is none. Throws UNSUPPORTED_MEDIA_TYPE for a body that is not JSON in UTF-8, and PAYLOAD_TOO_LARGE
- * without reading on.
+ * Reads a JSON body; undefined where there is none. Throws UNSUPPORTED_MEDIA_TYPE for a body that is not JSON in UTF-8, InvalidInput for one that is
+ * nested too deep, and PAYLOAD_TOO_LARGE without reading on.
  */
 export async function readBody(request: IncomingMessage, bytesMax: number): Promise<unknown> {
   const announced = Number(request.headers['content-length'] ?? 0)
@@ -18,7 +19,10 @@ export async function readBody(request: IncomingMessage, bytesMax: number): Prom
   }
   if (bytes === 0) return undefined
   checkType(request)
-  return parseJson(Buffer.concat(chunks))
+  const body = parseJson(Buffer.concat(chunks))
+  if (isDeeperThan(levelsMax, body))
+    throw new InvalidInput([{ path: 'body', message: `The body is nested at most ${levelsMax} levels deep.` }])
+  return body
 }
 
 function checkType({ headers }: IncomingMessage): void {

@@ -21,6 +21,15 @@ describe('What is refused', () => {
     [z.array(z.string()).max(1), ['a', 'b'], 'This has at most 1 items.'],
     [z.number().max(3, 'A rank is small'), 4, 'A rank is small.'],
     [z.string(), undefined, 'This field is required.'],
+    [z.enum(['a', 'b']), undefined, 'This is one of a, b.'],
+    [z.string(), 5, 'This is a text.'],
+    [z.number().int(), 'five', 'This is a number.'],
+    [z.number().int(), 1.5, 'This is a whole number.'],
+    [z.strictObject({}), [], 'This is an object.'],
+    [z.record(z.string(), z.string()), 'x', 'This is an object.'],
+    [z.array(z.string()), {}, 'This is a list.'],
+    [z.boolean(), 'yes', 'This is true or false.'],
+    [z.enum(['a', 'b']), 'c', 'This is one of a, b.'],
   ])('is answered with what would be right', (schema, value, message) => {
     expect(problemOf(schema, value)).toEqual({ path: 'it', message })
   })

@@ -181,6 +181,15 @@ describe('415', () => {
 })
 
 describe('422', () => {
+  it.each([
+    ['lists', `${'['.repeat(50_000)}${']'.repeat(50_000)}`],
+    ['objects', `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`],
+  ])('a body of %s without end is refused', async (_kind, body) => {
+    const door = await openDoor()
+    const answer = await door.send('POST', '/jobs', { body })
+    expect(answer).toMatchObject({ status: 422, body: { error: { code: 'VALIDATION_ERROR', details: [{ field: 'body' }] } } })
+  })
+
   it('every wrong field of a submission is named at once, by its full path', async () => {
     const door = await openDoor()
     const body = {

@@ -1,8 +1,6 @@
 import { type ArgumentNode, type DocumentNode, GraphQLError, Kind, type ListValueNode, type ValueNode, visit } from 'graphql'
+import { isDeeperThan, levelsMax } from '../../../contract/depth.js'
 import type { Limits } from '../context.js'
-
-// More than twice what the deepest input has; without an end a value could be deeper than what reads it.
-const levelsMax = 20
 
 type Variables = Readonly<Record<string, unknown>>
 
@@ -71,11 +69,6 @@ function numberOf(node: ValueNode, variables: Variables, defaults: Map<string, V
   if (typeof given === 'number') return given
   const fallback = given === undefined ? defaults.get(node.name.value) : undefined
   return fallback?.kind === Kind.INT ? Number(fallback.value) : null
-}
-
-function isDeeperThan(levels: number, value: unknown): boolean {
-  if (value === null || typeof value !== 'object') return false
-  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner))
 }
 
 function longLists(value: unknown, path: string, lengthMax: number): { path: string; length: number }[] {
