@@ -17,7 +17,7 @@ export function checkEvaluation({ model, base, benchmarks }: EvaluationOrder): P
     files.set(path, file)
     const plain = name === 'exact_match' ? file.plain : null
     const message =
-      file.problem ?? (plain && `exact_match asks for "prompt" and "completion", or "messages"; record ${plain} is plain text.`)
+      file.problem ?? (plain && `exact_match asks for "prompt" and "completion", or "messages"; record ${plain} has no answer to match.`)
     if (message) problems.push({ path: `benchmarks[${index}].dataset`, message })
   }
   const reason = model === '' ? null : modelProblem(model, base)

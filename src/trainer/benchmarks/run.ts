@@ -104,7 +104,7 @@ async function measure(
     for (const [index, record] of records.entries()) {
       const question = questionOf(record)
       if (!question) {
-        const message = `exact_match asks for "prompt" and "completion", or "messages"; record ${index + 1} of ${basename(plan.path)} is plain text.`
+        const message = `exact_match asks for "prompt" and "completion", or "messages"; record ${index + 1} of ${basename(plan.path)} has no answer to match.`
         throw new TrainerFailure('DATA', message, { field: 'benchmarks' })
       }
       const answer = answerTo(model, question.prompt, plan.maxTokens)

@@ -55,7 +55,8 @@ const JobOrderInput = builder.inputType('JobOrder', {
 
 /** The filter as the use cases take it. */
 export function toJobFilter(filter: typeof JobFilterInput.$inferInput | null | undefined): JobFilter {
-  const { status, trainingType, framework, archived, ...others } = filter ?? {}
+  if (!filter) return {}
+  const { status, trainingType, framework, archived, ...others } = filter
   const given = Object.fromEntries(Object.entries(others).filter(([, value]) => value != null)) as Omit<JobFilter, 'statuses'>
   return {
     ...given,
