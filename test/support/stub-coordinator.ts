@@ -369,6 +369,11 @@ export class StubCoordinator {
         this.own(request.job_id, tenant)
         return this.logPage(request)
       }),
+      ListJobEvents: this.unary('ListJobEvents', ({ job_id }, tenant) => {
+        this.own(job_id, tenant)
+        const events = this.events.filter((event) => event.job_id === job_id && event.type !== 'UPDATED')
+        return { events: events.map((event) => ({ ...event, cursor: this.eventCursor(tenant, Number(event.sequence)), job: null })) }
+      }),
       StreamJobMetrics: (stream: Stream) => this.streamJournal('StreamJobMetrics', 'metrics', this.metrics, stream),
       StreamJobLogs: (stream: Stream) => this.streamJournal('StreamJobLogs', 'logs', this.logs, stream),
       StreamJobEvents: (stream: Stream) => this.streamEvents(stream),

@@ -38,6 +38,7 @@ const repeatable = new Set<Method>([
   'GetJobMetrics',
   'BatchGetLatestMetrics',
   'ReadJobLogs',
+  'ListJobEvents',
   'PlanRetention',
   'ArchiveJob',
   'GetEvaluation',

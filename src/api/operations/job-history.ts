@@ -4,18 +4,14 @@ import { parseJobId } from '../../contract/ids.js'
 import { fromTimestamp, toTimestamp } from '../../contract/proto.js'
 import { logLevels } from '../../contract/statuses.js'
 import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Timestamp.js'
-import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { Caller } from '../auth/viewer.js'
 import { allow } from '../auth/who-may.js'
 import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
 import { parseInput } from './parse.js'
 
-const eventsMax = 1000
 /** Over all jobs of one call. */
 const checkpointsMax = 5000
-// A job's stream goes on while the job lives; one that says nothing for so long has told its history.
-const quietMs = 1000
 
 const metricsSchema = z.object({
   names: z.array(z.string().min(1).max(128)).max(20, 'At most 20 names at once').default([]),
@@ -95,24 +91,7 @@ export function jobHistory({ coordinator }: JobParts): History {
 
     async events(caller, jobId) {
       const { job_id, context } = prepare(caller, jobId)
-      const { revision } = await coordinator.call('GetJob', { job_id }, context)
-      const stop = new AbortController()
-      const events: JobEvent__Output[] = []
-      const request = { job_id, from_start: true }
-      let timer = setTimeout(() => stop.abort(), quietMs)
-      try {
-        for await (const event of coordinator.openStream({ method: 'StreamJobEvents', request, context, signal: stop.signal })) {
-          clearTimeout(timer)
-          timer = setTimeout(() => stop.abort(), quietMs)
-          events.push(event)
-          if (events.length > eventsMax) events.shift()
-          if (event.job && BigInt(event.job.revision) >= BigInt(revision)) break
-        }
-      } finally {
-        clearTimeout(timer)
-        stop.abort()
-      }
-      return events
+      return (await coordinator.call('ListJobEvents', { job_id }, context)).events
     },
   }
 }

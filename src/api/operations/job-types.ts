@@ -263,7 +263,7 @@ export interface JobOperations {
       pattern?: string | null
     },
   ): Promise<ReadJobLogsResponse__Output>
-  /** The job's changes up to now, oldest first; the newest 1,000. */
+  /** The changes of the job's state up to now, oldest first, without the job itself; the newest 1,000. */
   events(caller: Caller, jobId: string): Promise<JobEvent__Output[]>
   /** Metric records as they are written, from `after` or from the first; ends with `end`. */
   followMetrics(

@@ -212,7 +212,8 @@ export const jobRoutes = [
     '/jobs/{id}/events',
     {
       summary: 'What happened to a job, oldest first',
-      description: 'The newest 1,000; or, with `Accept: text/event-stream`, each as it happens, from the first or after `Last-Event-ID`.',
+      description:
+        'The newest 1,000 changes of its state, without the job itself; or, with `Accept: text/event-stream`, every change with the job as it left it, from the first or after `Last-Event-ID`, as it happens.',
       data: objectOf({ events: listOf(message('JobEvent')) }),
       frames: message('JobEvent'),
     },

@@ -8,6 +8,7 @@ import type { CancelJobRequest__Output } from '../../generated/proto/scaimind/v1
 import type { GetJobMetricsRequest__Output } from '../../generated/proto/scaimind/v1/GetJobMetricsRequest.js'
 import type { GetJobRequest__Output } from '../../generated/proto/scaimind/v1/GetJobRequest.js'
 import type { ListCheckpointsRequest__Output } from '../../generated/proto/scaimind/v1/ListCheckpointsRequest.js'
+import type { ListJobEventsRequest__Output } from '../../generated/proto/scaimind/v1/ListJobEventsRequest.js'
 import type { ListJobsRequest__Output } from '../../generated/proto/scaimind/v1/ListJobsRequest.js'
 import type { PauseJobRequest__Output } from '../../generated/proto/scaimind/v1/PauseJobRequest.js'
 import type { PlanRetentionRequest__Output } from '../../generated/proto/scaimind/v1/PlanRetentionRequest.js'
@@ -86,6 +87,7 @@ export function jobMethods({ store, database, submission, control, journals, eve
       journals.streamLogs(tenantId, request, signal),
     ),
     ReadJobLogs: unary((request: ReadJobLogsRequest__Output, { tenantId }) => journals.readLogs(tenantId, request)),
+    ListJobEvents: unary(async (request: ListJobEventsRequest__Output, { tenantId }) => ({ events: await events.list(tenantId, request) })),
     StreamJobEvents: streaming(
       ({ after, job_id: jobId, from_start: fromStart }: StreamJobEventsRequest__Output, { tenantId }, signal) =>
         events.follow({ tenantId, after, jobId, fromStart, signal }),

@@ -82,6 +82,7 @@ describe('The tenant', () => {
       'ListCheckpoints',
       'GetJobMetrics',
       'ReadJobLogs',
+      'ListJobEvents',
     ]) {
       expect(await bob.refused(method, { job_id: job })).toMatchObject({ code: 'JOB_NOT_FOUND', status: grpc.NOT_FOUND })
     }

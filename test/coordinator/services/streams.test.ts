@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
+import type { ListJobEventsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListJobEventsResponse.js'
 import type { ListJobsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListJobsResponse.js'
 import type { LogEvent__Output } from '../../../src/generated/proto/scaimind/v1/LogEvent.js'
 import type { MetricEvent__Output } from '../../../src/generated/proto/scaimind/v1/MetricEvent.js'
@@ -181,6 +182,27 @@ describe('The history of metrics', () => {
     expect(few.series).toHaveLength(1)
     expect(few.series[0]?.points.length).toBeLessThanOrEqual(5)
     expect((await tenant.refused('GetJobMetrics', { job_id: done, max_points: 1 })).fields).toMatchObject([{ path: 'max_points' }])
+  })
+})
+
+describe('The history of a job', () => {
+  const history = (request: object) => tenant.call<ListJobEventsResponse__Output>('ListJobEvents', request)
+
+  it('tells each change of its state, and neither what changed within one nor the job', async () => {
+    const id = await tenant.submit(tenant.custom('console.log(1)'))
+    await tenant.until(id, 'COMPLETED')
+    await tenant.call('UpdateJob', { job_id: id, labels: { labels: { team: 'search' } } })
+    const events = await all(tenant.stream<JobEvent__Output>('StreamJobEvents', { job_id: id }))
+    expect(events.at(-1)?.type).toBe('UPDATED')
+    expect((await history({ job_id: id })).events).toEqual(
+      events.filter(({ type }) => type !== 'UPDATED').map((event) => ({ ...event, job: null })),
+    )
+  })
+
+  it('tells the newest where a few are asked for', async () => {
+    const { events } = await history({ job_id: done, limit: 2 })
+    expect(events.map(({ to_status }) => to_status)).toEqual(['TRAINING', 'COMPLETED'])
+    expect((await tenant.refused('ListJobEvents', { job_id: done, limit: 1001 })).fields).toMatchObject([{ path: 'limit' }])
   })
 })
 

@@ -127,7 +127,7 @@ builder.node(JobRef, {
       nullable: true,
       complexity: { field: 50, multiplier: 1 },
       description:
-        'Its changes, oldest first, the newest 1,000, each with the state before and after; asked of the coordinator, once a job: null with an error where it is away. jobUpdated goes on with those to come.',
+        'The history of its state, oldest first, the newest 1,000 changes; asked of the coordinator, once a job: null with an error where it is away. Progress and other changes within a state, and what is to come, are told by jobUpdated.',
       resolve: ({ job }, _args, { operations, caller }) => operations.jobs.events(caller, job.job_id),
     }),
     nodes: t.field({

@@ -1,10 +1,11 @@
 import { formatCursor, parseCursor } from '../../../contract/cursor.js'
-import { Failure } from '../../../contract/failure.js'
+import { Failure, InvalidInput } from '../../../contract/failure.js'
 import { toTimestamp } from '../../../contract/proto.js'
 import { isTerminal, type JobStatus } from '../../../contract/statuses.js'
 import type { JobEvent } from '../../../generated/prisma/coordinator/client.js'
 import type { Job__Output } from '../../../generated/proto/scaimind/v1/Job.js'
 import type { JobEvent__Output } from '../../../generated/proto/scaimind/v1/JobEvent.js'
+import type { ListJobEventsRequest__Output } from '../../../generated/proto/scaimind/v1/ListJobEventsRequest.js'
 import type { JobChanges } from './changes.js'
 import type { Database } from './database.js'
 import { requireJob } from './read.js'
@@ -22,6 +23,8 @@ export interface FollowEventsOptions {
   signal: AbortSignal
 }
 
+/** Events of a list. */
+const listMax = 1000
 /** Events a query. */
 const pageLength = 200
 /** A look at the table where no word came: word is lost only where another process writes. */
@@ -36,6 +39,24 @@ export function jobEvents({ database, store, changes }: { database: Database; st
     /** Where the events stand now, as a cursor of this tenant's stream (or of `*`). */
     async cursorNow(tenantId: string): Promise<string> {
       return formatCursor({ kind: 'events', topic: tenantId, attempt: 0, sequence: Number(await newest()) })
+    },
+
+    /** The newest changes of a job's state, oldest first, without the job itself. Throws JOB_NOT_FOUND, or an InvalidInput for the limit. */
+    async list(tenantId: string, { job_id, limit }: ListJobEventsRequest__Output): Promise<JobEvent__Output[]> {
+      if (limit > listMax) {
+        throw new InvalidInput(
+          [{ path: 'limit', message: `At most ${listMax} events can be asked for, not ${limit}.` }],
+          'INVALID_ARGUMENT',
+        )
+      }
+      const { jobId } = await requireJob(store, tenantId, job_id)
+      const events = await database.jobEvent.findMany({
+        where: { jobId, type: { in: ['SUBMITTED', 'STATUS_CHANGED', 'DELETED'] } },
+        orderBy: { sequence: 'desc' },
+        take: limit || listMax,
+        omit: { job: true },
+      })
+      return events.reverse().map((event) => toEventMessage({ ...event, job: null }, tenantId))
     },
 
     async *follow({ tenantId, after, jobId, fromStart, signal }: FollowEventsOptions): AsyncGenerator<JobEvent__Output> {
