@@ -33,7 +33,7 @@ interface Kept<Made> {
 /**
  * Keeps answers that are made of a tenant's cached jobs alone, from the second time on that they are asked for. One is given out until an event of the
  * tenant is received, and a second at most; those who ask for the same while it is made share the making. An answer that a change overtook while it was
- * made goes only to those who asked before. Nothing is kept while changes are not heard of. All answers together take at most `bytesMax`.
+ * made goes only to those who asked before. Nothing is kept while changes are not heard of. All answers together take about `bytesMax` at most.
  */
 export function keepAnswers<Made extends { answer: Answer }>(freshness: Freshness, { bytesMax = 32 * 1024 * 1024 } = {}): Answers<Made> {
   const kept = new Map<string, Kept<Made>>()
