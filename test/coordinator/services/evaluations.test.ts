@@ -196,7 +196,7 @@ describe('What is wrong with an evaluation', () => {
   it('exact_match on plain text is refused', async () => {
     const plain = tenant.file('plain.txt', 'just text\n')
     expect(await fieldsOf({ model_uri: 'scaimind/byte-tiny', benchmarks: [{ name: 'exact_match', dataset: plain }] })).toEqual([
-      { path: 'benchmarks[0].dataset', message: expect.stringMatching(/plain text/) },
+      { path: 'benchmarks[0].dataset', message: expect.stringMatching(/no answer to match/) },
     ])
   })
 })
