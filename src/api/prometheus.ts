@@ -1,5 +1,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Deliveries } from './delivery/deliveries.js'
+import { type StreamCounts, type StreamKind, streamKinds } from './live/counts.js'
+
+/** What is looked at when Prometheus asks. */
+interface Watched {
+  connections(): number
+  isFresh(): boolean
+  counts: StreamCounts
+  deliveries: Deliveries
+  topics: Record<StreamKind, () => Iterable<{ readonly bytes: number }>>
+  /** Bytes that were written to readers and not sent yet. */
+  bytesWaiting(): number
+}
 
 /** What the API tells Prometheus. No label holds a user's text. */
 export function prometheus() {
@@ -33,7 +46,7 @@ export function prometheus() {
     },
 
     /** Reads these whenever it is asked. */
-    watch({ sockets, topics, isFresh }: { sockets(): number; topics(): number; isFresh(): boolean }): void {
+    watch({ connections, isFresh, counts, deliveries, topics, bytesWaiting }: Watched): void {
       const gauge = (name: string, help: string, read: () => number) =>
         new Gauge({
           name,
@@ -43,8 +56,57 @@ export function prometheus() {
             this.set(read())
           },
         })
-      gauge('scaimind_websocket_connections', 'Open WebSocket connections.', sockets)
-      gauge('scaimind_live_topics', 'Upstream streams of metrics and logs that are open.', topics)
+      const byKind = (name: string, help: string, read: (kind: StreamKind) => number) =>
+        new Gauge({
+          name,
+          help,
+          labelNames: ['kind'],
+          registers,
+          collect() {
+            for (const kind of streamKinds) this.set({ kind }, read(kind))
+          },
+        })
+      const total = (name: string, help: string, read: () => Partial<Record<StreamKind | '', number>>) =>
+        new Counter({
+          name,
+          help,
+          labelNames: ['kind'],
+          registers,
+          collect() {
+            this.reset()
+            for (const [kind, count] of Object.entries(read())) this.inc(kind ? { kind } : {}, count)
+          },
+        })
+      const open = (kind: StreamKind) => [...topics[kind]()]
+      gauge('scaimind_websocket_connections', 'Open WebSocket connections.', connections)
+      byKind('scaimind_live_topics', 'Topics of live streams that are open.', (kind) => open(kind).length)
+      byKind(
+        'scaimind_live_upstream_streams',
+        'Streams from the coordinator that live topics and readers behind them have open.',
+        (kind) => counts.upstreams[kind],
+      )
+      gauge('scaimind_live_readers', 'Subscriptions and event streams that are open.', deliveries.readers)
+      total('scaimind_live_messages_in_total', 'Messages of live streams that came from the coordinator.', () => counts.messagesIn)
+      total('scaimind_live_messages_out_total', 'Messages of live streams that were written, over all readers.', () => ({
+        '': deliveries.messagesOut(),
+      }))
+      total(
+        'scaimind_live_thinned_records_total',
+        'Records that were left out for readers who asked for fewer or took too little.',
+        () => ({ metrics: counts.thinned }),
+      )
+      total('scaimind_live_readers_given_up_total', 'Readers whose connection was closed because they took nothing.', () => ({
+        '': deliveries.givenUp(),
+      }))
+      gauge(
+        'scaimind_live_lag_seconds',
+        'How long the reader furthest behind has waited for a message that is there.',
+        deliveries.lagSeconds,
+      )
+      gauge('scaimind_live_ring_bytes', 'Bytes of recent messages that topics hold, roughly.', () =>
+        streamKinds.flatMap(open).reduce((sum, { bytes }) => sum + bytes, 0),
+      )
+      gauge('scaimind_live_waiting_bytes', 'Bytes that were written to readers and not sent yet.', bytesWaiting)
       gauge('scaimind_cache_fresh', '1 where the cache follows the coordinator now.', () => (isFresh() ? 1 : 0))
     },
 

@@ -4,6 +4,7 @@ import { type Logger, pino } from 'pino'
 import { type ApiConfig, ConfigError } from '../config.js'
 import { Failure } from '../contract/failure.js'
 import { withoutSecrets } from '../contract/secrets.js'
+import type { JobEvent__Output } from '../generated/proto/scaimind/v1/JobEvent.js'
 import type { LogRecord__Output } from '../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../generated/proto/scaimind/v1/MetricRecord.js'
 import { admission } from './auth/admission.js'
@@ -19,11 +20,13 @@ import { followedJobs } from './cache/followed.js'
 import { jobChanges } from './cache/job-changes.js'
 import { jobCache } from './cache/jobs.js'
 import { connectCoordinator } from './coordinator-client/index.js'
+import { deliveries } from './delivery/deliveries.js'
 import { graphiqlPage, wantsPage } from './graphql/door/graphiql.js'
 import { readTrustedDocuments, type TrustedDocuments, trustedDocuments } from './graphql/door/trusted-documents.js'
 import { socketServer } from './graphql/door/websocket.js'
 import { httpHandler } from './graphql/door/yoga.js'
 import { clusterEvents } from './live/cluster-events.js'
+import { streamCounts } from './live/counts.js'
 import { followJobs } from './live/follow-jobs.js'
 import { recordHub } from './live/hub.js'
 import { jobEvents } from './live/job-events.js'
@@ -40,6 +43,9 @@ export interface Api {
   /** Ends streams in order, and resolves when nothing is left. Twice is fine. */
   close(): Promise<void>
 }
+
+// A second of a job that prints 50,000 lines a second.
+const logRingBytes = 16 * 1024 * 1024
 
 // Longer than any call of the coordinator, and than the time between two comments on a quiet stream.
 const silenceMs = 120_000
@@ -75,19 +81,33 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   })
 
   const { openStream } = coordinator
+  const counts = streamCounts()
   const metricsHub = recordHub<MetricRecord__Output>({
     kind: 'metrics',
     openStream,
     log,
+    counts,
+    stepOf: ({ attempt, step, values }) => ({ attempt, step: Number(step), kind: Object.keys(values).sort().join() }),
     sizeOf: ({ values }) => 200 + 60 * Object.keys(values).length,
   })
-  const logsHub = recordHub<LogRecord__Output>({ kind: 'logs', openStream, log, sizeOf: ({ text }) => 300 + 2 * text.length })
-  const events = jobEvents({ openStream })
+  const logsHub = recordHub<LogRecord__Output>({
+    kind: 'logs',
+    openStream,
+    log,
+    counts,
+    sizeOf: ({ text }) => 300 + 2 * text.length,
+    ringBytes: logRingBytes,
+  })
+  const isNewest = async ({ tenant_id, job_id, job }: JobEvent__Output) => {
+    const newest = await cache.get(tenant_id, job_id)
+    return !newest || BigInt(newest.job.revision) <= BigInt(job?.revision ?? 0)
+  }
+  const events = jobEvents({ openStream, counts, isNewest })
   const followed = followedJobs(database, (jobId, error) => log.error({ err: error, job_id: jobId }, 'a job cannot be kept in the cache'))
   const follower = followJobs({ coordinator, followed, events, changes, log })
 
   const snapshots = clusterSnapshots(database)
-  const cluster = clusterEvents({ openStream })
+  const cluster = clusterEvents({ openStream, counts })
   const operations = createOperations({
     evaluationsOfJobs: evaluationsOfJobs(database),
     clusterEvents: cluster,
@@ -123,18 +143,22 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     pageSize: config.SCAIMIND_MAX_PAGE_SIZE,
     introspection: config.SCAIMIND_INTROSPECTION,
   }
-  const parts = { operations, identify, admission: admitted, limits, documents, log }
+  const told = deliveries({ stuckMs: config.SCAIMIND_STUCK_READER_S * 1000 })
+  const parts = { operations, identify, admission: admitted, deliveries: told, limits, documents, log }
   const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
 
   const freshness = { version: changes.version, settled: changes.settled, isFresh: follower.isFresh }
   const graphql = httpHandler({ ...parts, bodyBytesMax, uploadBytesMax: config.SCAIMIND_MAX_UPLOAD_BYTES, freshness })
   const page = graphiqlPage()
-  const rest = restRouter({ operations, identify, admission: admitted, log, bodyBytesMax })
+  const rest = restRouter({ operations, identify, admission: admitted, deliveries: told, log, bodyBytesMax })
   const sockets = socketServer({ ...parts, subscriptionsMax: config.SCAIMIND_MAX_SUBSCRIPTIONS, messageBytesMax: bodyBytesMax })
   metrics.watch({
-    sockets: sockets.connectionCount,
-    topics: () => metricsHub.topicCount() + logsHub.topicCount() + cluster.topicCount(),
+    connections: sockets.connectionCount,
     isFresh: follower.isFresh,
+    counts,
+    deliveries: told,
+    topics: { metrics: metricsHub.topics, logs: logsHub.topics, events: events.topics, cluster: cluster.topics },
+    bytesWaiting: () => told.bytesWaiting() + sockets.bytesWaiting(),
   })
 
   async function health(): Promise<{ status: number; body: object }> {
@@ -211,11 +235,11 @@ export async function startApi(config: ApiConfig): Promise<Api> {
   async function close(): Promise<void> {
     const ended = new Promise<void>((resolve) => server.close(() => resolve()))
     // Streams end first, so that their clients are told; then what is left of connections.
+    told.close()
+    await sockets.close()
     metricsHub.close()
     logsHub.close()
-    events.close()
     cluster.close()
-    await sockets.close()
     const timer = setTimeout(() => server.closeAllConnections(), 2000)
     server.closeIdleConnections()
     await ended

@@ -7,13 +7,12 @@
  * connections (coordinator-client/stream.ts).
  */
 import { isDeepStrictEqual } from 'node:util'
-import { Failure } from '../../contract/failure.js'
 import type { ClusterEvent__Output } from '../../generated/proto/scaimind/v1/ClusterEvent.js'
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { OpenStream } from '../coordinator-client/stream.js'
-import { type Live, liveStream } from './live-stream.js'
-import { changeSignal } from './signal.js'
+import type { StreamCounts } from './counts.js'
+import { Feed, type Listener, type Outcome, type Reader } from './feed.js'
 
 /** One thing of the cluster as it is. */
 export interface ClusterState<Value> {
@@ -26,19 +25,17 @@ export interface ClusterState<Value> {
 export interface ClusterReading {
   tenantId: string
   requestId: string
-  /** Aborted when the reader's key stops working. */
-  ended: AbortSignal
 }
 
 /** The cluster, live. */
 export interface ClusterEvents {
   /** Every node as it is, then each as it changes. */
-  followNodes(reading: ClusterReading): Live<ClusterState<ClusterNode__Output>>
+  followNodes(reading: ClusterReading): Feed<ClusterState<ClusterNode__Output>>
   /** The queue as it is, then as it changes. */
-  followQueue(reading: ClusterReading): Live<ClusterState<Queue__Output>>
-  /** How many upstream streams are open. */
-  topicCount(): number
-  /** Ends all streams. */
+  followQueue(reading: ClusterReading): Feed<ClusterState<Queue__Output>>
+  /** The topics that are open. */
+  topics(): Iterable<{ readonly bytes: number }>
+  /** Ends all upstreams. */
   close(): void
 }
 
@@ -46,92 +43,132 @@ interface Numbered<Value> extends ClusterState<Value> {
   number: number
 }
 
-interface Topic {
-  nodes: Map<string, Numbered<ClusterNode__Output>>
+/** A tenant's view of the cluster. */
+class ClusterTopic {
+  readonly nodes = new Map<string, Numbered<ClusterNode__Output>>()
   queue: Numbered<Queue__Output> | undefined
-  failure: Failure | undefined
-  changed: ReturnType<typeof changeSignal>
-  stop: AbortController
-  readers: number
+  outcome: Outcome | undefined
+  readonly stop = new AbortController()
+  readonly readers = new Set<StateReader>()
   timer: NodeJS.Timeout | undefined
+  /** It holds what is, not what was. */
+  readonly bytes = 0
+
+  wakeAll(): void {
+    for (const { listener } of this.readers) listener.wake()
+  }
+}
+
+/** A reader: the number that it has been told up to. */
+class StateReader implements Reader {
+  private told = 0
+
+  constructor(
+    private readonly topic: ClusterTopic,
+    readonly listener: Listener,
+    private readonly statesOf: (topic: ClusterTopic) => Iterable<Numbered<unknown>>,
+    private readonly left: () => void,
+  ) {
+    topic.readers.add(this)
+  }
+
+  take(): object | undefined {
+    const next = this.next()
+    if (next) this.told = next.number
+    return next
+  }
+
+  get outcome(): Outcome | undefined {
+    return this.topic.outcome
+  }
+
+  waitedMs(now: number): number {
+    const next = this.next()
+    return next ? Math.max(0, now - next.at.getTime()) : 0
+  }
+
+  leave(): void {
+    if (this.topic.readers.delete(this)) this.left()
+  }
+
+  /** The oldest of the states that are newer than what was told. */
+  private next(): Numbered<unknown> | undefined {
+    let next: Numbered<unknown> | undefined
+    for (const state of this.statesOf(this.topic)) if (state.number > this.told && (!next || state.number < next.number)) next = state
+    return next
+  }
+}
+
+interface ClusterEventsOptions {
+  openStream: OpenStream
+  counts: StreamCounts
+  lingerMs?: number
 }
 
 /** The cluster's states by tenant. A topic without readers stays open for `lingerMs`. */
-export function clusterEvents({ openStream, lingerMs = 3000 }: { openStream: OpenStream; lingerMs?: number }): ClusterEvents {
-  const topics = new Map<string, Topic>()
-  const closing = new AbortController()
+export function clusterEvents({ openStream, counts, lingerMs = 3000 }: ClusterEventsOptions): ClusterEvents {
+  const topics = new Map<string, ClusterTopic>()
 
-  async function pump(topic: Topic, { tenantId, requestId }: ClusterReading): Promise<void> {
+  async function pump(topic: ClusterTopic, { tenantId, requestId }: ClusterReading): Promise<void> {
     let number = 0
+    counts.upstreams.cluster++
     try {
       const context = { tenantId, requestId: `hub_${requestId}` }
       const { signal } = topic.stop
       // The coordinator never ends it: one that does is asked again.
       const events = openStream({ method: 'StreamClusterEvents', request: {}, context, signal, isLast: () => false })
-      for await (const event of events) if (note(topic, event, ++number)) topic.changed.notify()
-    } catch (error) {
-      topic.failure = error instanceof Failure ? error : new Failure('INTERNAL_ERROR', 'The stream broke.', { cause: error })
-      if (topics.get(tenantId) === topic) topics.delete(tenantId)
-      topic.changed.notify()
+      for await (const event of events) {
+        counts.messagesIn.cluster++
+        if (note(topic, event, ++number)) topic.wakeAll()
+      }
+    } catch (failure) {
+      topic.outcome = { type: 'failed', failure }
+      forget(tenantId, topic)
+      topic.wakeAll()
+    } finally {
+      counts.upstreams.cluster--
     }
   }
 
-  function join(reading: ClusterReading): Topic {
+  function forget(tenantId: string, topic: ClusterTopic): void {
+    if (topics.get(tenantId) === topic) topics.delete(tenantId)
+  }
+
+  function topicFor(reading: ClusterReading): ClusterTopic {
     const { tenantId } = reading
     const known = topics.get(tenantId)
-    const topic = known ?? {
-      nodes: new Map(),
-      queue: undefined,
-      failure: undefined,
-      changed: changeSignal(),
-      stop: new AbortController(),
-      readers: 0,
-      timer: undefined,
+    if (known) {
+      clearTimeout(known.timer)
+      return known
     }
-    topic.readers++
-    clearTimeout(topic.timer)
-    if (!known) {
-      topics.set(tenantId, topic)
-      void pump(topic, reading)
-    }
+    const topic = new ClusterTopic()
+    topics.set(tenantId, topic)
+    void pump(topic, reading)
     return topic
   }
 
-  function leave(topic: Topic, tenantId: string): void {
-    if (--topic.readers > 0) return
+  function leave(topic: ClusterTopic, tenantId: string): void {
+    if (topic.readers.size > 0) return
     topic.timer = setTimeout(() => {
-      if (topics.get(tenantId) === topic) topics.delete(tenantId)
+      forget(tenantId, topic)
       topic.stop.abort()
     }, lingerMs)
     topic.timer.unref()
   }
 
-  function follow<Value>(reading: ClusterReading, statesOf: (topic: Topic) => Iterable<Numbered<Value>>): Live<ClusterState<Value>> {
-    async function* read(signal: AbortSignal): AsyncGenerator<ClusterState<Value>, void, undefined> {
-      const topic = join(reading)
-      let told = 0
-      try {
-        while (!signal.aborted) {
-          const next = newerThan(told, statesOf(topic))
-          if (next) {
-            told = next.number
-            yield { value: next.value, at: next.at }
-          } else if (topic.failure) throw topic.failure
-          else await topic.changed.wait(signal)
-        }
-      } finally {
-        leave(topic, reading.tenantId)
-      }
+  function follow<Value>(reading: ClusterReading, statesOf: (topic: ClusterTopic) => Iterable<Numbered<Value>>): Feed<ClusterState<Value>> {
+    const open = (listener: Listener) => {
+      const topic = topicFor(reading)
+      return new StateReader(topic, listener, statesOf, () => leave(topic, reading.tenantId))
     }
-    return liveStream(read, { ended: reading.ended, closing: closing.signal })
+    return new Feed(open, (taken) => taken as Numbered<Value>)
   }
 
   return {
     followNodes: (reading) => follow(reading, ({ nodes }) => nodes.values()),
     followQueue: (reading) => follow(reading, ({ queue }) => (queue ? [queue] : [])),
-    topicCount: () => topics.size,
+    topics: () => topics.values(),
     close() {
-      closing.abort()
       for (const { stop, timer } of topics.values()) {
         clearTimeout(timer)
         stop.abort()
@@ -142,7 +179,7 @@ export function clusterEvents({ openStream, lingerMs = 3000 }: { openStream: Ope
 }
 
 /** Keeps what an event tells; false where it is known. A coordinator that came back tells everything again. */
-function note(topic: Topic, { node, queue }: ClusterEvent__Output, number: number): boolean {
+function note(topic: ClusterTopic, { node, queue }: ClusterEvent__Output, number: number): boolean {
   const at = new Date()
   if (node) {
     if (isDeepStrictEqual(topic.nodes.get(node.node_id)?.value, node)) return false
@@ -152,11 +189,4 @@ function note(topic: Topic, { node, queue }: ClusterEvent__Output, number: numbe
     topic.queue = { value: queue, at, number }
   }
   return true
-}
-
-/** The oldest of the states that are newer than what was told. */
-function newerThan<Value>(told: number, states: Iterable<Numbered<Value>>): Numbered<Value> | undefined {
-  let next: Numbered<Value> | undefined
-  for (const state of states) if (state.number > told && (!next || state.number < next.number)) next = state
-  return next
 }

@@ -4,7 +4,7 @@
  *        coordinator                                      API
  *   ┌──────────────────┐  one gRPC stream a topic   ┌─────────────────────────────┐
  *   │ journal of job J │ ─────────────────────────> │ topic J                     │
- *   └──────────────────┘                            │   ring: the newest entries  │──> reader in the ring
+ *   └──────────────────┘                            │   ring: the newest messages │──> reader in the ring
  *            │                                      │   [ start ······ head ]     │──> reader in the ring
  *            │  a stream of its own, only while     └─────────────────────────────┘
  *            │  it is before `start`                               ^ joins
@@ -13,40 +13,37 @@
  * A topic is opened by its first reader, after that reader's cursor, and closed a little after its last one has left. Its stream
  * survives lost connections (coordinator-client/stream.ts): it is opened again after the last cursor.
  *
- * Nobody has a buffer of their own. A reader is a position; it takes what lies after it from the ring, which is bounded in bytes.
- * A reader whose position lies before the ring (it came late, it asked from the start, it was too slow) reads a stream of its own,
- * from its position, as fast as it takes the messages, until it stands in the ring again. Positions are ordered (attempt, then
- * sequence) and every entry carries one, so that the change from one to the other neither loses a record nor tells it twice:
- * in the ring an entry counts only when it lies after the reader's position, and the ring holds everything after `start`.
+ * Nobody has a buffer of their own. A reader is a place; it takes what lies after it from the ring, which is bounded in bytes, and
+ * all readers at one place take the same object, so that what is made of it is made once. A reader whose place lies before the ring
+ * (it came late, it asked from the start, it was too slow) reads a stream of its own, from its place, as fast as it takes the
+ * messages, until it stands in the ring again. Places are ordered (attempt, then sequence) and every message says after which it
+ * begins and at which it ends, so that the change from one to the other neither loses a record nor tells it twice: of a message
+ * that lies across the reader's place the reader gets the later part.
+ *
+ * Who takes too little at a time is not let down in silence. Lines of a log are read again from the journal. Metrics that wait for
+ * such a reader are told as one message, the newest of each window of steps, with the number of those left out; what fell out of
+ * the ring is told as a gap. A reader who wants fewer records to begin with reads a topic of its own kind, that is fed by the whole one.
  *
  * The topic runs at the pace of its fastest reader in the ring: when even that one is half a ring behind, the upstream is not read
  * on, and gRPC's flow control reaches the coordinator. So a single reader of a long history costs one stream, and a reader that is
- * slower than others costs one more, never memory.
+ * slower than others costs one more, never memory. A reader who begins far beyond a topic that still reads a history does not wait
+ * for it: a second topic takes the first one's name, and the readers of the first go over to it when they have come so far.
  *
  * A cursor that is older than what is kept does not end a live stream: the reader is told a gap and goes on with the oldest there is.
  */
 import type { Logger } from 'pino'
-import { parseCursor } from '../../contract/cursor.js'
+import { compareCursors } from '../../contract/cursor.js'
 import { Failure } from '../../contract/failure.js'
-import type { JobStatus } from '../../contract/statuses.js'
+import { fromTimestamp } from '../../contract/proto.js'
+import type { Timestamp__Output } from '../../generated/proto/google/protobuf/Timestamp.js'
 import type { OpenStream } from '../coordinator-client/stream.js'
-import { type Live, liveStream } from './live-stream.js'
-import { beginning, type Entry, type Position } from './ring.js'
-import { createTopic, type Topic } from './topic.js'
-
-/** What a stream of records tells. */
-export type LiveItem<Item> =
-  | { type: 'record'; cursor: string; record: Item }
-  | { type: 'gap'; cursor: string; from: string; to: string; reason: string }
-  | { type: 'end'; cursor: string; status: JobStatus; reason: string }
-
-/** A message of StreamJobMetrics or StreamJobLogs. */
-interface StreamMessage<Item> {
-  cursor: string
-  batch?: { records: Item[] } | null
-  gap?: { from: string; to: string; reason: string } | null
-  end?: { status: string; reason: string } | null
-}
+import type { StreamCounts } from './counts.js'
+import { Feed, iterate } from './feed.js'
+import { type LiveMessage, recordKind, recordPlaces } from './record-kind.js'
+import { isBefore, type Position } from './ring.js'
+import { type StepOf, thinMessages } from './thin.js'
+import { Topic } from './topic.js'
+import { inChunks, recordUpstream } from './upstream.js'
 
 /** What one reader wants. */
 export interface Reading {
@@ -55,26 +52,42 @@ export interface Reading {
   /** Empty: from the first record. */
   after: string
   requestId: string
-  /** Aborted when the reader's key stops working. */
-  ended: AbortSignal
+}
+
+/** A thinner stream of the same records. */
+export interface Thinning<Item> {
+  /** At most so many records a second, the newest. */
+  maxPerSecond: number
+  /** Of which records; null for those that are not among them. */
+  choose(record: Item): Item | null
+  /** Names what `choose` chooses: readers of the same name share. */
+  name: string
 }
 
 /** The live records of one kind, of all jobs. */
 export interface Hub<Item> {
   /** Follows a job's records. Throws CURSOR_INVALID at once where `after` is not a cursor of this stream. */
-  follow(reading: Reading): Live<LiveItem<Item>[]>
-  /** How many upstream streams of topics are open. */
-  topicCount(): number
-  /** Ends all streams. */
+  follow(reading: Reading, thinning?: Thinning<Item>): Feed<LiveMessage<Item>>
+  /** The topics that are open. */
+  topics(): Iterable<Topic<LiveMessage<Item>>>
+  /** Ends all upstreams. */
   close(): void
+}
+
+interface Timed {
+  cursor: string
+  time: Timestamp__Output | null
 }
 
 interface HubOptions<Item> {
   kind: 'metrics' | 'logs'
   openStream: OpenStream
   log: Logger
+  counts: StreamCounts
   /** Bytes that a record takes in the ring, roughly. */
   sizeOf(record: Item): number
+  /** Where a record belongs that may be left out for a reader who is slow; without it none is. */
+  stepOf?: StepOf<Item>
   /** Bytes of a topic's ring. */
   ringBytes?: number
   /** How long a topic without readers stays open. */
@@ -82,154 +95,131 @@ interface HubOptions<Item> {
 }
 
 interface OpenTopic<Item> {
-  topic: Topic<LiveItem<Item>>
+  topic: Topic<LiveMessage<Item>>
   stop: AbortController
-  readers: number
-  timer?: NodeJS.Timeout | undefined
+  /** A topic of the same records that began further on, at this place. */
+  successor?: { start: Position; topic: Topic<LiveMessage<Item>> }
 }
 
+// A topic that tells records of so long ago reads a history; who begins beyond it does not wait for it.
+const historyMs = 2000
+
 /** The hub of one kind of records. */
-export function recordHub<Item extends { cursor: string }>({
+export function recordHub<Item extends Timed>({
   kind,
   openStream,
   log,
+  counts,
   sizeOf,
+  stepOf,
   ringBytes = 1024 * 1024,
   lingerMs = 3000,
 }: HubOptions<Item>): Hub<Item> {
-  const topics = new Map<string, OpenTopic<Item>>()
-  const closing = new AbortController()
+  const open = new Map<string, OpenTopic<Item>>()
+  const timeOf = ({ time }: Item) => fromTimestamp(time)?.getTime() ?? 0
 
-  /** The upstream from a cursor on; a cursor that is too old becomes a gap. */
-  async function* upstream({ tenantId, jobId, requestId }: Reading, after: string, signal: AbortSignal) {
-    let from = after
-    const request = { job_id: jobId, after }
-    for (;;) {
-      try {
-        const method = kind === 'metrics' ? 'StreamJobMetrics' : 'StreamJobLogs'
-        const messages = openStream({
-          method,
-          request,
-          context: { tenantId, requestId },
-          signal,
-          isLast: (message) => Boolean(message.end),
-        })
-        for await (const message of messages) {
-          from = message.cursor || from
-          yield entriesOf(message as unknown as StreamMessage<Item>, jobId, from)
-        }
-        return
-      } catch (failure) {
-        if (!(failure instanceof Failure) || failure.code !== 'CURSOR_EXPIRED' || from === '') throw failure
-        yield [
-          {
-            position: positionOf(from, jobId),
-            bytes: 0,
-            isGap: true,
-            item: { type: 'gap' as const, cursor: from, from, to: '', reason: failure.message },
-          },
-        ]
-        from = ''
-        request.after = ''
-      }
-    }
+  const thinned = (messages: AsyncGenerator<LiveMessage<Item>, void, undefined>, thinning: Thinning<Item> | undefined) =>
+    thinning ? thinMessages(messages, { ...thinning, timeOf }) : messages
+
+  /** The records after a place: from the coordinator or, thinned, from the topic that has all of them. */
+  function source(reading: Reading, thinning: Thinning<Item> | undefined, signal: AbortSignal) {
+    if (!thinning) return upstream(reading, reading.after, signal)
+    return thinned(iterate(follow(reading), signal), thinning)
   }
 
-  const positionOf = (cursor: string, jobId: string): Position => (cursor ? parseCursor(cursor, kind, jobId) : beginning)
-
-  function entriesOf(message: StreamMessage<Item>, jobId: string, head: string): Entry<LiveItem<Item>>[] {
-    const { cursor, batch, gap, end } = message
-    if (gap) {
-      const to = gap.to || cursor || head
-      return [{ position: positionOf(to, jobId), bytes: 0, isGap: true, item: { type: 'gap', ...gap, cursor: to } }]
-    }
-    if (end) {
-      const status = end.status as JobStatus
-      return [
-        { position: positionOf(head, jobId), bytes: 0, isLast: true, item: { type: 'end', cursor: head, status, reason: end.reason } },
-      ]
-    }
-    return (batch?.records ?? []).map((record) => ({
-      position: positionOf(record.cursor, jobId),
-      bytes: sizeOf(record),
-      item: { type: 'record', cursor: record.cursor, record },
-    }))
+  function upstream({ tenantId, jobId, requestId }: Reading, after: string, signal: AbortSignal) {
+    const context = { tenantId, requestId: `hub_${requestId}` }
+    return recordUpstream<Item>({ kind, openStream, counts, places: recordPlaces(kind, jobId), jobId, context }, after, signal)
   }
 
-  async function pump(key: string, open: OpenTopic<Item>, reading: Reading): Promise<void> {
-    const { topic, stop } = open
-    try {
-      for await (const entries of upstream({ ...reading, requestId: `hub_${reading.requestId}` }, reading.after, stop.signal)) {
-        const last = entries.find(({ isLast }) => isLast)
-        if (last) {
-          // A later reader gets a new stream: the job may be retried.
-          topics.delete(key)
-          topic.finish({ last })
-          return
-        }
-        await topic.push(entries, stop.signal)
-      }
-      topic.finish({})
-    } catch (error) {
-      topics.delete(key)
-      const failure = error instanceof Failure ? error : new Failure('INTERNAL_ERROR', 'The stream broke.', { cause: error })
-      if (failure !== error) log.error({ err: error, topic: key }, 'a live stream broke')
-      topic.finish({ failure })
+  function openTopic(key: string, reading: Reading, start: Position, thinning: Thinning<Item> | undefined): OpenTopic<Item> {
+    const places = recordPlaces(kind, reading.jobId)
+    const stop = new AbortController()
+    async function* history(after: Position, _until: Position, signal: AbortSignal) {
+      const messages = thinned(upstream(reading, places.cursorOf(after), signal), thinning)
+      return yield* inChunks(messages, { ...places, start: after, sizeOf })
     }
-  }
-
-  function openTopic(key: string, reading: Reading): OpenTopic<Item> {
-    const known = topics.get(key)
-    if (known) return known
-    const opened: OpenTopic<Item> = {
-      topic: createTopic(positionOf(reading.after, reading.jobId), ringBytes),
-      stop: new AbortController(),
-      readers: 0,
-    }
-    topics.set(key, opened)
-    void pump(key, opened, reading)
+    const topic = new Topic<LiveMessage<Item>>({
+      start,
+      ringBytes,
+      lingerMs,
+      kind: recordKind<Item>(places, { history, stepOf, counts }),
+      onUnread() {
+        forget()
+        stop.abort()
+      },
+    })
+    const opened: OpenTopic<Item> = { topic, stop }
+    open.set(key, opened)
+    void pump()
     return opened
+
+    function forget(): void {
+      if (open.get(key) === opened) open.delete(key)
+    }
+
+    async function pump(): Promise<void> {
+      try {
+        const messages = source(reading, thinning, stop.signal)
+        for await (const chunk of inChunks(messages, { ...places, start, sizeOf })) {
+          if (chunk.isLast) {
+            // A later reader gets a new stream: the job may be retried.
+            forget()
+            return topic.finish({ type: 'over' }, chunk)
+          }
+          if (chunk.message.type === 'batch') counts.thinned += chunk.message.thinned
+          topic.push(chunk)
+          const { successor } = opened
+          if (successor && !isBefore(chunk.to, successor.start)) return topic.continueIn(successor.topic)
+          await topic.room(stop.signal)
+        }
+        forget()
+        topic.finish({ type: 'over' })
+      } catch (error) {
+        forget()
+        const failure = error instanceof Failure ? error : new Failure('INTERNAL_ERROR', 'The stream broke.', { cause: error })
+        if (failure !== error) log.error({ err: error, topic: key }, 'a live stream broke')
+        topic.finish({ type: 'failed', failure })
+      }
+    }
   }
 
-  function leave(key: string, open: OpenTopic<Item>): void {
-    open.readers--
-    if (open.readers > 0) return
-    open.timer = setTimeout(() => {
-      if (topics.get(key) === open) topics.delete(key)
-      open.stop.abort()
-    }, lingerMs)
-    open.timer.unref()
+  /** The topic that a reader at a place belongs to. */
+  function topicFor(reading: Reading, place: Position, thinning: Thinning<Item> | undefined): Topic<LiveMessage<Item>> {
+    const { tenantId, jobId } = reading
+    const key = `${tenantId}/${jobId}${thinning ? `/${thinning.maxPerSecond}/${thinning.name}` : ''}`
+    const known = open.get(key)
+    if (!known) return openTopic(key, reading, place, thinning).topic
+    const { topic } = known
+    if (compareCursors(place, topic.ring.head) <= 0 || !readsHistory(topic)) return topic
+    known.successor = { start: place, topic: openTopic(key, reading, place, thinning).topic }
+    return known.successor.topic
+  }
+
+  function readsHistory({ ring: { newest } }: Topic<LiveMessage<Item>>): boolean {
+    const record = newest?.message.type === 'batch' ? newest.message.records.at(-1) : undefined
+    return record !== undefined && Date.now() - timeOf(record) > historyMs
+  }
+
+  function follow(reading: Reading, thinning?: Thinning<Item>): Feed<LiveMessage<Item>> {
+    const place = recordPlaces(kind, reading.jobId).positionOf(reading.after)
+    return new Feed(
+      (listener) => topicFor(reading, place, thinning).join(place, listener),
+      (taken) => taken as LiveMessage<Item>,
+    )
   }
 
   return {
-    follow(reading) {
-      const position = positionOf(reading.after, reading.jobId)
-      const key = `${reading.tenantId}/${reading.jobId}`
-      async function* read(signal: AbortSignal): AsyncGenerator<LiveItem<Item>[], void, undefined> {
-        const open = openTopic(key, reading)
-        open.readers++
-        clearTimeout(open.timer)
-        // The first own stream begins with the caller's cursor itself; later ones with the last that was told.
-        let cursor = reading.after
-        try {
-          for await (const entries of open.topic.read(position, (_after, within) => upstream(reading, cursor, within), signal)) {
-            cursor = entries.at(-1)?.item.cursor ?? cursor
-            yield entries.map(({ item }) => item)
-          }
-        } finally {
-          leave(key, open)
-        }
-      }
-      return liveStream(read, { ended: reading.ended, closing: closing.signal })
+    follow,
+    *topics() {
+      for (const { topic } of open.values()) yield topic
     },
-    topicCount: () => topics.size,
     close() {
-      closing.abort()
-      for (const { stop, timer } of topics.values()) {
-        clearTimeout(timer)
+      for (const { topic, stop } of open.values()) {
         stop.abort()
+        topic.taken()
       }
-      topics.clear()
+      open.clear()
     },
   }
 }

@@ -1,23 +1,25 @@
 import { formatCursor, parseCursor } from '../../contract/cursor.js'
+import { isTerminal, type JobStatus } from '../../contract/statuses.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { OpenStream } from '../coordinator-client/stream.js'
-import { type Live, liveStream } from './live-stream.js'
-import { beginning, type Entry, type Position } from './ring.js'
+import type { StreamCounts } from './counts.js'
+import { Feed, iterate } from './feed.js'
+import { feedOf } from './generated-feed.js'
+import { beginning, type Chunk, type Position, Ring } from './ring.js'
 import { changeSignal } from './signal.js'
-import { createTopic, type Topic } from './topic.js'
+import { Topic } from './topic.js'
 
 /** What one reader of job events wants. */
 export interface EventReading {
   tenantId: string
+  /** Only this job's; the stream is over when the job is. Default: all of the tenant's. */
+  jobId?: string | undefined
   /** Undefined: from now. */
   after?: string | undefined
-  matches(event: JobEvent__Output): boolean
   requestId: string
-  /** Aborted when the reader's key stops working. */
-  ended: AbortSignal
 }
 
-/** The changes of jobs as this process hears them: all tenants' from one upstream, told to readers of one tenant each. */
+/** The changes of jobs as this process hears them: all tenants' from one upstream, told to the readers of a tenant and of a job. */
 export interface JobEvents {
   /** Where the upstream begins. */
   begin(cursor: string): void
@@ -25,73 +27,159 @@ export interface JobEvents {
   publish(events: readonly JobEvent__Output[]): void
   /** The cursor of the newest event that was told, among one tenant's; empty before the first word of the upstream. */
   here(tenantId: string): string
-  /** Follows a tenant's events; their cursors are the tenant's. Throws CURSOR_INVALID at once. */
-  follow(reading: EventReading): Live<JobEvent__Output>
+  /** Follows events; their cursors are the tenant's. Throws CURSOR_INVALID at once. */
+  follow(reading: EventReading): Feed<JobEvent__Output>
   /** Follows one job from its first event, or after a cursor, to the one that made it terminal, on a stream of its own. */
-  followToEnd(reading: Omit<EventReading, 'matches'> & { jobId: string }): Live<JobEvent__Output>
-  close(): void
+  followToEnd(reading: EventReading & { jobId: string }): Feed<JobEvent__Output>
+  /** The topics that are open. */
+  topics(): Iterable<Topic<JobEvent__Output>>
 }
 
+interface JobEventsOptions {
+  openStream: OpenStream
+  counts: StreamCounts
+  /** Whether a job, as an event left it, is still the newest that is known of it. */
+  isNewest(event: JobEvent__Output): Promise<boolean>
+  /** Bytes of the newest events that this process keeps. */
+  ringBytes?: number
+  /** How long a topic without readers stays open. */
+  lingerMs?: number
+}
+
+// Bytes: a job's document by its usual size, for measuring it would cost more than it saves.
+const eventBytes = 4096
+
+const positionOf = (cursor: string, tenantId: string): Position =>
+  cursor ? { attempt: 0, sequence: parseCursor(cursor, 'events', tenantId).sequence } : beginning
 const cursorAt = (tenantId: string, { sequence }: Position): string =>
   sequence < 0 ? '' : formatCursor({ kind: 'events', topic: tenantId, attempt: 0, sequence })
-
 // The numbers of events are one sequence over all tenants, so that the same number is a cursor among one tenant's.
-function entryOf(event: JobEvent__Output): Entry<JobEvent__Output> {
-  const position = { attempt: 0, sequence: Number(event.sequence) }
-  // Bytes: a job's document by its usual size, for measuring it would cost more than it saves.
-  return { position, bytes: 4096, item: { ...event, cursor: cursorAt(event.tenant_id, position) } }
-}
+const told = (event: JobEvent__Output): JobEvent__Output => ({
+  ...event,
+  cursor: cursorAt(event.tenant_id, { attempt: 0, sequence: Number(event.sequence) }),
+})
 
-/** The job events of this process. Readers that lie before the ring read a stream of their own tenant's until they stand in it. */
-export function jobEvents({ openStream, ringBytes = 8 * 1024 * 1024 }: { openStream: OpenStream; ringBytes?: number }): JobEvents {
-  const topic: Topic<JobEvent__Output> = createTopic(beginning, ringBytes)
-  const closing = new AbortController()
-  // Who follows from now on before the upstream has begun waits to learn where now is.
+/**
+ * The job events of this process. What it heard lately is in one ring, from which a topic of a tenant or of a job begins; readers that lie before it read a
+ * stream of their own up to there.
+ */
+export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 * 1024, lingerMs = 3000 }: JobEventsOptions): JobEvents {
+  const recent = new Ring<JobEvent__Output>(beginning, ringBytes)
+  const topics = new Map<string, Topic<JobEvent__Output>>()
+  // Who follows before the upstream has begun waits to learn where now is.
   let hasBegun = false
   const begun = changeSignal()
+  const keyOf = (tenantId: string, jobId = '') => `${tenantId}/${jobId}`
+  const chunkOf = (event: JobEvent__Output, from: Position): Chunk<JobEvent__Output> => {
+    const to = { attempt: 0, sequence: Number(event.sequence) }
+    return { from, to, bytes: eventBytes, message: event, at: Date.now() }
+  }
 
-  async function* catchUp({ tenantId, requestId }: EventReading, place: Position, signal: AbortSignal) {
-    const after = cursorAt(tenantId, place)
-    const request = { after, from_start: after === '' }
-    const context = { tenantId, requestId }
-    const events = openStream({ method: 'StreamJobEvents', request, context, signal, isLast: () => false })
-    for await (const event of events) yield [entryOf(event)]
+  async function* upstream({ tenantId, jobId = '', requestId }: EventReading, after: string, until: string, signal: AbortSignal) {
+    const request = { after, job_id: jobId, from_start: after === '', until }
+    counts.upstreams.events++
+    try {
+      for await (const event of openStream({ method: 'StreamJobEvents', request, context: { tenantId, requestId }, signal })) {
+        counts.messagesIn.events++
+        yield event
+      }
+    } finally {
+      counts.upstreams.events--
+    }
+  }
+
+  function topicFor(reading: EventReading): Topic<JobEvent__Output> {
+    const { tenantId, jobId } = reading
+    const key = keyOf(tenantId, jobId)
+    const known = topics.get(key)
+    if (known) return known
+    async function* history(after: Position, until: Position, signal: AbortSignal) {
+      let from = after
+      for await (const event of upstream(reading, cursorAt(tenantId, after), cursorAt(tenantId, until), signal)) {
+        const chunk = chunkOf(event, from)
+        yield chunk
+        from = chunk.to
+      }
+      return until
+    }
+    const topic = new Topic<JobEvent__Output>({
+      start: recent.start,
+      ringBytes,
+      lingerMs,
+      kind: { history, slice: ({ message }) => message },
+      onUnread: () => forget(key, topic),
+    })
+    for (let number = recent.first; number < recent.next; number++) {
+      const event = recent.at(number)?.message
+      if (event?.tenant_id === tenantId && (!jobId || event.job_id === jobId)) topic.push(chunkOf(event, topic.ring.head))
+    }
+    topics.set(key, topic)
+    return topic
+  }
+
+  function forget(key: string, topic: Topic<JobEvent__Output>): void {
+    if (topics.get(key) === topic) topics.delete(key)
+  }
+
+  function tellJob(event: JobEvent__Output): void {
+    const key = keyOf(event.tenant_id, event.job_id)
+    const topic = topics.get(key)
+    if (!topic) return
+    topic.push(chunkOf(event, topic.ring.head))
+    if (event.type !== 'DELETED' && !isTerminal(event.to_status as JobStatus)) return
+    // One that was retried since goes on.
+    void (event.type === 'DELETED' ? Promise.resolve(true) : isNewest(event)).then((isOver) => {
+      if (!isOver || topic.ring.head.sequence !== Number(event.sequence)) return
+      forget(key, topic)
+      topic.finish({ type: 'over' })
+    })
+  }
+
+  function follow(reading: EventReading): Feed<JobEvent__Output> {
+    const { after, tenantId } = reading
+    const given = after ? positionOf(after, tenantId) : undefined
+    if (!hasBegun) {
+      return feedOf(async function* (signal) {
+        await begun.wait(signal)
+        if (!signal.aborted) yield* iterate(follow(reading), signal)
+      })
+    }
+    const place = given ?? recent.head
+    return new Feed(
+      (listener) => topicFor(reading).join(place, listener),
+      (taken) => taken as JobEvent__Output,
+    )
   }
 
   return {
     begin(cursor) {
-      topic.reset(cursor ? parseCursor(cursor, 'events', '*') : beginning)
+      const start = positionOf(cursor, '*')
+      recent.reset(start)
+      for (const topic of topics.values()) topic.reset(start)
       hasBegun = true
       begun.notify()
     },
 
     publish(events) {
-      // Never waits for readers: who falls out of the ring reads on by themselves.
-      void topic.push(events.map(entryOf), closing.signal)
-    },
-
-    here: (tenantId) => cursorAt(tenantId, topic.ring.head),
-
-    follow(reading) {
-      const { after, tenantId } = reading
-      const given: Position | undefined = after ? parseCursor(after, 'events', tenantId) : hasBegun ? topic.ring.head : undefined
-      async function* read(signal: AbortSignal): AsyncGenerator<JobEvent__Output, void, undefined> {
-        if (!given && !hasBegun) await begun.wait(signal)
-        const position = given ?? topic.ring.head
-        for await (const entries of topic.read(position, (place, within) => catchUp(reading, place, within), signal)) {
-          for (const { item } of entries) if (item.tenant_id === tenantId && reading.matches(item)) yield item
-        }
+      counts.messagesIn.events += events.length
+      for (const heard of events) {
+        const event = told(heard)
+        recent.push(chunkOf(event, recent.head))
+        const tenant = topics.get(keyOf(event.tenant_id))
+        tenant?.push(chunkOf(event, tenant.ring.head))
+        tellJob(event)
       }
-      return liveStream(read, { ended: reading.ended, closing: closing.signal })
     },
 
-    followToEnd({ jobId, tenantId, after = '', requestId, ended }) {
-      if (after) parseCursor(after, 'events', tenantId)
-      const request = { after, job_id: jobId, from_start: after === '' }
-      const read = (signal: AbortSignal) => openStream({ method: 'StreamJobEvents', request, context: { tenantId, requestId }, signal })
-      return liveStream(read, { ended, closing: closing.signal })
+    here: (tenantId) => cursorAt(tenantId, recent.head),
+    follow,
+
+    followToEnd(reading) {
+      const { after = '', tenantId } = reading
+      positionOf(after, tenantId)
+      return feedOf((signal) => upstream(reading, after, '', signal))
     },
 
-    close: () => closing.abort(),
+    topics: () => topics.values(),
   }
 }

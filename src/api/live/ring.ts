@@ -9,28 +9,31 @@ export interface Position {
 /** Before the first record of any stream. */
 export const beginning: Position = { attempt: 0, sequence: -1 }
 
-/** Something that a stream told, at its place. */
-export interface Entry<Item> {
-  position: Position
+/** A message of a stream: what lies after `from`, up to and with `to`. Each begins where the one before it ended. */
+export interface Chunk<Message> {
+  from: Position
+  to: Position
   bytes: number
-  item: Item
+  message: Message
+  /** When it came, in ms of the process's clock. */
+  at: number
   /** Nothing follows it. */
   isLast?: boolean
-  /** Records are missing before it: told to readers that stand at its place, too. */
-  isGap?: boolean
 }
 
+/** Whether a place lies before another. */
+export const isBefore = (a: Position, b: Position): boolean => compareCursors(a, b) < 0
+
 /**
- * The newest entries of a stream, at most `bytesMax` of them, each under a number that only rises. What lies after `start` is all here:
- * a reader whose position is not before `start` misses nothing by going on from the ring.
+ * The newest chunks of a stream, at most `bytesMax` of them, each under a number that only rises. What lies after `start` is all here:
+ * a reader whose place is not before `start` misses nothing by going on from the ring.
  */
-export class Ring<Item> {
-  // `before`: bytes of everything that was ever pushed before the entry.
-  private entries: (Entry<Item> & { before: number })[] = []
+export class Ring<Message> {
+  private chunks: (Chunk<Message> | undefined)[] = []
   private offset = 0
-  private bytes = 0
-  private pushed = 0
-  /** The number of the oldest entry. */
+  /** Bytes that are held. */
+  bytes = 0
+  /** The number of the oldest chunk. */
   first = 0
 
   constructor(
@@ -38,23 +41,26 @@ export class Ring<Item> {
     private readonly bytesMax: number,
   ) {}
 
-  /** The number that the next entry will have. */
+  /** The number that the next chunk will have. */
   get next(): number {
-    return this.first + this.entries.length - this.offset
+    return this.first + this.chunks.length - this.offset
   }
 
-  /** The place of the newest entry. */
+  /** The place after the newest chunk. */
   get head(): Position {
-    return this.entries.at(-1)?.position ?? this.start
+    return this.newest?.to ?? this.start
   }
 
-  push(entry: Entry<Item>): void {
-    this.entries.push({ ...entry, before: this.pushed })
-    this.bytes += entry.bytes
-    this.pushed += entry.bytes
+  get newest(): Chunk<Message> | undefined {
+    return this.chunks.at(-1)
+  }
+
+  push(chunk: Chunk<Message>): void {
+    this.chunks.push(chunk)
+    this.bytes += chunk.bytes
     while (this.bytes > this.bytesMax && this.next - this.first > 1) this.evict()
-    if (this.offset > 1024 && this.offset * 2 > this.entries.length) {
-      this.entries = this.entries.slice(this.offset)
+    if (this.offset > 1024 && this.offset * 2 > this.chunks.length) {
+      this.chunks = this.chunks.slice(this.offset)
       this.offset = 0
     }
   }
@@ -62,51 +68,48 @@ export class Ring<Item> {
   /** Forgets everything; the stream goes on after `start`. Readers that stood in the ring are behind it now. */
   reset(start: Position): void {
     this.first = this.next + 1
-    this.entries = []
+    this.chunks = []
     this.offset = 0
     this.bytes = 0
     this.start = start
   }
 
-  /** The entries from a number on, at most so many and so many bytes, but at least one where there is one. */
-  take(from: number, countMax: number, bytesMax: number): Entry<Item>[] {
-    const taken: Entry<Item>[] = []
-    let bytes = 0
-    for (let at = this.offset + from - this.first; at < this.entries.length && taken.length < countMax; at++) {
-      const entry = this.entries[at]
-      if (!entry || (taken.length > 0 && bytes + entry.bytes > bytesMax)) break
-      taken.push(entry)
-      bytes += entry.bytes
-    }
-    return taken
+  /** The chunk of a number; undefined where it is gone or not there yet. */
+  at(number: number): Chunk<Message> | undefined {
+    return number < this.first ? undefined : this.chunks[this.offset + number - this.first]
   }
 
-  /** The number of the first entry after a position. */
-  numberAfter(position: Position): number {
+  /** The number of the first chunk that ends after a place. */
+  numberAfter(place: Position): number {
     let low = this.offset
-    let high = this.entries.length
+    let high = this.chunks.length
     while (low < high) {
       const middle = (low + high) >> 1
-      const entry = this.entries[middle]
-      if (entry && compareCursors(entry.position, position) <= 0) low = middle + 1
+      const chunk = this.chunks[middle]
+      if (chunk && !isBefore(place, chunk.to)) low = middle + 1
       else high = middle
     }
     return this.first + low - this.offset
   }
 
-  /** Bytes of the entries from a number on. */
-  bytesFrom(from: number): number {
-    const entry = this.entries[this.offset + Math.max(0, from - this.first)]
-    return entry ? this.pushed - entry.before : 0
+  /** Whether more than half of what may be held lies from a number on. */
+  isHalfFullFrom(number: number): boolean {
+    if (this.bytes * 2 <= this.bytesMax) return false
+    let bytes = 0
+    for (let at = this.next - 1; at >= number && at >= this.first; at--) {
+      bytes += this.at(at)?.bytes ?? 0
+      if (bytes * 2 > this.bytesMax) return true
+    }
+    return false
   }
 
   private evict(): void {
-    const entry = this.entries[this.offset]
-    if (!entry) return
-    this.entries[this.offset] = { ...entry, item: undefined as Item }
+    const chunk = this.chunks[this.offset]
+    if (!chunk) return
+    this.chunks[this.offset] = undefined
     this.offset++
     this.first++
-    this.bytes -= entry.bytes
-    this.start = entry.position
+    this.bytes -= chunk.bytes
+    this.start = chunk.to
   }
 }

@@ -1,5 +1,3 @@
-import { type Live, liveStream } from './live-stream.js'
-
 /** What `thin` let through, and what it keeps back. */
 export interface Thinned<Item> {
   records: Item[]
@@ -33,32 +31,44 @@ export function thin<Item>(
   return { records: kept, waiting, end }
 }
 
-interface Batch<Item> {
-  type: 'batch'
-  cursor: string
-  records: Item[]
-  thinned: number
+/** Where a record belongs when only the newest of a window of steps is kept: of each attempt, and of each kind of record. */
+export type StepOf<Item> = (record: Item) => { attempt: number; step: number; kind: string }
+
+/** Leaves the newest record of each of at most `windowsMax` windows of equal numbers of steps; of each attempt and kind. */
+export function thinBySteps<Item>(records: readonly Item[], windowsMax: number, stepOf: StepOf<Item>): Item[] {
+  if (records.length <= windowsMax) return [...records]
+  const places = records.map(stepOf)
+  const first = places.reduce((least, { step }) => Math.min(least, step), Number.POSITIVE_INFINITY)
+  const span = places.reduce((most, { step }) => Math.max(most, step), 0) - first + 1
+  const newest = new Map<string, number>()
+  for (const [index, { attempt, step, kind }] of places.entries()) {
+    newest.set(`${attempt} ${Math.floor(((step - first) * windowsMax) / span)} ${kind}`, index)
+  }
+  const kept = new Set(newest.values())
+  return records.filter((_, index) => kept.has(index))
 }
 
-/** Thins a stream of batches to at most so many records a second, by the records' own times. Messages of other types pass; before one, and after a quiet window, the newest record is told. */
-export function thinStream<Item extends { cursor: string }, Other extends { type: 'gap' | 'end' }>(
-  source: Live<Batch<Item> | Other>,
-  { maxPerSecond, timeOf }: { maxPerSecond: number; timeOf(record: Item): number },
-): Live<Batch<Item> | Other> {
-  const windowMs = 1000 / maxPerSecond
-  const never = new AbortController().signal
+type Batch<Item> = { type: 'batch'; cursor: string; records: Item[]; thinned: number }
 
-  async function* read(signal: AbortSignal): AsyncGenerator<Batch<Item> | Other, void, undefined> {
-    signal.addEventListener('abort', () => void source.return())
-    let waiting: Item | undefined
-    let end = Number.NEGATIVE_INFINITY
-    let leftOut = 0
-    const batchOf = (records: Item[]): Batch<Item> => {
-      const thinned = leftOut
-      leftOut = 0
-      return { type: 'batch', cursor: records.at(-1)?.cursor ?? '', records, thinned }
-    }
-    let pending = source.next()
+/**
+ * Thins a stream of messages to at most so many of the chosen records a second, by the records' own times. Messages of other types pass; before one, and
+ * after a quiet window, the newest record is told.
+ */
+export async function* thinMessages<Item extends { cursor: string }, Other extends { type: 'gap' | 'end' }>(
+  source: AsyncGenerator<Batch<Item> | Other, void, undefined>,
+  { maxPerSecond, choose, timeOf }: { maxPerSecond: number; choose(record: Item): Item | null; timeOf(record: Item): number },
+): AsyncGenerator<Batch<Item> | Other, void, undefined> {
+  const windowMs = 1000 / maxPerSecond
+  let waiting: Item | undefined
+  let end = Number.NEGATIVE_INFINITY
+  let leftOut = 0
+  const batchOf = (records: Item[]): Batch<Item> => {
+    const thinned = leftOut
+    leftOut = 0
+    return { type: 'batch', cursor: records.at(-1)?.cursor ?? '', records, thinned }
+  }
+  let pending = source.next()
+  try {
     for (;;) {
       const next = await (waiting === undefined ? pending : within(pending, windowMs))
       if (next === undefined) {
@@ -71,7 +81,8 @@ export function thinStream<Item extends { cursor: string }, Other extends { type
       // What is pending is awaited in the next round, or never where the reader leaves.
       pending.catch(() => {})
       if (next.value.type === 'batch') {
-        const { records } = next.value as Batch<Item>
+        const records = next.value.records.flatMap((record) => choose(record) ?? [])
+        if (records.length === 0) continue
         const before = waiting === undefined ? records : [waiting, ...records]
         const result = thin(before, { end: Number.isFinite(end) ? end : timeOf(before[0] as Item), windowMs, timeOf })
         leftOut += before.length - result.records.length - (result.waiting === undefined ? 0 : 1)
@@ -83,8 +94,10 @@ export function thinStream<Item extends { cursor: string }, Other extends { type
         yield next.value
       }
     }
+  } finally {
+    // Not awaited: it ends when its own upstream is told to.
+    void source.return().catch(() => {})
   }
-  return liveStream(read, { ended: never, closing: never })
 }
 
 /** The value, or undefined where it is not there within `ms`. */

@@ -1,114 +1,300 @@
 import { compareCursors } from '../../contract/cursor.js'
-import type { Failure } from '../../contract/failure.js'
-import { type Entry, type Position, Ring } from './ring.js'
-import { changeSignal } from './signal.js'
+import type { Listener, Outcome, Reader } from './feed.js'
+import { type Chunk, isBefore, type Position, Ring } from './ring.js'
 
-/** One upstream that many read: the ring of what it told lately, and how it ended. */
-export interface Topic<Item> {
-  readonly ring: Ring<Item>
-  /** Appends what the upstream told, once the fastest reader has room for it. */
-  push(entries: readonly Entry<Item>[], signal: AbortSignal): Promise<void>
-  /** Nothing follows: `last` is the final item, a Failure is thrown to every reader. */
-  finish(outcome: { last?: Entry<Item>; failure?: Failure }): void
-  /** Forgets the ring; readers go on after their own positions. */
-  reset(start: Position): void
-  /** Reads from a position on. `catchUp` opens an upstream of the reader's own, for what lies before the ring. */
-  read(position: Position, catchUp: CatchUp<Item>, signal: AbortSignal): AsyncGenerator<Entry<Item>[], void, undefined>
+/** What a topic knows of its messages. */
+export interface TopicKind<Message extends object> {
+  /**
+   * Opens an upstream of a reader's own after a place, for what lies before the ring, until `until` or further. It ends where nothing follows at all, or
+   * answers the place up to which it told everything.
+   */
+  history(after: Position, until: Position, signal: AbortSignal): AsyncGenerator<Chunk<Message>, Position | undefined, undefined>
+  /** The part of a chunk after a place within it; null where there is none. */
+  slice(chunk: Chunk<Message>, after: Position): Message | null
+  /** Makes one message of what waits for a reader that was held up, and says how many chunks are in it. Without it such a reader gets them one by one. */
+  condense?(chunks: Chunk<Message>[], after: Position): { message: Message; count: number }
+  /** Says that a reader that was held up misses what lies between two places. Without it such a reader reads it from the history. */
+  missed?(from: Position, to: Position): Message
 }
 
-/** Opens a stream after a position. It ends with the stream's end, when it is left, or when `signal` is aborted. */
-export type CatchUp<Item> = (after: Position, signal: AbortSignal) => AsyncGenerator<Entry<Item>[], void, undefined>
+/** How a topic begins and ends. */
+interface TopicOptions<Message extends object> {
+  /** The ring begins after it. */
+  start: Position
+  /** Bytes of the ring. */
+  ringBytes: number
+  kind: TopicKind<Message>
+  /** How long it stays open without readers. */
+  lingerMs: number
+  /** Nobody reads it any more. */
+  onUnread(): void
+}
 
-const takeCount = 500
-const takeBytes = 64 * 1024
+/** One upstream that many read: the ring of what it told lately, its readers, and how it ended. */
+export class Topic<Message extends object> {
+  readonly ring: Ring<Message>
+  readonly readers = new Set<TopicReader<Message>>()
+  outcome: Outcome | undefined
+  /** The final message, which no ring evicts. */
+  last: Chunk<Message> | undefined
+  /** The topic of the same records that goes on where this one ends. */
+  next: Topic<Message> | undefined
+  readonly kind: TopicKind<Message>
+  private readonly options: TopicOptions<Message>
+  private roomFor: (() => void) | undefined
+  private lingering: NodeJS.Timeout | undefined
 
-const later = (a: Position, b: Position | undefined) => (b && compareCursors(b, a) > 0 ? b : a)
-
-/** Opens a topic whose ring begins after `start`. */
-export function createTopic<Item>(start: Position, ringBytes: number): Topic<Item> {
-  const ring = new Ring<Item>(start, ringBytes)
-  const changed = changeSignal()
-  const consumed = changeSignal()
-  // The numbers that the readers in the ring will read next.
-  const seats = new Set<{ number: number }>()
-  let outcome: { last?: Entry<Item>; failure?: Failure } | undefined
-
-  /** Whether even the fastest reader is half a ring behind: reading on would only push it out. Who fell out already counts no more. */
-  function mustWait(): boolean {
-    const fastest = [...seats].reduce((most, { number }) => Math.max(most, number), -1)
-    return fastest >= ring.first && ring.bytesFrom(fastest) > ringBytes / 2
+  constructor(options: TopicOptions<Message>) {
+    this.options = options
+    this.kind = options.kind
+    this.ring = new Ring(options.start, options.ringBytes)
   }
 
-  /** From the ring, until the reader has fallen out of it, or `true` at the end. */
-  async function* readRing(place: { position: Position }, signal: AbortSignal): AsyncGenerator<Entry<Item>[], boolean, undefined> {
-    const seat = { number: ring.numberAfter(place.position) }
-    seats.add(seat)
+  /** Bytes of recent messages that it holds, roughly. */
+  get bytes(): number {
+    return this.ring.bytes
+  }
+
+  /** Begins to read after a place. */
+  join(place: Position, listener: Listener): Reader {
+    const reader = new TopicReader(this, place, listener)
+    this.add(reader)
+    return reader
+  }
+
+  add(reader: TopicReader<Message>): void {
+    clearTimeout(this.lingering)
+    this.readers.add(reader)
     // A new reader may be the fastest.
-    consumed.notify()
-    try {
-      while (seat.number >= ring.first) {
-        const taken = ring.take(seat.number, takeCount, takeBytes)
-        if (taken.length > 0) {
-          seat.number += taken.length
-          consumed.notify()
-          const fresh = taken.filter(({ position, isGap }) => isGap || compareCursors(position, place.position) > 0)
-          place.position = later(place.position, taken.at(-1)?.position)
-          if (fresh.length > 0) yield fresh
-        } else if (outcome?.failure) {
-          throw outcome.failure
-        } else if (outcome) {
-          if (outcome.last) yield [outcome.last]
-          return true
-        } else {
-          await changed.wait(signal)
-          if (signal.aborted) return true
-        }
-      }
-      return false
-    } finally {
-      seats.delete(seat)
-      consumed.notify()
+    this.taken()
+  }
+
+  remove(reader: TopicReader<Message>): void {
+    if (!this.readers.delete(reader)) return
+    this.taken()
+    if (this.readers.size > 0) return
+    this.lingering = setTimeout(this.options.onUnread, this.options.lingerMs)
+    this.lingering.unref()
+  }
+
+  /** Appends what the upstream told, and tells the readers. */
+  push(chunk: Chunk<Message>): void {
+    this.ring.push(chunk)
+    this.wakeAll()
+  }
+
+  /** Resolves when the fastest reader has room for more, or when told so after the signal aborted. Who fell out of the ring counts no more; without readers there is room. */
+  async room(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.isFull()) {
+      await new Promise<void>((resolve) => {
+        this.roomFor = resolve
+      })
+      this.roomFor = undefined
     }
   }
 
-  return {
-    ring,
+  /** A reader took something or left, or nothing more is wanted. */
+  taken(): void {
+    this.roomFor?.()
+  }
 
-    async push(entries, signal) {
-      for (const entry of entries) ring.push(entry)
-      changed.notify()
-      while (mustWait() && !signal.aborted) await consumed.wait(signal)
-    },
+  /** Nothing follows; a failure is told to every reader. */
+  finish(outcome: Outcome, last?: Chunk<Message>): void {
+    this.outcome = outcome
+    this.last = last
+    this.wakeAll()
+  }
 
-    finish(how) {
-      outcome = how
-      changed.notify()
-    },
+  /** Ends here; readers go over to another topic of the same records when they have come so far. */
+  continueIn(next: Topic<Message>): void {
+    this.next = next
+    this.wakeAll()
+  }
 
-    reset(position) {
-      ring.reset(position)
-      changed.notify()
-    },
+  /** Forgets the ring; readers go on after their own places. */
+  reset(start: Position): void {
+    this.ring.reset(start)
+    this.wakeAll()
+  }
 
-    async *read(position, catchUp, signal) {
-      const place = { position }
-      const isBehind = () => compareCursors(place.position, ring.start) < 0
-      while (!signal.aborted) {
-        if (isBehind()) {
-          let last: Entry<Item> | undefined
-          for await (const entries of catchUp(place.position, signal)) {
-            yield entries
-            last = entries.at(-1) ?? last
-            place.position = later(place.position, last?.position)
-            if (last?.isLast) return
-            if (!isBehind()) break
-          }
-          // A stream of its own that ended told all there is.
-          if (isBehind()) return
+  wakeAll(): void {
+    for (const reader of this.readers) reader.wake()
+  }
+
+  private isFull(): boolean {
+    if (this.ring.bytes * 2 <= this.options.ringBytes) return false
+    let fastest = -1
+    for (const { number } of this.readers) if (number > fastest) fastest = number
+    return fastest >= this.ring.first && this.ring.isHalfFullFrom(fastest)
+  }
+}
+
+/** A reader of a topic: a number in the ring or, while it is behind it, an upstream of its own. */
+export class TopicReader<Message extends object> implements Reader {
+  /** Of the next chunk in the ring; -1 while it is behind. */
+  number = -1
+  outcome: Outcome | undefined
+  private catchingUp: AbortController | undefined
+  private pending: Chunk<Message> | undefined
+  private pendingTaken: (() => void) | undefined
+  private hasLeft = false
+
+  constructor(
+    private topic: Topic<Message>,
+    private place: Position,
+    private readonly listener: Listener,
+  ) {
+    this.enter()
+  }
+
+  take(isLate = false): object | undefined {
+    for (;;) {
+      if (this.catchingUp) return this.takeOwn()
+      if (this.outcome || this.hasLeft) return undefined
+      const { ring } = this.topic
+      if (this.number < ring.first) {
+        const missed = isLate && this.topic.kind.missed?.(this.place, ring.start)
+        if (!missed) this.enter()
+        else {
+          this.place = ring.start
+          this.number = ring.first
+          return missed
         }
-        const isOver = yield* readRing(place, signal)
-        if (isOver) return
+      } else if (isLate && this.topic.kind.condense && ring.next - this.number > 1) return this.takeCondensed()
+      else {
+        const chunk = ring.at(this.number)
+        if (!chunk) {
+          if (!this.topic.next) return this.takeLast()
+          this.moveTo(this.topic.next)
+          continue
+        }
+        this.number++
+        this.topic.taken()
+        const message = this.messageOf(chunk)
+        if (message) return message
       }
-    },
+    }
+  }
+
+  waitedMs(now: number): number {
+    const { ring } = this.topic
+    const next = this.catchingUp ? this.pending : ring.at(Math.max(this.number, ring.first))
+    return next ? Math.max(0, now - next.at) : 0
+  }
+
+  leave(): void {
+    if (this.hasLeft) return
+    this.hasLeft = true
+    this.catchingUp?.abort()
+    this.pendingTaken?.()
+    this.topic.remove(this)
+  }
+
+  /** There may be more in the ring. */
+  wake(): void {
+    if (!this.catchingUp) this.listener.wake()
+  }
+
+  /** Takes its seat in the ring, or begins to catch up with it. */
+  private enter(): void {
+    if (isBefore(this.place, this.topic.ring.start)) {
+      // Who is behind the ring does not hold it up.
+      this.number = -1
+      void this.catchUp()
+    } else this.number = this.topic.ring.numberAfter(this.place)
+  }
+
+  private moveTo(next: Topic<Message>): void {
+    this.topic.remove(this)
+    this.topic = next
+    next.add(this)
+    this.enter()
+  }
+
+  /** What is in a chunk for this reader. */
+  private messageOf(chunk: Chunk<Message>): Message | null {
+    const { place } = this
+    const isWhole = !isBefore(chunk.from, place)
+    const beyond = compareCursors(chunk.to, place)
+    // A reader's first cursor may lie beyond what the topic has told by then.
+    if (beyond < 0 || (beyond === 0 && !isWhole)) return null
+    this.place = chunk.to
+    return isWhole ? chunk.message : this.topic.kind.slice(chunk, place)
+  }
+
+  private takeCondensed(): object | undefined {
+    const { ring, kind } = this.topic
+    const waiting: Chunk<Message>[] = []
+    for (let number = this.number; number < ring.next; number++) {
+      const chunk = ring.at(number)
+      if (chunk && isBefore(this.place, chunk.to)) waiting.push(chunk)
+    }
+    const condensed = waiting.length > 1 ? kind.condense?.(waiting, this.place) : undefined
+    const last = condensed && waiting[condensed.count - 1]
+    if (!condensed || !last) {
+      const chunk = ring.at(this.number++)
+      return chunk ? (this.messageOf(chunk) ?? this.take()) : undefined
+    }
+    this.place = last.to
+    this.number = ring.numberAfter(last.to)
+    this.topic.taken()
+    return condensed.message
+  }
+
+  private takeLast(): object | undefined {
+    const { outcome, last } = this.topic
+    if (outcome) this.outcome = outcome
+    return outcome && last?.message
+  }
+
+  private takeOwn(): object | undefined {
+    const chunk = this.pending
+    if (!chunk) return undefined
+    this.pending = undefined
+    this.place = chunk.to
+    if (chunk.isLast) this.finish({ type: 'over' })
+    this.pendingTaken?.()
+    return chunk.message
+  }
+
+  private finish(outcome: Outcome): void {
+    this.outcome = outcome
+    this.catchingUp?.abort()
+    this.catchingUp = undefined
+  }
+
+  /** Reads an upstream of its own, as fast as it takes, until it stands in the ring. */
+  private async catchUp(): Promise<void> {
+    const stop = new AbortController()
+    this.catchingUp = stop
+    try {
+      while (!this.hasLeft && !this.outcome && isBefore(this.place, this.topic.ring.start)) {
+        const history = this.topic.kind.history(this.place, this.topic.ring.start, stop.signal)
+        let result = await history.next()
+        while (!result.done && !this.hasLeft) {
+          this.pending = result.value
+          const taken = new Promise<void>((resolve) => {
+            this.pendingTaken = resolve
+          })
+          this.listener.wake()
+          await taken
+          if (this.outcome || this.hasLeft || !isBefore(this.place, this.topic.ring.start)) break
+          result = await history.next()
+        }
+        if (!result.done) await history.return(undefined)
+        else if (result.value) this.place = result.value
+        else if (!this.outcome) this.finish({ type: 'over' })
+      }
+    } catch (failure) {
+      this.finish({ type: 'failed', failure })
+    }
+    this.pendingTaken = undefined
+    if (this.hasLeft) return
+    if (!this.outcome) {
+      this.catchingUp = undefined
+      this.number = this.topic.ring.numberAfter(this.place)
+      this.topic.taken()
+    }
+    this.listener.wake()
   }
 }

@@ -2,7 +2,7 @@ import type { Cluster__Output } from '../../generated/proto/scaimind/v1/Cluster.
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { Queue__Output } from '../../generated/proto/scaimind/v1/Queue.js'
 import type { Caller } from '../auth/viewer.js'
-import type { Live } from '../live/live-stream.js'
+import type { Feed } from '../live/feed.js'
 
 /** An answer of the coordinator and how fresh it is. */
 export interface Snapshot<Value> {
@@ -31,7 +31,7 @@ export interface ClusterOperations {
   /** The node takes work again. Throws NODE_NOT_FOUND. Repeating it is fine. */
   enable(caller: Caller, nodeId: string): Promise<ClusterNode__Output>
   /** Every node as it is, then each as it changes. Never ends by itself. */
-  followNodes(caller: Caller): Promise<Live<Snapshot<ClusterNode__Output>>>
+  followNodes(caller: Caller): Promise<Feed<Snapshot<ClusterNode__Output>>>
   /** The queue as it is, then as it changes. Never ends by itself. */
-  followQueue(caller: Caller): Promise<Live<Snapshot<Queue__Output>>>
+  followQueue(caller: Caller): Promise<Feed<Snapshot<Queue__Output>>>
 }

@@ -7,7 +7,7 @@ import { allow } from '../auth/who-may.js'
 import type { ClusterSnapshots, SnapshotKind } from '../cache/cluster-snapshots.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { ClusterEvents, ClusterReading, ClusterState } from '../live/cluster-events.js'
-import { mapLive } from '../live/live-stream.js'
+import { mapFeed } from '../live/feed.js'
 import type { ClusterOperations, Snapshot } from './cluster-types.js'
 import { parseInput } from './parse.js'
 import { isUnreachable } from './unreachable.js'
@@ -101,17 +101,17 @@ export function clusterOperations({ coordinator, snapshots, clusterEvents, log }
 
     async followNodes(caller) {
       allow(caller.viewer, 'readCluster')
-      return mapLive(clusterEvents.followNodes(readingOf(caller)), snapshotOf)
+      return mapFeed(clusterEvents.followNodes(readingOf(caller)), snapshotOf)
     },
 
     async followQueue(caller) {
       allow(caller.viewer, 'readCluster')
-      return mapLive(clusterEvents.followQueue(readingOf(caller)), snapshotOf)
+      return mapFeed(clusterEvents.followQueue(readingOf(caller)), snapshotOf)
     },
   }
 }
 
-const readingOf = ({ viewer: { tenantId, ended }, requestId }: Caller): ClusterReading => ({ tenantId, ended, requestId })
+const readingOf = ({ viewer: { tenantId }, requestId }: Caller): ClusterReading => ({ tenantId, requestId })
 const snapshotOf = <Value>({ value, at }: ClusterState<Value>): Snapshot<Value> => ({ value, syncedAt: at, stale: false })
 const noNode = (nodeId: string) => new Failure('NODE_NOT_FOUND', `There is no node ${JSON.stringify(nodeId.slice(0, 64))}.`)
 

@@ -1,39 +1,30 @@
 import { toEvaluation } from '../../contract/evaluation.js'
 import { isTerminal, type JobStatus } from '../../contract/statuses.js'
+import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { Caller } from '../auth/viewer.js'
+import { type Feed, mapFeed, startingWith, without } from '../live/feed.js'
 import type { JobEvents } from '../live/job-events.js'
-import { type Live, leaving, liveStream } from '../live/live-stream.js'
 import type { EvaluationView } from './evaluation-types.js'
 
-const closing = new AbortController().signal
-
-/** An evaluation as it is, then as each change leaves it. Ends when it is terminal or gone. */
-export function followEvaluation(
+/** An evaluation as it is, then as each change leaves it. Ends when it is terminal or gone. Rejects where there is none. */
+export async function followEvaluation(
   events: JobEvents,
-  { viewer, requestId }: Caller,
+  { viewer: { tenantId }, requestId }: Caller,
   evaluationId: string,
   current: () => Promise<EvaluationView>,
-): Live<EvaluationView> {
-  const { tenantId, ended } = viewer
-
-  async function* read(signal: AbortSignal): AsyncGenerator<EvaluationView, void, undefined> {
-    // Taken before it is read: a change in between is heard twice, and told once.
-    const here = events.here(tenantId)
-    const now = await current()
-    yield now
-    if (isOver(now)) return
-    let told = BigInt(now.evaluation.revision)
-    const matches = ({ job_id }: { job_id: string }) => job_id === evaluationId
-    for await (const { job } of leaving(signal, events.follow({ tenantId, after: here || undefined, requestId, ended, matches }))) {
-      if (!job) return
-      if (BigInt(job.revision) <= told) continue
-      told = BigInt(job.revision)
-      const changed = { evaluation: toEvaluation(job), syncedAt: new Date(), stale: false }
-      yield changed
-      if (isOver(changed)) return
-    }
+): Promise<Feed<EvaluationView>> {
+  // Taken before it is read: a change in between is heard twice, and told once.
+  const here = events.here(tenantId)
+  const now = await current()
+  if (isTerminal(now.evaluation.status as JobStatus)) return startingWith([now])
+  const told = BigInt(now.evaluation.revision)
+  const changes = events.follow({ tenantId, jobId: evaluationId, after: here || undefined, requestId })
+  const isTold = (taken: object) => {
+    const { job } = taken as JobEvent__Output
+    return job !== null && BigInt(job.revision) <= told
   }
-  return liveStream(read, { ended, closing })
+  return startingWith([now], mapFeed(without(changes, isTold), viewOf))
 }
 
-const isOver = ({ evaluation }: EvaluationView) => isTerminal(evaluation.status as JobStatus)
+const viewOf = ({ job }: JobEvent__Output): EvaluationView | null =>
+  job && { evaluation: toEvaluation(job), syncedAt: new Date(), stale: false }

@@ -1,7 +1,7 @@
 import type { JobStatus } from '../../contract/statuses.js'
 import type { Evaluation__Output } from '../../generated/proto/scaimind/v1/Evaluation.js'
 import type { Caller } from '../auth/viewer.js'
-import type { Live } from '../live/live-stream.js'
+import type { Feed } from '../live/feed.js'
 import type { PageArguments } from './job-types.js'
 
 /** An evaluation and how fresh this copy of it is. */
@@ -71,5 +71,5 @@ export interface EvaluationOperations {
   /** Ends an evaluation that is not terminal. */
   cancel(caller: Caller, evaluationId: string, options?: { reason?: string | null }): Promise<EvaluationView>
   /** The evaluation as it is, then as each change leaves it. Ends when it is terminal. */
-  follow(caller: Caller, evaluationId: string): Promise<Live<EvaluationView>>
+  follow(caller: Caller, evaluationId: string): Promise<Feed<EvaluationView>>
 }

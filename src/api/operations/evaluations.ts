@@ -184,8 +184,6 @@ export function evaluationOperations(parts: EvaluationParts): EvaluationOperatio
     async follow(caller, id) {
       allow(caller.viewer, 'readEvaluations')
       const evaluationId = parseEvaluationId(id)
-      // Refused before anything is opened where there is no such evaluation.
-      await get(caller, evaluationId)
       return followEvaluation(parts.events, caller, evaluationId, () => get(caller, evaluationId))
     },
   }

@@ -13,12 +13,14 @@ import type { RetentionResult__Output } from '../../generated/proto/scaimind/v1/
 import type { Caller } from '../auth/viewer.js'
 import type { JobColumn } from '../cache/job-columns.js'
 import type { JobFilter, JobOrder } from '../cache/job-query.js'
-import type { Live } from '../live/live-stream.js'
+import type { Feed } from '../live/feed.js'
+import type { LiveMessage } from '../live/record-kind.js'
 import type { Lineage } from './lineage-graph.js'
 
 export { ColumnTime, type JobColumn } from '../cache/job-columns.js'
 export type { JobFilter, JobOrder } from '../cache/job-query.js'
-export type { Live } from '../live/live-stream.js'
+export { Feed, iterate } from '../live/feed.js'
+export type { LiveMessage } from '../live/record-kind.js'
 
 /** A job and how fresh this copy of it is. */
 export interface JobView {
@@ -135,19 +137,6 @@ export interface AlignedSeries {
   /** A job each, a value a step; null where the job has none. */
   values: (number | null)[][]
 }
-
-/** One message of a live stream of records. */
-export type LiveMessage<Record> =
-  | {
-      type: 'batch'
-      /** Of the last record; a stream opened after it goes on with the next. */
-      cursor: string
-      records: Record[]
-      /** Records left out because of `maxPerSecond`. */
-      thinned: number
-    }
-  | { type: 'gap'; cursor: string; from: string; to: string; reason: string }
-  | { type: 'end'; cursor: string; status: JobStatus; reason: string }
 
 /** A job as it is when a stream begins, or as a change left it. */
 export interface JobUpdate {
@@ -270,7 +259,7 @@ export interface JobOperations {
     caller: Caller,
     jobId: string,
     options?: { names?: readonly string[] | null; after?: string | null; maxPerSecond?: number | null },
-  ): Promise<Live<LiveMessage<MetricRecord__Output>>>
+  ): Promise<Feed<LiveMessage<MetricRecord__Output>>>
   /** Log lines as they are written, from `after`, from the last `tail` lines, or from the first; ends with `end`. */
   followLogs(
     caller: Caller,
@@ -284,11 +273,11 @@ export interface JobOperations {
       /** False: end with what is there now. Default true. */
       follow?: boolean | null
     },
-  ): Promise<Live<LiveMessage<LogRecord__Output>>>
+  ): Promise<Feed<LiveMessage<LogRecord__Output>>>
   /** One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told. */
-  followJob(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Live<JobUpdate>>
+  followJob(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Feed<JobUpdate>>
   /** The changes of one job from its first, or after a cursor. Ends when the job is terminal and all is told. */
-  followJobEvents(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Live<JobEvent__Output>>
+  followJobEvents(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Feed<JobEvent__Output>>
   /** Changes of the tenant's jobs that match, from `after` or from now. */
-  followJobs(caller: Caller, options?: { filter?: JobFilter | null; after?: string | null }): Promise<Live<JobUpdate>>
+  followJobs(caller: Caller, options?: { filter?: JobFilter | null; after?: string | null }): Promise<Feed<JobUpdate>>
 }

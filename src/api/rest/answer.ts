@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Caller } from '../auth/viewer.js'
 import type { Operations } from '../operations/index.js'
-import type { Live } from '../operations/job-types.js'
+import type { Feed } from '../operations/job-types.js'
 
 /** A request to a known route by a known caller. */
 export interface RestCall {
@@ -43,7 +43,9 @@ export interface FramedMessage {
 
 /** A stream of server-sent events. */
 export interface StreamAnswer {
-  live: Live<unknown>
+  feed: Feed<unknown>
+  /** Names what the frames look like: streams of one name are shown the same, wherever they begin. */
+  name: string
   frame(message: unknown): FramedMessage
   /** What follows where there is no message yet. */
   rest: Rest
@@ -53,6 +55,9 @@ export interface StreamAnswer {
 export type Answer = JsonAnswer | StreamAnswer
 
 /** Answers with a live stream. */
-export function stream<Message>(live: Live<Message>, frame: (message: Message) => FramedMessage, rest: Rest = 'more'): StreamAnswer {
-  return { live, frame: frame as StreamAnswer['frame'], rest }
+export function stream<Message>(
+  feed: Feed<Message>,
+  { name, frame, rest = 'more' }: { name: string; frame(message: Message): FramedMessage; rest?: Rest },
+): StreamAnswer {
+  return { feed, name, frame: frame as StreamAnswer['frame'], rest }
 }

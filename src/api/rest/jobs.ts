@@ -3,7 +3,7 @@ import { isTerminal, type JobStatus, jobOrderFields, jobStatuses, logLevels, tra
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import { jobSpecSchema } from '../operations/job-spec.js'
 import type { JobView, LiveMessage } from '../operations/job-types.js'
-import { type FramedMessage, type JsonAnswer, type Rest, type RestCall, stream } from './answer.js'
+import { type Frame, type FramedMessage, type JsonAnswer, type Rest, type RestCall, stream } from './answer.js'
 import { header } from './headers.js'
 import { type JsonObject, toJson } from './json.js'
 import { countOf, listOf, message, objectOf, textOf } from './json-schema.js'
@@ -184,7 +184,10 @@ export const jobRoutes = [
       frames: message('MetricRecord'),
     },
     async (call) =>
-      stream(await call.operations.jobs.followMetrics(call.caller, call.id, { after: lastEventId(call) }), framesOf('MetricRecord')),
+      stream(await call.operations.jobs.followMetrics(call.caller, call.id, { after: lastEventId(call) }), {
+        name: `metrics of ${call.id}`,
+        frame: framesOf('MetricRecord'),
+      }),
   ),
 
   get(
@@ -201,10 +204,10 @@ export const jobRoutes = [
       frames: message('LogRecord'),
     },
     async (call, { follow, tail, level }) => {
-      const live = await call.operations.jobs.followLogs(call.caller, call.id, { after: lastEventId(call), follow, tail, level })
+      const feed = await call.operations.jobs.followLogs(call.caller, call.id, { after: lastEventId(call), follow, tail, level })
       // Without following, the stream ends with what is there, in the middle of a job.
       const rest = follow === false ? 'perhaps more' : 'more'
-      return stream(live, framesOf('LogRecord', rest), rest)
+      return stream(feed, { name: `logs of ${call.id} from ${level ?? 'any'} ${rest}`, frame: framesOf('LogRecord', rest), rest })
     },
   ),
 
@@ -224,9 +227,9 @@ export const jobRoutes = [
         return { data: { events: events.map((event) => toJson('JobEvent', event)) } }
       }
       const after = lastEventId(call)
-      const live = await operations.jobs.followJobEvents(caller, id, { after })
+      const feed = await operations.jobs.followJobEvents(caller, id, { after })
       // Nothing comes after the event that made the job terminal, for a caller who has it already.
-      return stream(live, framesOfEvent, after === null ? 'more' : 'perhaps more')
+      return stream(feed, { name: `events of ${id}`, frame: framesOfEvent, rest: after === null ? 'more' : 'perhaps more' })
     },
   ),
 ]
@@ -242,7 +245,10 @@ function framesOf(type: 'MetricRecord' | 'LogRecord', rest: Rest = 'more') {
   return (message: LiveMessage<{ cursor: string }>): FramedMessage => {
     switch (message.type) {
       case 'batch':
-        return { frames: message.records.map((record) => ({ id: record.cursor, data: toJson(type, record) })), rest }
+        return {
+          frames: [...thinnedFrame(message), ...message.records.map((record) => ({ id: record.cursor, data: toJson(type, record) }))],
+          rest,
+        }
       case 'gap':
         return { frames: [{ id: message.cursor, event: 'gap', data: toJson('StreamGap', message) }], rest }
       case 'end':
@@ -250,6 +256,9 @@ function framesOf(type: 'MetricRecord' | 'LogRecord', rest: Rest = 'more') {
     }
   }
 }
+
+/** What was left out for a caller who took too little, before what is left. It has no id: the next record's is the place to go on from. */
+const thinnedFrame = ({ thinned }: { thinned: number }): Frame[] => (thinned > 0 ? [{ event: 'thinned', data: { records: thinned } }] : [])
 
 function framesOfEvent(event: JobEvent__Output): FramedMessage {
   // A retry may follow the end of a job.

@@ -4,8 +4,10 @@ import { Failure } from '../../contract/failure.js'
 import type { Admission } from '../auth/admission.js'
 import type { Credentials, Viewer } from '../auth/viewer.js'
 import { allowRoute } from '../auth/who-may.js'
+import type { Deliveries } from '../delivery/deliveries.js'
+import { sharings } from '../delivery/shared.js'
 import type { Operations } from '../operations/index.js'
-import type { Answer, StreamAnswer } from './answer.js'
+import type { Answer } from './answer.js'
 import { readBody } from './body.js'
 import { clusterRoutes } from './cluster.js'
 import { dataRoutes } from './data.js'
@@ -17,7 +19,7 @@ import { jobRoutes } from './jobs.js'
 import { matchRoute } from './match.js'
 import { requestIdOf } from './request-id.js'
 import type { Route } from './route.js'
-import { sendStream } from './sse.js'
+import { type FrameBytes, sendStream } from './sse.js'
 
 /** Every path of the shim begins with this. */
 export const restBase = '/v1/modules/scaimind'
@@ -31,6 +33,7 @@ export interface RestParts {
   /** Says who calls, or throws the Failure that the caller gets. */
   identify(credentials: Credentials): Promise<Viewer>
   admission: Pick<Admission, 'stream'>
+  deliveries: Deliveries
   log: Logger
   /** Bytes of a request body. Default 1 MiB. */
   bodyBytesMax?: number
@@ -39,17 +42,10 @@ export interface RestParts {
 }
 
 /** Answers requests below `/v1/modules/scaimind`. The promise is kept when the answer is sent, and never broken. */
-export function restRouter({ operations, identify, admission, log, bodyBytesMax = 1_048_576, heartbeatMs = 15_000 }: RestParts) {
+export function restRouter(parts: RestParts) {
+  const { operations, identify, admission, deliveries, log, bodyBytesMax = 1_048_576, heartbeatMs = 15_000 } = parts
+  const sharingOf = sharings<FrameBytes>()
   const docs = docsPages(routes, restBase)
-
-  function enter(viewer: Viewer, { live }: StreamAnswer): () => void {
-    try {
-      return admission.stream(viewer)
-    } catch (refused) {
-      void live.return()
-      throw refused
-    }
-  }
 
   async function answerTo(request: IncomingMessage, requestId: string): Promise<{ viewer: Viewer; answer: Answer }> {
     const { headers } = request
@@ -68,9 +64,12 @@ export function restRouter({ operations, identify, admission, log, bodyBytesMax 
     try {
       if (await docs(request, response, pathOf(request).slice(restBase.length))) return
       const { viewer, answer } = await answerTo(request, requestId)
-      if (!('live' in answer)) return sendJson(request, response, answer.status ?? 200, success(answer, requestId))
-      const leave = enter(viewer, answer)
+      if (!('feed' in answer)) return sendJson(request, response, answer.status ?? 200, success(answer, requestId))
+      const leave = admission.stream(viewer)
       await sendStream(response, answer, {
+        deliveries,
+        sharing: sharingOf(JSON.stringify([viewer.tenantId, answer.name])),
+        ended: viewer.ended,
         heartbeatMs,
         toFault(error) {
           const { code, message } = toErrorAnswer(error, { requestId, log }).body

@@ -89,8 +89,8 @@ export function jobMethods({ store, database, submission, control, journals, eve
     ReadJobLogs: unary((request: ReadJobLogsRequest__Output, { tenantId }) => journals.readLogs(tenantId, request)),
     ListJobEvents: unary(async (request: ListJobEventsRequest__Output, { tenantId }) => ({ events: await events.list(tenantId, request) })),
     StreamJobEvents: streaming(
-      ({ after, job_id: jobId, from_start: fromStart }: StreamJobEventsRequest__Output, { tenantId }, signal) =>
-        events.follow({ tenantId, after, jobId, fromStart, signal }),
+      ({ after, job_id: jobId, from_start: fromStart, until }: StreamJobEventsRequest__Output, { tenantId }, signal) =>
+        events.follow({ tenantId, after, jobId, fromStart, until, signal }),
       forAllTenants,
     ),
   }

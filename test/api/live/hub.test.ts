@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type CoordinatorClient, connectCoordinator } from '../../../src/api/coordinator-client/index.js'
-import { type Hub, type LiveItem, recordHub } from '../../../src/api/live/hub.js'
-import type { Live } from '../../../src/api/live/live-stream.js'
+import { streamCounts } from '../../../src/api/live/counts.js'
+import { type Feed, iterate } from '../../../src/api/live/feed.js'
+import { type Hub, recordHub } from '../../../src/api/live/hub.js'
+import type { LiveMessage } from '../../../src/api/live/record-kind.js'
 import type { MetricRecord__Output } from '../../../src/generated/proto/scaimind/v1/MetricRecord.js'
 import { eventually, newTenantId, silent } from '../../support/api.js'
 import { StubCoordinator } from '../../support/stub-coordinator.js'
 
-type Item = LiveItem<MetricRecord__Output>
+type Message = LiveMessage<MetricRecord__Output>
 
 let stub: StubCoordinator
 let coordinator: CoordinatorClient
@@ -18,6 +20,7 @@ function open(ringBytes: number, lingerMs = 50): void {
     kind: 'metrics',
     openStream: coordinator.openStream,
     log: silent,
+    counts: streamCounts(),
     sizeOf: () => 100,
     ringBytes,
     lingerMs,
@@ -34,17 +37,16 @@ afterEach(() => {
   stub.stop()
 })
 
-const follow = (jobId: string, tenantId: string, after = '', ended = never): Live<Item[]> =>
-  hub.follow({ tenantId, jobId, after, requestId: 'test', ended })
+const follow = (jobId: string, tenantId: string, after = ''): Feed<Message> => hub.follow({ tenantId, jobId, after, requestId: 'test' })
+const stepsIn = (message: Message | undefined) => (message?.type === 'batch' ? message.records.map(({ step }) => Number(step)) : [])
 
 /** Reads a stream to its end, told of each step by `onStep`. */
-async function stepsOf(live: Live<Item[]>, onStep: (step: number) => void | Promise<void> = () => {}): Promise<number[]> {
+async function stepsOf(messages: AsyncIterable<Message>, onStep: (step: number) => void | Promise<void> = () => {}): Promise<number[]> {
   const steps: number[] = []
-  for await (const items of live) {
-    for (const item of items) {
-      if (item.type !== 'record') continue
-      steps.push(Number(item.record.step))
-      await onStep(Number(item.record.step))
+  for await (const message of messages) {
+    for (const step of stepsIn(message)) {
+      steps.push(step)
+      await onStep(step)
     }
   }
   return steps
@@ -72,13 +74,11 @@ describe('The hub', () => {
     const { job_id } = stub.addJob(tenant)
     stub.writeMetrics(job_id, 1)
     for (let round = 0; round < 3; round++) {
-      const live = follow(job_id, tenant)
-      await live.next()
-      await live.return()
+      for await (const _message of follow(job_id, tenant)) break
     }
     expect(stub.calls.get('StreamJobMetrics')).toBe(1)
     await eventually(() => stub.openStreams('StreamJobMetrics') === 0)
-    expect(hub.topicCount()).toBe(0)
+    expect([...hub.topics()]).toEqual([])
   })
 
   it('readers that come at any time, from any cursor, over broken streams and a small ring, get every record once', async () => {
@@ -119,16 +119,13 @@ describe('The hub', () => {
     const tenant = newTenantId()
     const { job_id } = stub.addJob(tenant)
     stub.writeMetrics(job_id, 10)
-    const still = follow(job_id, tenant)
-    const first = await still.next()
+    const still = iterate(follow(job_id, tenant), never)
+    const { value: first } = await still.next()
     const moving = stepsOf(follow(job_id, tenant))
     stub.writeMetrics(job_id, 2000)
     stub.end(job_id)
     expect(await moving).toEqual(upTo(2010))
-    const rest = await stepsOf(still)
-    expect([...(first.value ?? []).flatMap((item) => (item.type === 'record' ? [Number(item.record.step)] : [])), ...rest]).toEqual(
-      upTo(2010),
-    )
+    expect([...stepsIn(first as Message), ...(await stepsOf(still))]).toEqual(upTo(2010))
   })
 
   it('a cursor older than what is kept is told as a gap, and the stream goes on', async () => {
@@ -139,26 +136,27 @@ describe('The hub', () => {
     stub.end(job_id)
     stub.expired.set(job_id, 9)
     const after = stub.metrics.get(job_id)?.records[2]?.cursor
-    const items: Item[] = []
-    for await (const some of follow(job_id, tenant, after)) items.push(...some)
-    expect(items[0]).toMatchObject({ type: 'gap', from: after })
-    expect(items.flatMap((item) => (item.type === 'record' ? [Number(item.record.step)] : []))).toEqual(upTo(20).slice(10))
+    const messages: Message[] = []
+    for await (const message of follow(job_id, tenant, after)) messages.push(message)
+    const to = stub.metrics.get(job_id)?.records[9]?.cursor
+    expect(messages[0]).toMatchObject({ type: 'gap', from: after, to, cursor: to })
+    expect(messages.flatMap(stepsIn)).toEqual(upTo(20).slice(10))
   })
 
   it('a job that is gone is told to every reader', async () => {
     open(1_000_000)
-    const live = follow('job_00000000000000000000000000', newTenantId())
-    await expect(live.next()).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' })
-    expect((await live.next()).done).toBe(true)
+    const messages = iterate(follow('job_00000000000000000000000000', newTenantId()), never)
+    await expect(messages.next()).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' })
+    expect((await messages.next()).done).toBe(true)
   })
 
   it('leaving does not wait for the next record', async () => {
     open(1_000_000)
     const tenant = newTenantId()
     const { job_id } = stub.addJob(tenant)
-    const live = follow(job_id, tenant)
-    const pending = live.next()
-    await live.return()
+    const leave = new AbortController()
+    const pending = iterate(follow(job_id, tenant), leave.signal).next()
+    leave.abort()
     expect((await pending).done).toBe(true)
   })
 })

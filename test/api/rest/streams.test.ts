@@ -44,7 +44,7 @@ const path = (rest: string) => `/jobs/${one.job_id}/${rest}`
 describe('A stream of metrics', () => {
   it('is a frame a record, each with its own cursor, and closes with [DONE]', async () => {
     const feed = fed<Metrics>(batch(metric(1), metric(2)), batch(metric(3)), end)
-    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.feed }) })
     const response = await door.open(path('metrics/stream'))
     expect(response.status).toBe(200)
     expect(response.headers.get('content-type')).toBe('text/event-stream')
@@ -59,7 +59,7 @@ describe('A stream of metrics', () => {
     const asked: unknown[] = []
     const followMetrics = async (...[, , options]: unknown[]) => {
       asked.push(options)
-      return fed<Metrics>(end).live
+      return fed<Metrics>(end).feed
     }
     const door = await openDoor({ jobs: jobsInMemory([], { followMetrics }) })
     await (await door.open(path('metrics/stream'), { headers: { 'last-event-id': 'm7' } })).text()
@@ -69,7 +69,7 @@ describe('A stream of metrics', () => {
 
   it('tells a gap as an event of that name', async () => {
     const gap: Metrics = { type: 'gap', cursor: 'm9', from: 'm2', to: 'm9', reason: 'no longer kept' }
-    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => fed<Metrics>(gap, end).live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => fed<Metrics>(gap, end).feed }) })
     expect(await (await door.open(path('metrics/stream'))).text()).toBe(
       'id: m9\nevent: gap\ndata: {"from":"m2","to":"m9","reason":"no longer kept"}\n\ndata: [DONE]\n\n',
     )
@@ -83,7 +83,7 @@ describe('A stream of logs', () => {
       asked.push(options)
       const feed = fed<Logs>(batch(line(1)))
       feed.end()
-      return feed.live
+      return feed.feed
     }
     const door = await openDoor({ jobs: jobsInMemory([], { followLogs }) })
     const text = await (await door.open(path('logs?follow=false&tail=10&level=WARN'))).text()
@@ -96,7 +96,7 @@ describe('A stream of logs', () => {
   it('ends at once where there is nothing to read and nothing to wait for', async () => {
     const feed = fed<Logs>()
     feed.end()
-    const door = await openDoor({ jobs: jobsInMemory([], { followLogs: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followLogs: async () => feed.feed }) })
     expect(await (await door.open(path('logs?follow=false'))).text()).toBe('data: [DONE]\n\n')
   })
 })
@@ -114,7 +114,7 @@ describe('A stream of job events', () => {
     feed.end()
     const followJobEvents = async (...[, , options]: unknown[]) => {
       asked.push(options)
-      return feed.live
+      return feed.feed
     }
     const door = await openDoor({ jobs: jobsInMemory([], { followJobEvents }) })
     const frames = (await (await door.open(path('events'), { headers: sse })).text()).split('\n\n')
@@ -127,7 +127,7 @@ describe('A stream of job events', () => {
   it('is over at once for a caller who has the last event already', async () => {
     const feed = fed<JobEvent__Output>()
     feed.end()
-    const door = await openDoor({ jobs: jobsInMemory([], { followJobEvents: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followJobEvents: async () => feed.feed }) })
     const response = await door.open(path('events'), { headers: { ...sse, 'last-event-id': 'e2' } })
     expect(await response.text()).toBe('data: [DONE]\n\n')
   })
@@ -137,7 +137,7 @@ describe('Any stream', () => {
   it('tells a fault in mid-stream as an error event, and closes with [DONE] all the same', async () => {
     const feed = fed<Metrics>(batch(metric(1)))
     feed.end(new Failure('AUTH_TOKEN_INVALID', 'The key was revoked.'))
-    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.feed }) })
     const frames = (await (await door.open(path('metrics/stream'))).text()).split('\n\n')
     expect(frames.slice(1)).toEqual([
       'event: error\ndata: {"code":"AUTH_TOKEN_INVALID","message":"The key was revoked."}',
@@ -149,7 +149,7 @@ describe('Any stream', () => {
   it('says that it was cut off where it ends before its last message, so that nobody takes the job for finished', async () => {
     const feed = fed<Metrics>(batch(metric(1)))
     feed.end()
-    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.feed }) })
     const text = await (await door.open(path('metrics/stream'))).text()
     expect(text).toContain('event: error\ndata: {"code":"COORDINATOR_UNAVAILABLE",')
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true)
@@ -158,7 +158,7 @@ describe('Any stream', () => {
   it('hides a bug of ours, and logs it', async () => {
     const feed = fed<Metrics>()
     feed.end(new TypeError('secret is undefined'))
-    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.feed }) })
     const text = await (await door.open(path('metrics/stream'))).text()
     expect(text).toMatch(/^event: error\ndata: \{"code":"INTERNAL_ERROR"/)
     expect(text).not.toContain('secret')
@@ -175,7 +175,7 @@ describe('Any stream', () => {
 
   it('says a comment now and then while nothing happens', async () => {
     const feed = fed<Metrics>()
-    const door = await openDoor({ heartbeatMs: 10, jobs: jobsInMemory([], { followMetrics: async () => feed.live }) })
+    const door = await openDoor({ heartbeatMs: 10, jobs: jobsInMemory([], { followMetrics: async () => feed.feed }) })
     const response = await door.open(path('metrics/stream'))
     const reader = response.body?.getReader()
     const first = await reader?.read()
@@ -185,7 +185,7 @@ describe('Any stream', () => {
 
   it('is left when the client goes', async () => {
     const feed = fed<Metrics>(batch(metric(1)))
-    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followMetrics: async () => feed.feed }) })
     const leaving = new AbortController()
     const response = await door.open(path('metrics/stream'), { signal: leaving.signal })
     await response.body?.getReader().read()
@@ -204,16 +204,16 @@ describe('Any stream', () => {
         this.emit('given')
       },
     })
-    const door = await openDoor({ jobs: jobsInMemory([], { followLogs: async () => feed.live }) })
+    const door = await openDoor({ jobs: jobsInMemory([], { followLogs: async () => feed.feed }) })
     const headers = once(slow, 'given')
     door.connect(slow)
     slow.push(`GET /v1/modules/scaimind${path('logs')} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sgk_all\r\n\r\n`)
     await headers
     await new Promise(setImmediate)
-    expect(feed.asked()).toBe(1)
+    expect(feed.taken()).toBe(1)
     slow.on('given', () => taken.shift()?.())
     taken.shift()?.()
     await feed.left
-    expect(feed.asked()).toBe(2)
+    expect(feed.taken()).toBe(2)
   })
 })

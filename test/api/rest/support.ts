@@ -8,6 +8,8 @@ import { onTestFinished } from 'vitest'
 import { type Permission, permissions } from '../../../src/api/auth/permissions.js'
 import type { Caller, Credentials, Viewer } from '../../../src/api/auth/viewer.js'
 import { allow, type UseCaseName } from '../../../src/api/auth/who-may.js'
+import { deliveries } from '../../../src/api/delivery/deliveries.js'
+import { Feed, type Listener, type Outcome, type Reader } from '../../../src/api/live/feed.js'
 import type { ApiKeyOperations } from '../../../src/api/operations/api-keys.js'
 import type { ArtefactOperations } from '../../../src/api/operations/artefact-types.js'
 import type { ClusterOperations } from '../../../src/api/operations/cluster-types.js'
@@ -15,7 +17,7 @@ import type { DataOperations } from '../../../src/api/operations/data-types.js'
 import type { EvaluationOperations } from '../../../src/api/operations/evaluation-types.js'
 import type { Operations } from '../../../src/api/operations/index.js'
 import { parseJobSpec } from '../../../src/api/operations/job-spec.js'
-import type { JobOperations, Live } from '../../../src/api/operations/job-types.js'
+import type { JobOperations } from '../../../src/api/operations/job-types.js'
 import { restRouter } from '../../../src/api/rest/router.js'
 import { Failure, JobStateConflict } from '../../../src/contract/failure.js'
 import { newJobId, parseJobId, type TenantId } from '../../../src/contract/ids.js'
@@ -189,7 +191,8 @@ export async function openDoor({
     artefacts: onlyThese<ArtefactOperations>({}),
     apiKeys: onlyThese<ApiKeyOperations>({}),
   }
-  const router = restRouter({ operations, identify, admission: { stream: () => () => {} }, log, ...rest })
+  const told = deliveries({ stuckMs: 60_000 })
+  const router = restRouter({ operations, identify, admission: { stream: () => () => {} }, deliveries: told, log, ...rest })
   const answers: Promise<void>[] = []
   const server = createServer((request, response) => answers.push(router(request, response))).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -226,59 +229,59 @@ export async function openDoor({
 
 /** A live stream that a test feeds. */
 export interface Fed<Message> {
-  live: Live<Message>
+  feed: Feed<Message>
   tell(message: Message): void
   /** Ends it, or breaks it with a fault. */
   end(fault?: unknown): void
   /** Kept when its reader has left. */
   left: Promise<void>
-  /** How often the next message was asked for. */
-  asked(): number
+  /** How many messages were taken. */
+  taken(): number
 }
 
-/** Makes a live stream; messages told before they are asked for wait. */
-export function fed<Message>(...first: Message[]): Fed<Message> {
+/** Makes a live stream; messages told before they are taken wait. */
+export function fed<Message extends object>(...first: Message[]): Fed<Message> {
   const waiting = [...first]
-  let ending: { fault?: unknown } | undefined
-  let wake = () => {}
-  let asked = 0
+  let outcome: Outcome | undefined
+  let taken = 0
+  const listeners = new Set<Listener>()
+  const wakeAll = () => {
+    for (const listener of listeners) listener.wake()
+  }
   let resolveLeft = () => {}
   const left = new Promise<void>((resolve) => {
     resolveLeft = resolve
   })
-  const live: Live<Message> = {
-    [Symbol.asyncIterator]: () => live,
-    async next() {
-      asked++
-      for (;;) {
+  const open = (listener: Listener): Reader => {
+    listeners.add(listener)
+    return {
+      take() {
         const message = waiting.shift()
-        if (message !== undefined) return { done: false, value: message }
-        if (ending?.fault) throw ending.fault
-        if (ending) return { done: true, value: undefined }
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
-      }
-    },
-    async return() {
-      ending = {}
-      wake()
-      resolveLeft()
-      return { done: true, value: undefined }
-    },
+        if (message) taken++
+        return message
+      },
+      get outcome() {
+        return waiting.length > 0 ? undefined : outcome
+      },
+      waitedMs: () => 0,
+      leave() {
+        listeners.delete(listener)
+        resolveLeft()
+      },
+    }
   }
   return {
-    live,
+    feed: new Feed(open, (message) => message as Message),
     tell(message) {
       waiting.push(message)
-      wake()
+      wakeAll()
     },
     end(fault) {
-      ending = { fault }
-      wake()
+      outcome = fault ? { type: 'failed', failure: fault } : { type: 'over' }
+      wakeAll()
     },
     left,
-    asked: () => asked,
+    taken: () => taken,
   }
 }
 

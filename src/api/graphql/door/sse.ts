@@ -1,55 +1,103 @@
+import type { ServerResponse } from 'node:http'
 import type { Plugin } from 'graphql-yoga'
-import { cursorOf, type LiveResult } from './execution.js'
+import type { Delivery, DeliveryOutcome, Sink } from '../../delivery/delivery.js'
+import type { LivePayload } from './live-payload.js'
+import type { LiveStream } from './live-stream.js'
 
 const heartbeatMs = 12_000
+const bufferBytes = 64 * 1024
+/** How soon a browser comes back, ms, when this process stops. */
+const retryMs = 1000
 
-/** GraphQL over SSE in distinct connections mode. Each `next` carries `id: <cursor>`, so that a browser that reconnects says in `Last-Event-ID` where to go on. */
-export function sseWithCursors(): Plugin {
+/**
+ * GraphQL over SSE in distinct connections mode. Each `next` carries `id: <cursor>`, so that a browser that reconnects says in `Last-Event-ID` where to go on.
+ * `streamOf` is the subscription that a response is to: Yoga hands on a wrapping of it.
+ */
+export function sseWithCursors(streamOf: (response: ServerResponse) => LiveStream | undefined): Plugin {
   return {
-    onResultProcess({ result, setResultProcessor, request }) {
-      if (!request.headers.get('accept')?.includes('text/event-stream') || !(Symbol.asyncIterator in result)) return
-      const results = result as AsyncIterable<LiveResult>
+    onResultProcess({ setResultProcessor, request, serverContext }) {
+      const { res } = serverContext as unknown as { res: ServerResponse }
+      const stream = streamOf(res)
+      if (!stream || !request.headers.get('accept')?.includes('text/event-stream')) return
       setResultProcessor((_result, fetchAPI) => {
         const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
-        return new fetchAPI.Response(eventStream(results) as unknown as BodyInit, { headers }) as Response
+        const body = new ReadableStream(new EventStream(stream, res), { highWaterMark: bufferBytes, size: (chunk) => chunk.byteLength })
+        return new fetchAPI.Response(body as unknown as BodyInit, { headers }) as Response
       }, 'text/event-stream')
     },
   }
 }
 
-/** The frames of a subscription; read no faster than they are sent. */
-function eventStream(results: AsyncIterable<LiveResult>): ReadableStream<Uint8Array> {
-  const iterator = results[Symbol.asyncIterator]()
-  const encoder = new TextEncoder()
-  let heartbeat: NodeJS.Timeout | undefined
-  return new ReadableStream({
-    start(controller) {
-      // A comment at once, so that headers are sent before the first message, and then to keep proxies from cutting a quiet stream.
-      controller.enqueue(encoder.encode(':\n\n'))
-      heartbeat = setInterval(() => {
-        if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(':\n\n'))
-      }, heartbeatMs)
-    },
-    async pull(controller) {
-      const { done, value } = await iterator.next()
-      if (!done) {
-        controller.enqueue(encoder.encode(frame(value)))
-        return
-      }
-      clearInterval(heartbeat)
-      controller.enqueue(encoder.encode('event: complete\ndata:\n\n'))
-      controller.close()
-    },
-    async cancel() {
-      clearInterval(heartbeat)
-      await iterator.return?.()
-    },
-  })
-}
+const encoder = new TextEncoder()
+// A comment: headers are sent before the first message, and proxies do not cut a quiet stream.
+const comment = encoder.encode(':\n\n')
 
-function frame(result: LiveResult): string {
-  const cursor = result[cursorOf]
-  const { data, errors, extensions } = result
-  const body = JSON.stringify({ data, ...(errors ? { errors } : {}), ...(extensions ? { extensions } : {}) })
-  return `event: next\n${cursor ? `id: ${cursor}\n` : ''}data: ${body}\n\n`
+/** The frames of a subscription, handed on no faster than they are sent. */
+class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePayload> {
+  private controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  private delivery: Delivery | undefined
+  private heartbeat: NodeJS.Timeout | undefined
+
+  constructor(
+    private readonly stream: LiveStream,
+    private readonly response: ServerResponse,
+  ) {}
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.controller = controller
+    controller.enqueue(comment)
+    this.heartbeat = setInterval(() => this.hasRoom() && controller.enqueue(comment), heartbeatMs)
+    this.delivery = this.stream.deliverTo(this)
+    const { ended } = this.stream
+    if (ended.aborted) this.endByViewer()
+    else ended.addEventListener('abort', this.endByViewer)
+  }
+
+  pull(): void {
+    this.delivery?.drained()
+  }
+
+  cancel(): void {
+    this.forget()
+    this.delivery?.stop()
+  }
+
+  write({ sseBytes }: LivePayload): boolean {
+    this.controller?.enqueue(sseBytes)
+    return this.hasRoom()
+  }
+
+  end(outcome: DeliveryOutcome): void {
+    this.forget()
+    if (outcome.type === 'failed') {
+      this.controller?.enqueue(encoder.encode(`event: next\ndata: ${JSON.stringify(this.stream.failed(outcome.failure))}\n\n`))
+    }
+    // Without `complete` the stream is not over: clients open it again, elsewhere, after the last cursor.
+    const last = outcome.type === 'closing' ? `retry: ${retryMs}\n\n` : 'event: complete\ndata:\n\n'
+    this.controller?.enqueue(encoder.encode(last))
+    this.controller?.close()
+  }
+
+  // Nothing reaches a reader who takes nothing; SSE has no code for it.
+  giveUp(): void {
+    this.forget()
+    this.response.destroy()
+  }
+
+  bytesWaiting(): number {
+    return Math.max(0, bufferBytes - (this.controller?.desiredSize ?? bufferBytes)) + this.response.writableLength
+  }
+
+  private readonly endByViewer = (): void => {
+    this.delivery?.finish({ type: 'failed', failure: this.stream.ended.reason })
+  }
+
+  private hasRoom(): boolean {
+    return (this.controller?.desiredSize ?? 0) > 0
+  }
+
+  private forget(): void {
+    clearInterval(this.heartbeat)
+    this.stream.ended.removeEventListener('abort', this.endByViewer)
+  }
 }

@@ -7,9 +7,10 @@ import { presentResult } from '../failure.js'
 import { schema } from '../schema.js'
 import type { Freshness } from './answers.js'
 import { asksForCost, costOf, withCost } from './cost.js'
-import { createContext, refusalsOf, type StreamParts, subscribe } from './execution.js'
+import { createContext, refusalsOf } from './execution.js'
 import { resumeAfter } from './last-event-id.js'
 import { limitRules } from './limits.js'
+import { LiveStream, type StreamParts, subscribe } from './live-stream.js'
 import { isMultipart, type Multipart } from './multipart.js'
 import { parseDocument } from './parse-document.js'
 import { type Begun, shortWay } from './short-way.js'
@@ -43,6 +44,7 @@ interface YogaContext {
 
 /** GraphQL over HTTP (POST, GET, multipart) and over SSE, with its limits. */
 export function httpHandler(parts: HttpParts): (request: IncomingMessage, response: ServerResponse, requestId: string) => Promise<void> {
+  const streams = new WeakMap<ServerResponse, LiveStream>()
   const yoga = createYoga<ServerContext, YogaContext>({
     schema,
     graphqlEndpoint: '/graphql',
@@ -56,7 +58,7 @@ export function httpHandler(parts: HttpParts): (request: IncomingMessage, respon
     multipart: false,
     extraParamNames: ['documentId'],
     cors: { origin: '*', credentials: false, exposedHeaders: ['x-request-id', 'retry-after'] },
-    plugins: [operationRules(parts), sseWithCursors()],
+    plugins: [operationRules(parts, streams), sseWithCursors((response) => streams.get(response))],
     async context({ req, requestId, viewer = viewerOf(req) }) {
       return { inner: createContext(parts, await viewer, requestId) }
     },
@@ -99,7 +101,10 @@ const refusedMediaTypes: Record<number, (request: Request) => string> = {
 }
 
 /** The limits, the key that operations need, our way of subscribing, and errors as callers see them. */
-function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext, ServerContext> {
+function operationRules(
+  parts: HttpParts,
+  streams: WeakMap<ServerResponse, LiveStream>,
+): Plugin<YogaContext & ServerContext, ServerContext> {
   const rules = limitRules(parts.limits)
   const own = (args: ExecutionArgs): ExecutionArgs & { contextValue: Context } => ({
     ...args,
@@ -139,11 +144,14 @@ function operationRules(parts: HttpParts): Plugin<YogaContext & ServerContext, S
     onSubscribe({ args, setSubscribeFn, setResultAndStopExecution }) {
       const errors = refused(args)
       if (errors.length > 0) return setResultAndStopExecution({ errors })
-      const cursor = (args.contextValue as ServerContext).req.headers['last-event-id']?.toString()
-      setSubscribeFn((given: ExecutionArgs) => {
+      const { req, res } = args.contextValue as ServerContext
+      const cursor = req.headers['last-event-id']?.toString()
+      setSubscribeFn(async (given: ExecutionArgs) => {
         const { document, operationName, variableValues } = given
         const resumed = cursor ? resumeAfter(schema, document, operationName, variableValues ?? {}, cursor) : document
-        return subscribe({ ...own(given), document: resumed }, parts)
+        const stream = await subscribe({ ...own(given), document: resumed }, parts)
+        if (stream instanceof LiveStream) streams.set(res, stream)
+        return stream
       })
     },
     // The one place that all results pass, of requests that Yoga refuses itself also.

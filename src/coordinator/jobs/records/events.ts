@@ -20,6 +20,8 @@ export interface FollowEventsOptions {
   /** Only this job's; empty: all. */
   jobId: string
   fromStart: boolean
+  /** Ends with the event of this cursor; empty: not for it. */
+  until: string
   signal: AbortSignal
 }
 
@@ -59,18 +61,20 @@ export function jobEvents({ database, store, changes }: { database: Database; st
       return events.reverse().map((event) => toEventMessage({ ...event, job: null }, tenantId))
     },
 
-    async *follow({ tenantId, after, jobId, fromStart, signal }: FollowEventsOptions): AsyncGenerator<JobEvent__Output> {
+    async *follow({ tenantId, after, jobId, fromStart, until, signal }: FollowEventsOptions): AsyncGenerator<JobEvent__Output> {
       const job = jobId === '' ? null : await requireJob(store, tenantId, jobId)
       let sequence = await start(tenantId, after, fromStart || job !== null)
+      const end = until === '' ? null : BigInt(parseCursor(until, 'events', tenantId).sequence)
       const topic = job ? { jobId: job.jobId } : tenantId === '*' ? '*' : { tenantId }
       const word = listenFor(changes, topic, signal)
       try {
         while (!signal.aborted) {
           word.forget()
-          const over = job !== null && (await isOver(job.jobId))
+          // Asked before the events are looked for: what is not among them then never comes.
+          const over = (job !== null && (await isOver(job.jobId))) || (end !== null && (await newest()) >= end)
           const events = await database.jobEvent.findMany({
             where: {
-              sequence: { gt: sequence },
+              sequence: { gt: sequence, ...(end === null ? {} : { lte: end }) },
               ...(job ? { jobId: job.jobId } : {}),
               ...(tenantId === '*' ? {} : { tenantId }),
             },

@@ -1,0 +1,42 @@
+/** A payload, null where there is nothing in it for the reader, or the promise of one. */
+export type Made<Payload> = Payload | null | Promise<Payload | null>
+
+/** Readers who asked the same: what is made of a message is made once for all of them. */
+export class Sharing<Payload> {
+  private readers = 0
+  // As long as a message is in a ring or on its way to somebody.
+  private readonly payloads = new WeakMap<object, Made<Payload>>()
+
+  constructor(private readonly onUnread: () => void) {}
+
+  join(): this {
+    this.readers++
+    return this
+  }
+
+  leave(): void {
+    this.readers--
+    if (this.readers === 0) this.onUnread()
+  }
+
+  /** What was made of a thing, or is made now. */
+  payloadOf(taken: object, maker: { make(taken: object): Made<Payload> }): Made<Payload> {
+    const known = this.payloads.get(taken)
+    if (known !== undefined) return known
+    const made = maker.make(taken)
+    this.payloads.set(taken, made)
+    // Who comes later need not wait for what is there.
+    if (made instanceof Promise) void made.then((payload) => this.payloads.set(taken, payload))
+    return made
+  }
+}
+
+/** Finds those who asked the same. Readers of one key must be shown the same. */
+export function sharings<Payload>(): (key: string) => Sharing<Payload> {
+  const open = new Map<string, Sharing<Payload>>()
+  return (key) => {
+    const sharing = open.get(key) ?? new Sharing<Payload>(() => open.delete(key))
+    open.set(key, sharing)
+    return sharing.join()
+  }
+}

@@ -1,0 +1,163 @@
+import type { Duplex } from 'node:stream'
+import type { ExecutionResult } from 'graphql'
+import type { WebSocket } from 'ws'
+import type { Delivery, DeliveryOutcome, Sink } from '../../delivery/delivery.js'
+import type { LivePayload } from './live-payload.js'
+import type { LiveStream } from './live-stream.js'
+
+// WebSocket's own "try again later"; clients do, after their last cursor.
+const tryAgainLater = 1013
+const closeWithinMs = 5000
+// What is longer is not copied for each reader.
+const copiedMax = 8 * 1024
+
+/**
+ * One WebSocket connection and the subscriptions on it. Their messages are written as frames of our own making, beside those of `ws` on the same socket:
+ * each is one whole frame, so that they cannot mix. The payload is the same bytes for all readers; what differs is the id of the subscription before it.
+ */
+export class Connection {
+  /** Whether the client answered since it was last asked. */
+  isAlive = true
+  private stalled: Set<SocketStream> | undefined
+
+  constructor(
+    readonly client: WebSocket,
+    private readonly socket: Duplex,
+  ) {}
+
+  /** A subscription as graphql-ws takes it: its messages do not come through the iterator, its end does. */
+  subscription(id: string, stream: LiveStream): SocketStream {
+    return new SocketStream(this, id, stream)
+  }
+
+  /** Sends a text message of two parts; false where nothing should follow before `onDrain`. */
+  send(head: Buffer, tail: Buffer): boolean {
+    if (this.client.readyState !== this.client.OPEN) return true
+    const length = head.length + tail.length
+    const headerLength = length < 126 ? 2 : length < 65_536 ? 4 : 10
+    const isCopied = length <= copiedMax
+    const frame = Buffer.allocUnsafe(headerLength + (isCopied ? length : head.length))
+    // The last frame of a message, which is text.
+    frame[0] = 0x81
+    if (headerLength === 2) frame[1] = length
+    else if (headerLength === 4) {
+      frame[1] = 126
+      frame.writeUInt16BE(length, 2)
+    } else {
+      frame[1] = 127
+      frame.writeUInt32BE(0, 2)
+      frame.writeUInt32BE(length, 6)
+    }
+    head.copy(frame, headerLength)
+    if (isCopied) {
+      tail.copy(frame, headerLength + head.length)
+      return this.socket.write(frame)
+    }
+    this.socket.cork()
+    this.socket.write(frame)
+    const hasRoom = this.socket.write(tail)
+    this.socket.uncork()
+    return hasRoom
+  }
+
+  /** Tells a subscription when there is room again. */
+  onDrain(stream: SocketStream): void {
+    if (!this.stalled) {
+      this.stalled = new Set()
+      this.socket.once('drain', () => {
+        const waiting = this.stalled ?? []
+        this.stalled = undefined
+        for (const one of waiting) one.drained()
+      })
+    }
+    this.stalled.add(stream)
+  }
+
+  /** Whether it takes nothing now. */
+  get isStalled(): boolean {
+    return this.stalled !== undefined
+  }
+
+  /** Closes the connection of a client that takes nothing. */
+  closeStuck(): void {
+    this.client.close(tryAgainLater, 'This reader took nothing for too long; come back after the last cursor.')
+    // The close frame waits behind what is not taken.
+    setTimeout(() => this.client.terminate(), closeWithinMs).unref()
+  }
+}
+
+const done = { done: true as const, value: undefined }
+
+/** The messages of one subscription on their way into a connection. */
+class SocketStream implements Sink<LivePayload>, AsyncGenerator<ExecutionResult, void, void> {
+  private readonly head: Buffer
+  private delivery: Delivery | undefined
+  private resolve: ((result: IteratorResult<ExecutionResult, void>) => void) | undefined
+  private isOver = false
+
+  constructor(
+    private readonly connection: Connection,
+    id: string,
+    private readonly stream: LiveStream,
+  ) {
+    this.head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
+  }
+
+  write({ socketBytes }: LivePayload): boolean {
+    if (this.connection.send(this.head, socketBytes)) return true
+    this.connection.onDrain(this)
+    return false
+  }
+
+  drained(): void {
+    this.delivery?.drained()
+  }
+
+  end(outcome: DeliveryOutcome): void {
+    // The connection is closed as a whole; to complete would say that nothing follows.
+    if (outcome.type === 'closing') return
+    this.isOver = true
+    this.resolve?.(outcome.type === 'failed' ? { done: false, value: this.stream.failed(outcome.failure) } : done)
+  }
+
+  giveUp(): void {
+    this.connection.closeStuck()
+  }
+
+  // Counted by connection.
+  bytesWaiting(): number {
+    return 0
+  }
+
+  /** Begins at the first call; answers only when the stream ends. */
+  next(): Promise<IteratorResult<ExecutionResult, void>> {
+    if (this.isOver || this.resolve) return Promise.resolve(done)
+    return new Promise((resolve) => {
+      this.resolve = resolve
+      this.delivery = this.stream.deliverTo(this)
+    })
+  }
+
+  async return(): Promise<IteratorResult<ExecutionResult, void>> {
+    this.isOver = true
+    if (this.delivery) this.delivery.stop()
+    else this.stream.left()
+    this.resolve?.(done)
+    return done
+  }
+
+  async throw(error: unknown): Promise<IteratorResult<ExecutionResult, void>> {
+    await this.return()
+    throw error
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return()
+  }
+}
+
+export type { SocketStream }
