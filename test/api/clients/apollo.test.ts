@@ -5,7 +5,16 @@ import { createClient } from 'graphql-ws'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import WebSocket from 'ws'
 import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
-import { expectEveryStepOnce, knownJob, type MetricEvent, metricsDocument, type Relay, resubscribing, startRelay } from './support.js'
+import {
+  completed,
+  expectEveryStepOnce,
+  knownJob,
+  type MetricEvent,
+  metricsDocument,
+  type Relay,
+  resubscribing,
+  startRelay,
+} from './support.js'
 
 let under: ApiUnderTest
 let relay: Relay
@@ -70,7 +79,7 @@ describe('Apollo Client', () => {
         }),
       (error) => error instanceof Error && error.message.startsWith('Socket closed'),
     )
-    await expectEveryStepOnce(under, tenant, relay, follow)
+    expect(await expectEveryStepOnce(under, tenant, relay, follow)).toMatchObject([completed])
     await close()
   })
 

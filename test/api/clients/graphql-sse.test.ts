@@ -1,7 +1,7 @@
 import { type Client, createClient } from 'graphql-sse'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
-import { expectEveryStepOnce, knownJob, type MetricEvent, metricsDocument, type Relay, startRelay } from './support.js'
+import { completed, expectEveryStepOnce, knownJob, type MetricEvent, metricsDocument, type Relay, startRelay } from './support.js'
 
 let under: ApiUnderTest
 let relay: Relay
@@ -29,7 +29,7 @@ describe('graphql-sse’s client', () => {
     const tenant = await under.tenant()
     let after: string | undefined
     const client = clientOf(tenant, () => (after ? { 'last-event-id': after } : {}))
-    await expectEveryStepOnce(under, tenant, relay, async (jobId, tell) => {
+    const others = await expectEveryStepOnce(under, tenant, relay, async (jobId, tell) => {
       for await (const { data, errors } of client.iterate<{ jobMetrics: MetricEvent }>({ query: metricsDocument, variables: { jobId } })) {
         expect(errors).toBeUndefined()
         if (!data) continue
@@ -37,6 +37,7 @@ describe('graphql-sse’s client', () => {
         tell(data.jobMetrics)
       }
     })
+    expect(others).toMatchObject([completed])
     client.dispose()
   })
 

@@ -22,7 +22,16 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
 import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
-import { expectEveryStepOnce, knownJob, type MetricEvent, metricsDocument, type Relay, resubscribing, startRelay } from './support.js'
+import {
+  completed,
+  expectEveryStepOnce,
+  knownJob,
+  type MetricEvent,
+  metricsDocument,
+  type Relay,
+  resubscribing,
+  startRelay,
+} from './support.js'
 
 let under: ApiUnderTest
 let relay: Relay
@@ -182,7 +191,7 @@ describe('Relay', () => {
       // The event that the socket was closed with.
       (error) => (error as { code?: unknown }).code === 1006,
     )
-    await expectEveryStepOnce(under, tenant, relay, follow)
+    expect(await expectEveryStepOnce(under, tenant, relay, follow)).toMatchObject([completed])
   })
 
   it('has the new status of a job in its store after a message of jobUpdated', async () => {

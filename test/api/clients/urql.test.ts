@@ -5,6 +5,7 @@ import { onEnd, pipe, subscribe } from 'wonka'
 import WebSocket from 'ws'
 import { type ApiUnderTest, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
 import {
+  completed,
   expectEveryStepOnce,
   knownJob,
   type MetricEvent,
@@ -77,18 +78,19 @@ describe.each([
     const follow = resubscribing(
       (variables, tell) =>
         new Promise((resolve, reject) => {
+          let failure: CombinedError | undefined
           pipe(
             client.subscription<{ jobMetrics: MetricEvent }, MetricVariables>(metricsDocument, variables),
-            onEnd(resolve),
+            onEnd(() => (failure ? reject(failure) : resolve())),
             subscribe(({ data, error, hasNext }) => {
-              if (error) reject(error)
+              if (error) failure = error
               else if (data && hasNext) tell(data.jobMetrics)
             }),
           )
         }),
       (error) => (error as CombinedError).networkError !== undefined,
     )
-    await expectEveryStepOnce(under, tenant, relay, follow)
+    expect(await expectEveryStepOnce(under, tenant, relay, follow)).toMatchObject([completed])
   })
 
   it('runs a mutation, and asks anew for what it changed', async () => {
