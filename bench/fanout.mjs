@@ -46,7 +46,11 @@ export async function measure() {
     const authorization = `Bearer ${key}`
 
     /** How a server is made to tell each of its rooms so often a second. */
-    const ours = (process, jobs) => ({ pid: process.pid, start: () => coordinator.start(jobs, perSecond), pause: () => coordinator.pause() })
+    const ours = (process, jobs) => ({
+      pid: process.pid,
+      start: () => coordinator.start(jobs, perSecond),
+      pause: () => coordinator.pause(),
+    })
     const theirs = (process, template) => {
       let first = 1
       return {
@@ -120,15 +124,26 @@ export async function measure() {
     process.stderr.write('graphql-ws as it comes …\n')
     const graphqlWs = await peer('graphql-ws')
     await readers.open({ group: 'graphql-ws', port: graphqlWs.port, count: readerCount, query, jobs: ['x'] })
-    const default1 = await slice('graphql-ws', theirs(graphqlWs, () => ''))
+    const default1 = await slice(
+      'graphql-ws',
+      theirs(graphqlWs, () => ''),
+    )
     await readers.close('graphql-ws')
     await graphqlWs.stop()
 
     const many = await contest({ jobs: Array.from({ length: topicCount }, newJobId), count: readerCount })
 
     const perCpu = ({ rounds }, name) => median(rounds[name].map(({ perCpuSecond }) => perCpuSecond))
-    const p99 = ({ rounds }, name) => quantile(rounds[name].flatMap(({ delays }) => delays), 0.99)
-    const p50 = ({ rounds }, name) => quantile(rounds[name].flatMap(({ delays }) => delays), 0.5)
+    const p99 = ({ rounds }, name) =>
+      quantile(
+        rounds[name].flatMap(({ delays }) => delays),
+        0.99,
+      )
+    const p50 = ({ rounds }, name) =>
+      quantile(
+        rounds[name].flatMap(({ delays }) => delays),
+        0.5,
+      )
     const sum = (name) => [one, many].flatMap(({ rounds }) => rounds.ours).reduce((total, found) => total + found[name], 0)
     // Of the same round, so that what else the machine does weighs on both.
     const ratio = ({ rounds }) => median(rounds.ours.map(({ perCpuSecond }, round) => perCpuSecond / rounds.ws[round].perCpuSecond))

@@ -24,14 +24,19 @@ process.on('message', ({ start, pause }) => {
   names.forEach((name, index) => {
     let step = first
     const tell = () => {
-      const data = Buffer.from(template.replace(/"step":\d+/, `"step":${step++}`).replace(/"time":"[^"]+"/, `"time":"${new Date().toISOString()}"`))
+      const data = Buffer.from(
+        template.replace(/"step":\d+/, `"step":${step++}`).replace(/"time":"[^"]+"/, `"time":"${new Date().toISOString()}"`),
+      )
       for (const client of rooms.get(name)) client.send(data, { binary: false })
     }
     timers.push(
-      setTimeout(() => {
-        tell()
-        timers.push(setInterval(tell, everyMs))
-      }, (index * everyMs) / names.length),
+      setTimeout(
+        () => {
+          tell()
+          timers.push(setInterval(tell, everyMs))
+        },
+        (index * everyMs) / names.length,
+      ),
     )
   })
 })

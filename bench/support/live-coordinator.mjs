@@ -16,8 +16,16 @@ export async function startLiveCoordinator({ tenant, port = 0 }) {
   const missing = (_call, callback) => callback({ code: 12, details: 'This coordinator only tells metrics.' })
   const methods = Object.fromEntries(Object.keys(scaimindV1.CoordinatorService.service).map((name) => [name, missing]))
   methods.GetJob = ({ request }, callback) =>
-    callback(null, { job_id: request.job_id, tenant_id: tenant, revision: '1', status: 'TRAINING', name: 'live', created_at: toTimestamp(new Date()) })
-  methods.ListJobs = (_call, callback) => callback(null, { jobs: [], snapshot_cursor: formatCursor({ kind: 'events', topic: '*', attempt: 0, sequence: 0 }) })
+    callback(null, {
+      job_id: request.job_id,
+      tenant_id: tenant,
+      revision: '1',
+      status: 'TRAINING',
+      name: 'live',
+      created_at: toTimestamp(new Date()),
+    })
+  methods.ListJobs = (_call, callback) =>
+    callback(null, { jobs: [], snapshot_cursor: formatCursor({ kind: 'events', topic: '*', attempt: 0, sequence: 0 }) })
   methods.StreamJobEvents = () => {}
   methods.StreamJobMetrics = (stream) => {
     const { job_id: id, after } = stream.request
@@ -56,10 +64,13 @@ export async function startLiveCoordinator({ tenant, port = 0 }) {
       ids.forEach((id, index) => {
         const everyMs = 1000 / perSecond
         timers.push(
-          setTimeout(() => {
-            tell(id)
-            timers.push(setInterval(() => tell(id), everyMs))
-          }, (index * everyMs) / ids.length),
+          setTimeout(
+            () => {
+              tell(id)
+              timers.push(setInterval(() => tell(id), everyMs))
+            },
+            (index * everyMs) / ids.length,
+          ),
         )
       })
     },

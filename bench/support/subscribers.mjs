@@ -23,7 +23,13 @@ async function connectAll({ group, port, path = '/graphql', count, authorization
   for (let at = 0; at < count; at += 200) {
     const some = Array.from({ length: Math.min(200, count - at) }, (_, index) => {
       const job = jobs[(at + index) % jobs.length]
-      return connectOne(made, { url: `ws://127.0.0.1:${port}${path}${query || !job ? '' : `?room=${job}`}`, authorization, query, job, isIdle: at + index < idle })
+      return connectOne(made, {
+        url: `ws://127.0.0.1:${port}${path}${query || !job ? '' : `?room=${job}`}`,
+        authorization,
+        query,
+        job,
+        isIdle: at + index < idle,
+      })
     })
     await Promise.all(some)
   }
@@ -88,7 +94,15 @@ function timeOf(data) {
 
 function found(group) {
   const { delays, received, lost, repeated, other, sample, sizes } = group
-  const answer = { delays: [...delays].flatMap((count, ms) => (count ? [[ms, count]] : [])), received, lost, repeated, other: other.slice(0, 5), sample, bytes: sizes }
+  const answer = {
+    delays: [...delays].flatMap((count, ms) => (count ? [[ms, count]] : [])),
+    received,
+    lost,
+    repeated,
+    other: other.slice(0, 5),
+    sample,
+    bytes: sizes,
+  }
   Object.assign(group, { delays: new Uint32Array(histogramMs), received: 0, lost: 0, repeated: 0, other: [], sizes: 0 })
   return answer
 }

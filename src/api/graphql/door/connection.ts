@@ -1,6 +1,9 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { ExecutionResult } from 'graphql'
-import type { WebSocket } from 'ws'
+import type { WebSocket as ProtocolSocket } from 'graphql-ws'
+import { WebSocket } from 'ws'
+import type { Viewer } from '../../auth/viewer.js'
 import type { Delivery, DeliveryOutcome, Sink } from '../../delivery/delivery.js'
 import type { LivePayload } from './live-payload.js'
 import type { LiveStream } from './live-stream.js'
@@ -14,29 +17,38 @@ const copiedMax = 8 * 1024
 /**
  * One WebSocket connection and the subscriptions on it. Their messages are written as frames of our own making, beside those of `ws` on the same socket:
  * each is one whole frame, so that they cannot mix. The payload is the same bytes for all readers; what differs is the id of the subscription before it.
+ * There are many of these: what is not needed is not kept.
  */
-export class Connection {
+export class Connection extends WebSocket {
+  /** Of the request that opened it; undefined once it is known who sent it. */
+  headers: IncomingHttpHeaders | undefined
+  viewer: Viewer | undefined
   /** Whether the client answered since it was last asked. */
   isAlive = true
+  /** Tells graphql-ws that it is closed. */
+  closed: ((code: number, reason: string) => Promise<void>) | undefined
+  private socket: Duplex | undefined
   private stalled: Set<SocketStream> | undefined
 
-  constructor(
-    readonly client: WebSocket,
-    private readonly socket: Duplex,
-  ) {}
+  /** Begins, with the socket that it was made of. */
+  begin(socket: Duplex, headers: IncomingHttpHeaders): void {
+    this.socket = socket
+    this.headers = headers
+  }
 
   /** A subscription as graphql-ws takes it: its messages do not come through the iterator, its end does. */
   subscription(id: string, stream: LiveStream): SocketStream {
     return new SocketStream(this, id, stream)
   }
 
-  /** Sends a text message of two parts; false where nothing should follow before `onDrain`. */
-  send(head: Buffer, tail: Buffer): boolean {
-    if (this.client.readyState !== this.client.OPEN) return true
-    const length = head.length + tail.length
+  /** Sends a text message of two parts, the first of `headBytes`; false where nothing should follow before it is told that there is room. */
+  sendParts(head: string, headBytes: number, tail: Buffer): boolean {
+    const { socket } = this
+    if (this.readyState !== this.OPEN || !socket) return true
+    const length = headBytes + tail.length
     const headerLength = length < 126 ? 2 : length < 65_536 ? 4 : 10
     const isCopied = length <= copiedMax
-    const frame = Buffer.allocUnsafe(headerLength + (isCopied ? length : head.length))
+    const frame = Buffer.allocUnsafe(headerLength + (isCopied ? length : headBytes))
     // The last frame of a message, which is text.
     frame[0] = 0x81
     if (headerLength === 2) frame[1] = length
@@ -48,15 +60,15 @@ export class Connection {
       frame.writeUInt32BE(0, 2)
       frame.writeUInt32BE(length, 6)
     }
-    head.copy(frame, headerLength)
+    frame.write(head, headerLength, headBytes === head.length ? 'latin1' : 'utf8')
     if (isCopied) {
-      tail.copy(frame, headerLength + head.length)
-      return this.socket.write(frame)
+      tail.copy(frame, headerLength + headBytes)
+      return socket.write(frame)
     }
-    this.socket.cork()
-    this.socket.write(frame)
-    const hasRoom = this.socket.write(tail)
-    this.socket.uncork()
+    socket.cork()
+    socket.write(frame)
+    const hasRoom = socket.write(tail)
+    socket.uncork()
     return hasRoom
   }
 
@@ -64,7 +76,7 @@ export class Connection {
   onDrain(stream: SocketStream): void {
     if (!this.stalled) {
       this.stalled = new Set()
-      this.socket.once('drain', () => {
+      this.socket?.once('drain', () => {
         const waiting = this.stalled ?? []
         this.stalled = undefined
         for (const one of waiting) one.drained()
@@ -80,17 +92,46 @@ export class Connection {
 
   /** Closes the connection of a client that takes nothing. */
   closeStuck(): void {
-    this.client.close(tryAgainLater, 'This reader took nothing for too long; come back after the last cursor.')
+    this.close(tryAgainLater, 'This reader took nothing for too long; come back after the last cursor.')
     // The close frame waits behind what is not taken.
-    setTimeout(() => this.client.terminate(), closeWithinMs).unref()
+    setTimeout(() => this.terminate(), closeWithinMs).unref()
+  }
+}
+
+/** A connection as graphql-ws takes it. */
+export class ConnectionSocket implements ProtocolSocket {
+  constructor(
+    private readonly connection: Connection,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  get protocol(): string {
+    return this.connection.protocol
+  }
+
+  send(data: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.connection.readyState !== this.connection.OPEN) return resolve()
+      this.connection.send(data, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  close(code?: number, reason?: string): void {
+    this.connection.close(code, reason)
+  }
+
+  onMessage(take: (message: string) => Promise<void>): void {
+    this.connection.on('message', (message) => take(String(message)).catch(this.failed))
   }
 }
 
 const done = { done: true as const, value: undefined }
 
 /** The messages of one subscription on their way into a connection. */
-class SocketStream implements Sink<LivePayload>, AsyncGenerator<ExecutionResult, void, void> {
-  private readonly head: Buffer
+export class SocketStream implements Sink<LivePayload>, AsyncGenerator<ExecutionResult, void, void> {
+  // A string: a small buffer would hold on to the large one that it is cut from.
+  private readonly head: string
+  private readonly headBytes: number
   private delivery: Delivery | undefined
   private resolve: ((result: IteratorResult<ExecutionResult, void>) => void) | undefined
   private isOver = false
@@ -100,11 +141,12 @@ class SocketStream implements Sink<LivePayload>, AsyncGenerator<ExecutionResult,
     id: string,
     private readonly stream: LiveStream,
   ) {
-    this.head = Buffer.from(`{"id":${JSON.stringify(id)},"type":"next","payload":`)
+    this.head = `{"id":${JSON.stringify(id)},"type":"next","payload":`
+    this.headBytes = Buffer.byteLength(this.head)
   }
 
   write({ socketBytes }: LivePayload): boolean {
-    if (this.connection.send(this.head, socketBytes)) return true
+    if (this.connection.sendParts(this.head, this.headBytes, socketBytes)) return true
     this.connection.onDrain(this)
     return false
   }
@@ -159,5 +201,3 @@ class SocketStream implements Sink<LivePayload>, AsyncGenerator<ExecutionResult,
     await this.return()
   }
 }
-
-export type { SocketStream }

@@ -10,7 +10,7 @@ import type { Credentials, Viewer } from '../../auth/viewer.js'
 import type { Context } from '../context.js'
 import { presentError, presentResult } from '../failure.js'
 import { schema } from '../schema.js'
-import { Connection } from './connection.js'
+import { Connection, ConnectionSocket } from './connection.js'
 import { asksForCost, costOf, withCost } from './cost.js'
 import { createContext, refusalsOf } from './execution.js'
 import { knownDocuments } from './known-documents.js'
@@ -45,43 +45,41 @@ const goingAway = 1001
 // A client that does not answer within this time after a ping is gone.
 const pingEveryMs = 12_000
 
-/** What a connection is known by while it is open. */
-interface Extra {
-  connection: Connection
-  headers: IncomingMessage['headers'] | undefined
-  viewer: Viewer | undefined
-}
-
 /** GraphQL over graphql-ws. The key comes in connectionParams, as `authorization` or `apiKey`, or in the header. */
 export function socketServer(parts: SocketParts): SocketServer {
   const { identify, log, limits, documents } = parts
   const streamParts = { ...parts, http: false }
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: parts.messageBytesMax, perMessageDeflate: false, handleProtocols })
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: parts.messageBytesMax,
+    perMessageDeflate: false,
+    handleProtocols,
+    WebSocket: Connection,
+  })
   const documentOf = knownDocuments([...specifiedRules, ...limitRules(limits)])
   const connections = new Set<Connection>()
-  const subscriptions = new WeakMap<ExecutionArgs, { connection: Connection; id: string }>()
+  const signedIn = connectionsByKey()
+  const places = new WeakMap<ExecutionArgs, { connection: Connection; id: string }>()
   const costly = new WeakSet<ExecutionArgs>()
 
-  const server = makeServer<Record<string, unknown>, Extra>({
-    async onConnect({ connectionParams, extra }) {
-      const { client } = extra.connection
+  const server = makeServer<Record<string, unknown>, Connection>({
+    async onConnect(context) {
+      const { connectionParams, extra: connection } = context
       try {
-        const viewer = await identify(credentialsOf(connectionParams ?? {}, extra.headers ?? {}))
-        extra.viewer = viewer
-        // Of a request nothing is needed once it is known who sent it.
-        extra.headers = undefined
-        const end = () => close(client, viewer.ended.reason)
-        viewer.ended.addEventListener('abort', end)
-        client.once('close', () => viewer.ended.removeEventListener('abort', end))
+        connection.viewer = await identify(credentialsOf(connectionParams ?? {}, connection.headers ?? {}))
+        // Nothing of it is needed any more, and a key is not kept.
+        connection.headers = undefined
+        Object.assign(context, { connectionParams: undefined })
+        if (connection.readyState === connection.OPEN) signedIn.add(connection, connection.viewer.ended)
         return true
       } catch (error) {
-        close(client, error)
+        close(connection, error)
         // Not `false`: that would close with a code that says too little.
         return new Promise<never>(() => {})
       }
     },
 
-    async onSubscribe({ extra, subscriptions: open }, id, payload) {
+    async onSubscribe({ extra: connection, subscriptions: open }, id, payload) {
       const { operationName, variables, extensions } = payload
       const requestId = newId('req')
       const present = { requestId, log, http: false }
@@ -92,14 +90,16 @@ export function socketServer(parts: SocketParts): SocketServer {
         const { document, errors } = documentOf(documents.textFor(payload as OperationRequest) ?? '')
         if (errors.length > 0) return errors.map((error) => presentError(error, present))
         if (!getOperationAST(document, operationName)) return [presentError(new GraphQLError('Unable to identify operation'), present)]
-        const viewer = extra.viewer ?? null
+        // graphql-ws keeps the message as long as the subscription: the text that all readers have in common will do.
+        if (document.loc) Object.assign(payload, { query: document.loc.source.body })
+        const viewer = connection.viewer ?? null
         if (viewer) await parts.admission.request(viewer)
         const contextValue = createContext(parts, viewer, requestId)
         const args = { schema, document, operationName, variableValues: variables, contextValue } as ExecutionArgs
         const refused = refusalsOf(args, contextValue)
         if (refused.length > 0) return refused.map((error) => presentError(error, present))
         if (asksForCost(extensions)) costly.add(args)
-        subscriptions.set(args, { connection: extra.connection, id })
+        places.set(args, { connection, id })
         return args
       } catch (error) {
         if (error instanceof GraphQLError) return [presentError(error, present)]
@@ -116,44 +116,40 @@ export function socketServer(parts: SocketParts): SocketServer {
 
     async subscribe(args) {
       const stream = await subscribe(args, streamParts)
-      const place = subscriptions.get(args)
+      const place = places.get(args)
+      places.delete(args)
       return stream instanceof LiveStream && place ? place.connection.subscription(place.id, stream) : stream
     },
   })
 
-  function open(client: WebSocket, socket: Duplex, { headers }: IncomingMessage): void {
-    const connection = new Connection(client, socket)
+  function failed(this: Connection, error: unknown): void {
+    log.error({ err: error }, 'a WebSocket message could not be answered')
+    this.close(CloseCode.InternalServerError, 'A fault of ours.')
+  }
+
+  function onPong(this: WebSocket): void {
+    if (this instanceof Connection) this.isAlive = true
+  }
+
+  function onError(this: WebSocket, error: Error): void {
+    log.debug({ err: error }, 'a WebSocket connection broke')
+    this.terminate()
+  }
+
+  function onClose(this: WebSocket, code: number, reason: Buffer): void {
+    if (!(this instanceof Connection)) return
+    connections.delete(this)
+    if (this.viewer) signedIn.remove(this, this.viewer.ended)
+    void this.closed?.(code, String(reason))
+  }
+
+  function open(connection: Connection, socket: Duplex, { headers }: IncomingMessage): void {
+    connection.begin(socket, headers)
     connections.add(connection)
-    const closed = server.opened(
-      {
-        protocol: client.protocol,
-        send: (data) =>
-          new Promise((resolve, reject) => {
-            if (client.readyState !== client.OPEN) return resolve()
-            client.send(data, (error) => (error ? reject(error) : resolve()))
-          }),
-        close: (code, reason) => client.close(code, reason),
-        onMessage: (take) =>
-          client.on('message', (message) => {
-            take(String(message)).catch((error: unknown) => {
-              log.error({ err: error }, 'a WebSocket message could not be answered')
-              client.close(CloseCode.InternalServerError, 'A fault of ours.')
-            })
-          }),
-      },
-      { connection, headers, viewer: undefined },
-    )
-    client.on('pong', () => {
-      connection.isAlive = true
-    })
-    client.once('error', (error) => {
-      log.debug({ err: error }, 'a WebSocket connection broke')
-      client.terminate()
-    })
-    client.once('close', (code, reason) => {
-      connections.delete(connection)
-      void closed(code, String(reason))
-    })
+    connection.on('pong', onPong)
+    connection.on('error', onError)
+    connection.on('close', onClose)
+    connection.closed = server.opened(new ConnectionSocket(connection, failed.bind(connection)), connection)
   }
 
   const pings = setInterval(() => {
@@ -162,32 +158,58 @@ export function socketServer(parts: SocketParts): SocketServer {
       if (connection.isStalled) continue
       if (connection.isAlive) {
         connection.isAlive = false
-        connection.client.ping()
-      } else connection.client.terminate()
+        connection.ping()
+      } else connection.terminate()
     }
   }, pingEveryMs)
   pings.unref()
 
   return {
     upgrade(request, socket, head) {
-      sockets.handleUpgrade(request, socket, head, (client) => open(client, socket, request))
+      sockets.handleUpgrade(request, socket, head, (connection) => open(connection, socket, request))
     },
     connectionCount: () => connections.size,
     bytesWaiting() {
       let bytes = 0
-      for (const { client } of connections) bytes += client.bufferedAmount
+      for (const { bufferedAmount } of connections) bytes += bufferedAmount
       return bytes
     },
     async close() {
       clearInterval(pings)
       const gone = new Promise<void>((resolve) => sockets.close(() => resolve()))
-      for (const { client } of connections) client.close(goingAway, 'Going away')
+      for (const connection of connections) connection.close(goingAway, 'Going away')
       // Who does not answer the closing is not waited for.
       const timer = setTimeout(() => {
-        for (const { client } of connections) client.terminate()
+        for (const connection of connections) connection.terminate()
       }, 1000)
       await gone
       clearTimeout(timer)
+    },
+  }
+}
+
+/** The connections of each key: one that stops working takes all of its connections along. */
+function connectionsByKey() {
+  const keys = new Map<AbortSignal, { connections: Set<Connection>; end: () => void }>()
+  return {
+    add(connection: Connection, ended: AbortSignal): void {
+      const known = keys.get(ended)
+      if (known) known.connections.add(connection)
+      else {
+        const connections = new Set([connection])
+        const end = () => {
+          for (const one of connections) close(one, ended.reason)
+        }
+        keys.set(ended, { connections, end })
+        ended.addEventListener('abort', end)
+      }
+      if (ended.aborted) close(connection, ended.reason)
+    },
+    remove(connection: Connection, ended: AbortSignal): void {
+      const known = keys.get(ended)
+      if (!known?.connections.delete(connection) || known.connections.size > 0) return
+      keys.delete(ended)
+      ended.removeEventListener('abort', known.end)
     },
   }
 }
@@ -206,11 +228,11 @@ function credentialsOf(parameters: Record<string, unknown>, headers: IncomingMes
 }
 
 /** Closes a connection so that its client knows whether to come back: 4401 without a key that works, 4403 where it may not, 1013 for later. */
-function close(client: WebSocket, error: unknown): void {
+function close(connection: Connection, error: unknown): void {
   const { code, message } = error instanceof Failure ? error : new Failure('INTERNAL_ERROR', 'A fault of ours.')
   const closeCode = codes[code].http === 401 ? CloseCode.Unauthorized : codes[code].http === 403 ? CloseCode.Forbidden : tryAgainLater
   // The protocol takes 123 bytes of reason.
-  client.close(
+  connection.close(
     closeCode,
     Buffer.from(`${code}: ${message}`)
       .subarray(0, 120)
