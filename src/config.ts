@@ -14,6 +14,8 @@ const databaseUrl = z
   .refine(isDatabaseUrl, 'must look like mysql://user:password@host:3306/database')
   .transform((text) => text.replace(/^mariadb:/, 'mysql:'))
 
+const collector = z.url({ protocol: /^https?$/, message: 'must look like http://collector:4318' })
+
 const shared = {
   /** Folder of job journals, credentials, logs and the private database. */
   SCAIMIND_DATA_DIR: z
@@ -32,6 +34,12 @@ const shared = {
   SCAIMIND_TLS_CERT_FILE: z.string().optional(),
   /** This side's private key, PEM. */
   SCAIMIND_TLS_KEY_FILE: z.string().optional(),
+  /** The OpenTelemetry collector that traces are sent to, by OTLP over HTTP; `/v1/traces` is added. Without it none are made. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: collector.optional(),
+  /** Where traces are sent instead, the whole URL. */
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: collector.optional(),
+  /** The name of this process in traces; default `scaimind-api` and `scaimind-coordinator`. */
+  OTEL_SERVICE_NAME: z.string().optional(),
 }
 
 const apiSettingsAlone = z.object({

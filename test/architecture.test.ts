@@ -13,6 +13,7 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   { room: 'trainer', match: /^src\/trainer\//, may: [] },
   { room: 'contract', match: /^src\/contract\//, may: ['generated'] },
   { room: 'database', match: /^src\/database\//, may: [] },
+  { room: 'tracing', match: /^src\/tracing\.ts$/, may: ['contract'] },
   { room: 'config', match: /^src\/config\.ts$/, may: ['contract'] },
   {
     room: 'cli',
@@ -26,6 +27,7 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
     may: [
       'config',
       'contract',
+      'tracing',
       'generated',
       'graphql',
       'rest',
@@ -48,17 +50,17 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   { room: 'live', match: /^src\/api\/live\//, may: ['contract', 'generated', 'api cache', 'coordinator client'] },
   { room: 'api auth', match: /^src\/api\/auth\//, may: ['contract', 'generated', 'api cache'] },
   { room: 'api cache', match: /^src\/api\/cache\//, may: ['contract', 'generated'] },
-  { room: 'coordinator client', match: /^src\/api\/coordinator-client\//, may: ['contract', 'generated'] },
+  { room: 'coordinator client', match: /^src\/api\/coordinator-client\//, may: ['contract', 'tracing', 'generated'] },
 
   {
     room: 'coordinator server',
     match: /^src\/coordinator\/[^/]+\.ts$/,
-    may: ['config', 'contract', 'generated', 'services', 'jobs', 'engine interface', 'local engine', 'journal', 'data'],
+    may: ['config', 'contract', 'tracing', 'generated', 'services', 'jobs', 'engine interface', 'local engine', 'journal', 'data'],
   },
   {
     room: 'services',
     match: /^src\/coordinator\/services\//,
-    may: ['contract', 'generated', 'jobs', 'engine interface', 'journal', 'data'],
+    may: ['contract', 'tracing', 'generated', 'jobs', 'engine interface', 'journal', 'data'],
   },
   { room: 'jobs', match: /^src\/coordinator\/jobs\//, may: ['contract', 'generated', 'engine interface', 'journal', 'data'] },
   { room: 'engine interface', match: /^src\/coordinator\/engines\/engine\.ts$/, may: ['contract'] },
@@ -84,6 +86,7 @@ const packages: { name: RegExp; rooms: string[]; why: string }[] = [
   },
   { name: /^commander$/, rooms: ['cli'], why: 'only the command line parses arguments' },
   { name: /^@prisma\//, rooms: ['api cache', 'jobs'], why: 'only the caches and the job store open databases' },
+  { name: /^@opentelemetry\//, rooms: ['tracing'], why: 'one file makes all spans' },
 ]
 
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })

@@ -1,6 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Deliveries } from './delivery/deliveries.js'
+import type { Door } from './door.js'
 import { type StreamCounts, type StreamKind, streamKinds } from './live/counts.js'
 
 /** What is looked at when Prometheus asks. */
@@ -38,9 +39,7 @@ export function prometheus() {
     coordinatorCall: (method: string, code: string) => calls.inc({ method, code }),
 
     /** Times a request by the door that it came to. */
-    observe(request: IncomingMessage, response: ServerResponse, path: string, restBase: string): void {
-      const door = path.startsWith(restBase) ? 'rest' : path === '/graphql' ? 'graphql' : 'other'
-      const method = ['GET', 'POST', 'DELETE'].includes(request.method ?? '') ? (request.method ?? '') : 'other'
+    observe(response: ServerResponse, { door, method }: Door): void {
       const stop = requests.startTimer({ door, method })
       response.once('close', () => stop({ status: String(response.statusCode) }))
     },

@@ -7,6 +7,7 @@ import { withoutSecrets } from '../contract/secrets.js'
 import type { JobEvent__Output } from '../generated/proto/scaimind/v1/JobEvent.js'
 import type { LogRecord__Output } from '../generated/proto/scaimind/v1/LogRecord.js'
 import type { MetricRecord__Output } from '../generated/proto/scaimind/v1/MetricRecord.js'
+import { requestSpan, startTracing } from '../tracing.js'
 import { admission } from './auth/admission.js'
 import { apiKeyStore } from './auth/api-keys.js'
 import { jwks } from './auth/jwks.js'
@@ -21,6 +22,7 @@ import { jobChanges } from './cache/job-changes.js'
 import { jobCache } from './cache/jobs.js'
 import { connectCoordinator } from './coordinator-client/index.js'
 import { deliveries } from './delivery/deliveries.js'
+import { doorOf } from './door.js'
 import { graphiqlPage, wantsPage } from './graphql/door/graphiql.js'
 import { readTrustedDocuments, type TrustedDocuments, trustedDocuments } from './graphql/door/trusted-documents.js'
 import { socketServer } from './graphql/door/websocket.js'
@@ -65,6 +67,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     const reason = error instanceof Failure && error.cause instanceof Error ? error.cause.message : String(error)
     throw new ConfigError(`DATABASE_URL: the database cannot be used: ${reason.trim().split('\n').at(-1)}`, { cause: error })
   })
+  const tracing = await startTracing(config, { service: 'scaimind-api', log })
   const keys = apiKeyStore(database)
   const changes = jobChanges()
   const cache = jobCache(database, changes)
@@ -178,7 +181,17 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     const path = (request.url ?? '/').split('?')[0] ?? '/'
     const requestId = requestIdOf(request.headers['x-request-id'])
     request.headers['x-request-id'] = requestId
-    metrics.observe(request, response, path, restBase)
+    const door = doorOf(request, path)
+    metrics.observe(response, door)
+    const span = requestSpan({ ...door, requestId, traceparent: request.headers.traceparent })
+    response.once('close', () => span.end(response.headersSent ? { httpStatus: response.statusCode } : {}))
+    await span.run(() => answerAt(path, { request, response, requestId }))
+  }
+
+  async function answerAt(
+    path: string,
+    { request, response, requestId }: { request: IncomingMessage; response: ServerResponse; requestId: string },
+  ): Promise<void> {
     // The contract names both without saying where they are.
     const isOpen = (name: string) => path === name || path === `${restBase}${name}`
     if (path.startsWith(`${restBase}/`) && !isOpen('/health') && !isOpen('/metrics')) return rest(request, response)
@@ -223,6 +236,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     await follower.stop()
     coordinator.close()
     await database.$disconnect()
+    await tracing.close()
   }
 
   const port = await listen(server, config).catch(async (error: unknown) => {

@@ -11,6 +11,7 @@ import { pino } from 'pino'
 import { ConfigError, type CoordinatorConfig } from '../config.js'
 import { packageDefinition, scaimindV1 } from '../contract/proto.js'
 import { withoutSecrets } from '../contract/secrets.js'
+import { startTracing } from '../tracing.js'
 import { datasets } from './data/datasets.js'
 import { nodeCache } from './data/node-cache.js'
 import { uploads } from './data/upload.js'
@@ -52,6 +53,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     { name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL, hooks: { streamWrite: withoutSecrets } },
     pino.destination({ dest: 2, sync: true }),
   )
+  const tracing = await startTracing(config, { service: 'scaimind-coordinator', log })
   const server = new Server({ 'grpc.keepalive_permit_without_calls': 1 })
   const health = new HealthImplementation({ '': 'NOT_SERVING' })
   health.addToServer(server)
@@ -115,6 +117,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
       await running?.close()
       await engine.close()
       await database.$disconnect()
+      await tracing.close()
     })()
     return closing
   }

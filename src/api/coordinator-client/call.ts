@@ -1,6 +1,7 @@
 import { Metadata } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import type { Failure } from '../../contract/failure.js'
+import { callSpan, inSpan, traceparentHere } from '../../tracing.js'
 import type { Channel } from './channel.js'
 import { coordinatorUnavailable, isServiceError, toFailure } from './failure.js'
 import { isRepeatable, type Method, methodOf, type RequestOf, type ResponseOf } from './methods.js'
@@ -50,7 +51,7 @@ export function createCall(
     }) as Promise<ResponseOf<M>>
   }
 
-  return async (method, request, context) => {
+  async function counted<M extends Method>(method: M, request: RequestOf<M>, context: CallContext): Promise<ResponseOf<M>> {
     try {
       return await once(method, request, context)
         .catch((failure: Failure) => {
@@ -67,6 +68,8 @@ export function createCall(
       throw failure
     }
   }
+
+  return (method, request, context) => inSpan(callSpan(methodOf(method).path, context), () => counted(method, request, context))
 }
 
 /** The metadata that every call carries. */
@@ -78,6 +81,8 @@ export function metadataOf({ secret }: Channel, context: CallContext): Metadata 
   metadata.set('x-request-id', requestId)
   // Metadata holds printable ASCII only.
   if (userId && /^[\x20-\x7e]+$/.test(userId)) metadata.set('x-user-id', userId)
+  const traceparent = traceparentHere()
+  if (traceparent) metadata.set('traceparent', traceparent)
   if (scaidriveToken) metadata.set('x-scaidrive-token', scaidriveToken)
   if (scaiatlasToken) metadata.set('x-scaiatlas-token', scaiatlasToken)
   return metadata

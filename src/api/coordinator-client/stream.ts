@@ -1,9 +1,10 @@
 import type { ClientReadableStream } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import type { Failure } from '../../contract/failure.js'
+import { callSpan } from '../../tracing.js'
 import { type CallContext, logged, metadataOf } from './call.js'
 import type { Channel } from './channel.js'
-import { coordinatorUnavailable } from './failure.js'
+import { coordinatorUnavailable, toFailure } from './failure.js'
 import { type Method, methodOf, type RequestOf, type ResponseOf } from './methods.js'
 
 /** The streams of the coordinator. */
@@ -66,13 +67,19 @@ async function* once<M extends StreamMethod>(channel: Channel, { method, request
   if (!(await channel.becomesReady(longestWaitMs))) throw coordinatorUnavailable()
   if (signal.aborted) return
   const { path, requestSerialize, responseDeserialize } = methodOf<Method>(method)
-  const stream = channel.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadataOf(channel, context))
+  const span = callSpan(path, context)
+  const metadata = span.run(() => metadataOf(channel, context))
+  const stream = channel.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata)
   const cancel = () => stream.cancel()
   signal.addEventListener('abort', cancel)
   onConnected?.(true)
   try {
     for await (const message of stream as ClientReadableStream<ResponseOf<M>> & AsyncIterable<ResponseOf<M>>) yield message
+  } catch (error) {
+    if (!signal.aborted) span.end({ error: toFailure(error) })
+    throw error
   } finally {
+    span.end()
     signal.removeEventListener('abort', cancel)
     // Destroying a stream that was left early reports its own cancellation, which nobody is there to hear.
     stream.on('error', () => {})

@@ -4,6 +4,7 @@ import { Failure } from '../../contract/failure.js'
 import type { Dataset__Output } from '../../generated/proto/scaimind/v1/Dataset.js'
 import type { UploadDatasetRequest } from '../../generated/proto/scaimind/v1/UploadDatasetRequest.js'
 import type { UploadDescription } from '../../generated/proto/scaimind/v1/UploadDescription.js'
+import { callSpan, inSpan } from '../../tracing.js'
 import { type CallContext, logged, metadataOf } from './call.js'
 import type { Channel } from './channel.js'
 import { coordinatorUnavailable } from './failure.js'
@@ -72,7 +73,11 @@ export function createUpload(
     return await Promise.race([work, late]).finally(() => clearTimeout(timer))
   }
 
-  return async (description, content, context) => {
+  async function counted(
+    description: UploadDescription,
+    content: AsyncIterable<Uint8Array>,
+    context: CallContext,
+  ): Promise<Dataset__Output> {
     try {
       const dataset = await send(description, content, context)
       onResult?.(method, 'OK')
@@ -83,6 +88,8 @@ export function createUpload(
       throw failure
     }
   }
+
+  return (description, content, context) => inSpan(callSpan(methodOf(method).path, context), () => counted(description, content, context))
 }
 
 function open(channel: Channel, context: CallContext) {

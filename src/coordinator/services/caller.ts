@@ -52,6 +52,9 @@ export const requestIdOf = (metadata: Metadata): string => first(metadata, 'x-re
 
 const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
 
+/** The caller's span, where calls are traced; undefined where there is none. */
+export const traceparentOf = (metadata: Metadata): string | undefined => first(metadata, 'traceparent') || undefined
+
 function first(metadata: Metadata, name: string): string {
   const [value] = metadata.get(name)
   return value === undefined ? '' : value.toString()

@@ -9,9 +9,10 @@ import type {
   UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { Failure } from '../../contract/failure.js'
+import { answerSpan, type OpenSpan } from '../../tracing.js'
 import { isDatabaseAway } from '../jobs/records/database.js'
 import type { Log } from '../jobs/records/log.js'
-import { type Caller, type CallerReader, requestIdOf } from './caller.js'
+import { type Caller, type CallerReader, requestIdOf, traceparentOf } from './caller.js'
 import { toServiceError } from './failure.js'
 
 /** A method that answers once. */
@@ -71,10 +72,12 @@ export function implement(
   return Object.fromEntries(
     Object.entries(service).map(([name, { path, requestStream, responseStream }]) => {
       const method = methods[name]
-      const failed = (thrown: unknown, metadata: Metadata) =>
-        toServiceError(databaseAway(thrown), () =>
-          log.error({ err: thrown, method: path, request_id: requestIdOf(metadata) }, 'a call failed'),
-        )
+      const spanOf = (metadata: Metadata) => answerSpan(path, { requestId: requestIdOf(metadata), traceparent: traceparentOf(metadata) })
+      const failed = (thrown: unknown, metadata: Metadata, span: OpenSpan) => {
+        const error = databaseAway(thrown)
+        span.end({ error })
+        return toServiceError(error, () => log.error({ err: thrown, method: path, request_id: requestIdOf(metadata) }, 'a call failed'))
+      }
       const enter = (metadata: Metadata) => {
         const caller = readCaller(metadata, { allowsAllTenants: method?.allowsAllTenants ?? true })
         if (!method) throw new Failure('NOT_IMPLEMENTED', `${path.slice(1)} is not built yet.`)
@@ -90,9 +93,13 @@ export function implement(
           if (!built.unary || !('request' in call)) throw new Error(`${path} is not a unary method here.`)
           return await built.unary(call.request, caller)
         }
-        run().then(
-          (answer) => send(null, answer),
-          (thrown: unknown) => send(failed(thrown, call.metadata)),
+        const span = spanOf(call.metadata)
+        span.run(run).then(
+          (answer) => {
+            span.end()
+            send(null, answer)
+          },
+          (thrown: unknown) => send(failed(thrown, call.metadata, span)),
         )
       }
       const answersStream = (call: ServerWritableStream<unknown, unknown>) => {
@@ -115,14 +122,19 @@ export function implement(
           }
           if (stopping.aborted) throw new Failure('COORDINATOR_UNAVAILABLE', 'The coordinator is stopping.', { retryAfterSeconds: 1 })
         }
-        run()
+        const span = spanOf(call.metadata)
+        span
+          .run(run)
           .then(
             () => call.end(),
             (thrown: unknown) => {
-              if (!isCancelled) call.emit('error', failed(thrown, call.metadata))
+              if (!isCancelled) call.emit('error', failed(thrown, call.metadata, span))
             },
           )
-          .finally(() => stopping.removeEventListener('abort', end))
+          .finally(() => {
+            span.end()
+            stopping.removeEventListener('abort', end)
+          })
       }
       if (requestStream && responseStream) throw new Error(`${path}: streams in both directions are not provided for.`)
       return [name, (responseStream ? answersStream : answersOnce) as handleUnaryCall<unknown, unknown>]
