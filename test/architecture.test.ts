@@ -39,7 +39,7 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
       'coordinator client',
     ],
   },
-  { room: 'graphql', match: /^src\/api\/graphql\//, may: ['contract', 'generated', 'delivery', 'operations', 'api auth'] },
+  { room: 'graphql', match: /^src\/api\/graphql\//, may: ['contract', 'tracing', 'generated', 'delivery', 'operations', 'api auth'] },
   { room: 'rest', match: /^src\/api\/rest\//, may: ['contract', 'generated', 'delivery', 'operations', 'api auth'] },
   { room: 'delivery', match: /^src\/api\/delivery\//, may: ['live'] },
   {

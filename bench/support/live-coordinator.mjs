@@ -3,11 +3,11 @@ import { formatCursor, parseCursor } from '../../dist/contract/cursor.js'
 import { scaimindV1, toTimestamp } from '../../dist/contract/proto.js'
 
 /** A coordinator that knows jobs by their ids only and tells their metrics, at a pace that is switched on and off. */
-export async function startLiveCoordinator({ tenant, port = 0 }) {
-  /** Streams and records by job. */
+export async function startLiveCoordinator({ tenant, recordsPerMessage = 1 }) {
+  /** Streams and messages by job. */
   const jobs = new Map()
   const jobOf = (id) => {
-    const known = jobs.get(id) ?? { streams: new Set(), records: [] }
+    const known = jobs.get(id) ?? { streams: new Set(), messages: [], count: 0 }
     jobs.set(id, known)
     return known
   }
@@ -29,22 +29,19 @@ export async function startLiveCoordinator({ tenant, port = 0 }) {
   methods.StreamJobEvents = () => {}
   methods.StreamJobMetrics = (stream) => {
     const { job_id: id, after } = stream.request
-    const { streams, records } = jobOf(id)
-    const from = after ? parseCursor(after, 'metrics', id).sequence + 1 : 0
-    for (const record of records.slice(from)) stream.write(messageOf(record))
+    const { streams, messages } = jobOf(id)
+    const from = after ? (parseCursor(after, 'metrics', id).sequence + 1) / recordsPerMessage : 0
+    for (const message of messages.slice(from)) stream.write(message)
     streams.add(stream)
     stream.on('cancelled', () => streams.delete(stream))
   }
   server.addService(scaimindV1.CoordinatorService.service, methods)
   const bound = await new Promise((done, fail) =>
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) => (error ? fail(error) : done(at))),
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, at) => (error ? fail(error) : done(at))),
   )
-  const messageOf = (record) => ({ cursor: record.cursor, batch: { records: [record] } })
 
-  function tell(id) {
-    const { streams, records } = jobOf(id)
-    const sequence = records.length
-    const record = {
+  function recordOf(id, sequence) {
+    return {
       cursor: formatCursor({ kind: 'metrics', topic: id, attempt: 1, sequence }),
       step: String(sequence + 1),
       epoch: sequence / 1000,
@@ -52,8 +49,14 @@ export async function startLiveCoordinator({ tenant, port = 0 }) {
       attempt: 1,
       values: { loss: 5 / (sequence + 1), learning_rate: 0.0003, grad_norm: 1.25, tokens_per_second: 51_200 },
     }
-    records.push(record)
-    for (const stream of streams) stream.write(messageOf(record))
+  }
+
+  function tell(id) {
+    const job = jobOf(id)
+    const records = Array.from({ length: recordsPerMessage }, () => recordOf(id, job.count++))
+    const message = { cursor: records.at(-1).cursor, batch: { records } }
+    job.messages.push(message)
+    for (const stream of job.streams) stream.write(message)
   }
 
   return {
@@ -78,7 +81,6 @@ export async function startLiveCoordinator({ tenant, port = 0 }) {
       for (const timer of timers) clearTimeout(timer)
       timers = []
     },
-    told: (id) => jobOf(id).records.length,
     stop: () => server.forceShutdown(),
   }
 }

@@ -16,8 +16,19 @@ process.on('message', async ({ id, open, collect, close }) => {
 })
 process.on('disconnect', () => process.exit(0))
 
-/** Opens so many readers; where there is a `query`, by graphql-ws. `idle` readers stop reading once they are subscribed. */
-async function connectAll({ group, port, path = '/graphql', count, authorization, query, jobs = [null], idle = 0 }) {
+/** Opens so many readers; where there is a `query`, by graphql-ws. `idle` readers stop reading once they are subscribed. A message has `stride` steps; a connection subscribes `charts` times. */
+async function connectAll({
+  group,
+  port,
+  path = '/graphql',
+  count,
+  authorization,
+  query,
+  jobs = [null],
+  idle = 0,
+  stride = 1,
+  charts = 1,
+}) {
   const made = { sockets: [], delays: new Uint32Array(histogramMs), received: 0, lost: 0, repeated: 0, other: [], sample: '', sizes: 0 }
   groups.set(group, made)
   for (let at = 0; at < count; at += 200) {
@@ -28,6 +39,8 @@ async function connectAll({ group, port, path = '/graphql', count, authorization
         authorization,
         query,
         job,
+        stride,
+        charts,
         isIdle: at + index < idle,
       })
     })
@@ -35,7 +48,7 @@ async function connectAll({ group, port, path = '/graphql', count, authorization
   }
 }
 
-function connectOne(group, { url, authorization, query, job, isIdle }) {
+function connectOne(group, { url, authorization, query, job, stride, charts, isIdle }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, query ? 'graphql-transport-ws' : undefined, { perMessageDeflate: false, skipUTF8Validation: true })
     let last = 0
@@ -50,8 +63,9 @@ function connectOne(group, { url, authorization, query, job, isIdle }) {
       const place = data.indexOf('"step":')
       if (place < 0) return control(data)
       const step = numberAt(data, place + 7)
-      if (last > 0 && step !== last + 1) {
-        if (step > last) group.lost += step - last - 1
+      // Of several subscriptions on one connection each tells the same.
+      if (charts === 1 && last > 0 && step !== last + stride) {
+        if (step > last) group.lost += step - last - stride
         else group.repeated++
       }
       last = step
@@ -64,7 +78,9 @@ function connectOne(group, { url, authorization, query, job, isIdle }) {
     function control(data) {
       const { type, payload } = JSON.parse(data)
       if (type === 'connection_ack') {
-        socket.send(JSON.stringify({ id: crypto.randomUUID(), type: 'subscribe', payload: { query, variables: { id: job } } }))
+        for (let chart = 0; chart < charts; chart++) {
+          socket.send(JSON.stringify({ id: crypto.randomUUID(), type: 'subscribe', payload: { query, variables: { id: job } } }))
+        }
         if (isIdle) setTimeout(() => socket.pause(), 200)
         resolve()
       } else if (type === 'ping') socket.send('{"type":"pong"}')

@@ -36,12 +36,22 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
   const contextOf = ({ viewer, requestId }: Caller) => ({ tenantId: viewer.tenantId, userId: viewer.userId, requestId })
   const readingOf = ({ viewer, requestId }: Caller, jobId: string) => ({ tenantId: viewer.tenantId, jobId, requestId })
 
+  // A thousand readers who come back at once ask once.
+  const asked = new Map<string, Promise<void>>()
+
   /** The job's id, where it is the tenant's; the coordinator is asked only for one that the cache does not know yet. */
   async function ownJob(caller: Caller, id: string): Promise<string> {
     allow(caller.viewer, 'followJobs')
     const job_id = parseJobId(id)
-    if (!(await cache.get(caller.viewer.tenantId, job_id))) await coordinator.call('GetJob', { job_id }, contextOf(caller))
+    const key = `${caller.viewer.tenantId}/${job_id}`
+    const asking = asked.get(key) ?? askFor(caller, job_id).finally(() => asked.delete(key))
+    asked.set(key, asking)
+    await asking
     return job_id
+  }
+
+  async function askFor(caller: Caller, job_id: string): Promise<void> {
+    if (!(await cache.get(caller.viewer.tenantId, job_id))) await coordinator.call('GetJob', { job_id }, contextOf(caller))
   }
 
   return {

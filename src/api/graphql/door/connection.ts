@@ -90,8 +90,9 @@ export class Connection extends WebSocket {
     return this.stalled !== undefined
   }
 
-  /** Closes the connection of a client that takes nothing. */
+  /** Closes the connection of a client that takes nothing. Twice is fine. */
   closeStuck(): void {
+    if (this.readyState !== this.OPEN) return
     this.close(tryAgainLater, 'This reader took nothing for too long; come back after the last cursor.')
     // The close frame waits behind what is not taken.
     setTimeout(() => this.terminate(), closeWithinMs).unref()

@@ -6,6 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { codes } from '../../../contract/codes.js'
 import { Failure } from '../../../contract/failure.js'
 import { newId } from '../../../contract/ids.js'
+import { inSpan, requestSpan } from '../../../tracing.js'
 import type { Credentials, Viewer } from '../../auth/viewer.js'
 import type { Context } from '../context.js'
 import { presentError, presentResult } from '../failure.js'
@@ -108,14 +109,18 @@ export function socketServer(parts: SocketParts): SocketServer {
       }
     },
 
-    execute: async (args) => {
+    execute: (args) => {
       const { requestId } = args.contextValue as Context
-      const result = presentResult(await execute(args), { requestId, log, http: false })
-      return costly.has(args) ? withCost(result, costOf(args)) : result
+      return inSpan(operationSpan(requestId), async () => {
+        const result = presentResult(await execute(args), { requestId, log, http: false })
+        return costly.has(args) ? withCost(result, costOf(args)) : result
+      })
     },
 
     async subscribe(args) {
-      const stream = await subscribe(args, streamParts)
+      // The span ends when the stream has begun: what it opened upstream is in the trace.
+      const { requestId } = args.contextValue as Context
+      const stream = await inSpan(operationSpan(requestId), () => subscribe(args, streamParts))
       const place = places.get(args)
       places.delete(args)
       return stream instanceof LiveStream && place ? place.connection.subscription(place.id, stream) : stream
@@ -187,6 +192,8 @@ export function socketServer(parts: SocketParts): SocketServer {
     },
   }
 }
+
+const operationSpan = (requestId: string) => requestSpan({ door: 'graphql', method: 'WEBSOCKET', requestId, traceparent: undefined })
 
 /** The connections of each key: one that stops working takes all of its connections along. */
 function connectionsByKey() {
