@@ -179,7 +179,8 @@ export const jobRoutes = [
     '/jobs/{id}/metrics/stream',
     {
       summary: 'Metrics as they are written',
-      description: 'From the first record, or after `Last-Event-ID`. Waits for a job that has not started; ends when the job has.',
+      description:
+        'From the first record, or after `Last-Event-ID`. Waits for a job that has not started; ends when the job has. A caller that takes less than comes is told the newest, after an event `thinned` with `{"records"}`, how many were left out, or `gap` with from where to where.',
       data: {},
       frames: message('MetricRecord'),
     },

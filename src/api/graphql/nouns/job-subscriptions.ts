@@ -70,7 +70,10 @@ const MetricBatchRef = builder.objectRef<Batch<MetricRecord__Output>>('MetricBat
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: cursorDescription }),
     records: t.field({ type: [MetricRecordRef], description: 'The records.', resolve: ({ records }) => records }),
-    thinned: t.exposeInt('thinned', { description: 'Records left out since the message before, because of `maxPerSecond`.' }),
+    thinned: t.exposeInt('thinned', {
+      description:
+        'Records left out since the message before: because of `maxPerSecond`, or because this reader took less than came; then of each window of steps the newest is told.',
+    }),
   }),
 })
 
@@ -83,7 +86,8 @@ const LogBatchRef = builder.objectRef<Batch<LogRecord__Output>>('LogBatch').impl
 })
 
 const StreamGapRef = builder.objectRef<Gap>('StreamGap').implement({
-  description: 'Records that are gone; the stream goes on after them.',
+  description:
+    'Records that this reader does not get: they are no longer kept, or came faster than it took them. The stream goes on after them.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: cursorDescription }),
     from: t.string({
@@ -96,7 +100,7 @@ const StreamGapRef = builder.objectRef<Gap>('StreamGap').implement({
       description: 'The cursor of the last that is gone; null where unknown.',
       resolve: ({ to }) => to || null,
     }),
-    reason: t.exposeString('reason', { description: 'Why they are gone.' }),
+    reason: t.exposeString('reason', { description: 'Why.' }),
   }),
 })
 
@@ -149,7 +153,7 @@ builder.subscriptionFields((t) => ({
   jobMetrics: t.field({
     type: MetricEventRef,
     description:
-      'Metrics as they are written, from the first or after a cursor. Waits for a job that has not started; ends with StreamEnd. Needs scaimind:view.',
+      'Metrics as they are written, from the first or after a cursor. A reader that takes less than comes is told the newest, and how many were left out. Waits for a job that has not started; ends with StreamEnd. Needs scaimind:view.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       names: t.arg.stringList({ description: 'Which metrics; default all.' }),
@@ -167,7 +171,7 @@ builder.subscriptionFields((t) => ({
   jobLogs: t.field({
     type: LogEventRef,
     description:
-      'Log lines as they are written, from the first, from the last `tail` lines, or after a cursor. Ends with StreamEnd. Needs scaimind:view.',
+      'Log lines as they are written, from the first, from the last `tail` lines, or after a cursor; every line, however slowly they are taken. Ends with StreamEnd. Needs scaimind:view.',
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       level: t.arg({ type: LogLevelEnum, description: 'Only lines of this level or graver; default all.' }),
