@@ -163,6 +163,8 @@ const coordinatorSettings = z.object({
   SCAIMIND_MAX_DATASET_BYTES: positive.default(10 * 2 ** 30),
   /** Bytes of data set copies that a node keeps; the least used that are not pinned go first. Default 50 GiB. */
   SCAIMIND_DATA_CACHE_BYTES: positive.default(50 * 2 ** 30),
+  /** Hours that a job's updates which a later change has overtaken, such as its progress, are kept as events. Changes of its state stay with the job. */
+  SCAIMIND_PROGRESS_RETENTION_HOURS: z.coerce.number().positive().max(876_000).default(1),
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
   /** The interpreter of CUSTOM scripts that end in .py. */

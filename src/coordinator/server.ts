@@ -87,6 +87,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
       datasetFile: cache.fileFor,
     },
     limits: { jobsMax: config.SCAIMIND_TENANT_JOBS_MAX, gpusMax: config.SCAIMIND_TENANT_GPUS_MAX },
+    updatesKeptMs: config.SCAIMIND_PROGRESS_RETENTION_HOURS * 3600 * 1000,
     log,
     clock,
   })

@@ -274,7 +274,7 @@ export interface JobOperations {
       follow?: boolean | null
     },
   ): Promise<Feed<LiveMessage<LogRecord__Output>>>
-  /** One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told. */
+  /** One job: as it is now, then every change; or the changes after a cursor. Ends when the job is terminal and all is told. */
   followJob(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Feed<JobUpdate>>
   /** The changes of one job from its first, or after a cursor. Ends when the job is terminal and all is told. */
   followJobEvents(caller: Caller, jobId: string, options?: { after?: string | null }): Promise<Feed<JobEvent__Output>>

@@ -217,7 +217,7 @@ export const jobRoutes = [
     {
       summary: 'What happened to a job, oldest first',
       description:
-        'The newest 1,000 changes of its state, without the job itself; or, with `Accept: text/event-stream`, every change with the job as it left it, from the first or after `Last-Event-ID`, as it happens.',
+        'The newest 1,000 changes of its state, without the job itself; or, with `Accept: text/event-stream`, every change with the job as it left it, from the first or after `Last-Event-ID`, as it happens. Changes of its state are told for as long as the job is kept; updates in between that a later change has overtaken are told for an hour, and nothing of its state is lost by that.',
       data: objectOf({ events: listOf(message('JobEvent')) }),
       frames: message('JobEvent'),
     },

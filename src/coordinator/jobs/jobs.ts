@@ -27,6 +27,7 @@ import { jobControl } from './requests/control.js'
 import { jobEvaluations } from './requests/evaluations.js'
 import { jobJournals } from './requests/journals.js'
 import { jobSubmission } from './requests/submit.js'
+import { overtakenUpdates } from './retention/overtaken-updates.js'
 import { jobRetention } from './retention/retention.js'
 
 /** What the jobs are built on. */
@@ -36,6 +37,8 @@ export interface JobsOptions {
   history: MetricHistory
   settings: JobSettings
   limits: TenantLimits
+  /** How long updates that a later event has overtaken stay events. */
+  updatesKeptMs: number
   log: Log
   clock: () => Date
 }
@@ -43,7 +46,7 @@ export interface JobsOptions {
 const forgetIntervalMs = 3600 * 1000
 
 /** Everything about jobs, each part built once. */
-export function buildJobs({ database, engine, history, settings, limits, log, clock }: JobsOptions) {
+export function buildJobs({ database, engine, history, settings, limits, updatesKeptMs, log, clock }: JobsOptions) {
   const changes = jobChanges()
   const store = jobStore({ database, changes, clock })
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
@@ -53,6 +56,7 @@ export function buildJobs({ database, engine, history, settings, limits, log, cl
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
+  const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
   const takeIn = takingIn(database, limits)
   const control = jobControl({ store, database, idempotency: answers, clock })
   const cluster: ClusterView = clusterView({ engine, database, queue, evictions, announce: () => nodesChanged.emit('nodes'), clock })
@@ -111,11 +115,13 @@ export function buildJobs({ database, engine, history, settings, limits, log, cl
       const forgetting = setInterval(forget, forgetIntervalMs)
       forgetting.unref()
       void forget()
+      const thinning = overtaken.start()
       return {
         async close() {
           clearInterval(forgetting)
           keeping.close()
           await giving.close()
+          await thinning.close()
           await deleting
           await attempts.close()
         },

@@ -15,12 +15,16 @@ type Gap = Extract<LiveMessage<unknown>, { type: 'gap' }>
 type End = Extract<LiveMessage<unknown>, { type: 'end' }>
 
 const cursorDescription = 'Of the last thing in it. A stream opened `after` it goes on with the next: nothing lost, nothing twice.'
+const overtakenDescription =
+  'After a cursor, changes of state are told for as long as a job is kept; updates in between that a later change has overtaken are told for an hour. Every message has the whole job, so that nothing of its state is lost by that.'
 const afterDescription = 'Go on after this cursor of an earlier message; default from what the field says.'
 
 const JobUpdateRef = builder.objectRef<JobUpdate>('JobUpdate').implement({
   description: 'A job as it is, or as a change left it.',
   fields: (t) => ({
-    cursor: t.exposeString('cursor', { description: cursorDescription }),
+    cursor: t.exposeString('cursor', {
+      description: 'Of this message. A stream opened `after` it goes on with the next change that is still told.',
+    }),
     event: t.field({
       type: JobEventRef,
       nullable: true,
@@ -128,8 +132,7 @@ const LogEventRef = builder.unionType('LogEvent', {
 builder.subscriptionFields((t) => ({
   jobUpdated: t.field({
     type: JobUpdateRef,
-    description:
-      'One job: as it is now, then every change; or every change after a cursor. Ends when the job is terminal and all is told. Needs scaimind:view.',
+    description: `One job: as it is now, then every change; or the changes after a cursor. Ends when the job is terminal and all is told. ${overtakenDescription} Needs scaimind:view.`,
     args: {
       jobId: t.arg.id({ required: true, description: 'The job, by its own id or its global one.' }),
       after: t.arg.string({ description: afterDescription }),
@@ -140,8 +143,7 @@ builder.subscriptionFields((t) => ({
   }),
   jobsUpdated: t.field({
     type: JobUpdateRef,
-    description:
-      'Changes of the tenant’s jobs that match after the change, from now or after a cursor; never ends by itself. Needs scaimind:view.',
+    description: `Changes of the tenant’s jobs that match after the change, from now or after a cursor; never ends by itself. ${overtakenDescription} Needs scaimind:view.`,
     args: {
       filter: t.arg({ type: JobFilterInput, description: 'Which jobs; default all.' }),
       after: t.arg.string({ description: afterDescription }),
