@@ -20,6 +20,13 @@ export async function startServer(script, { env = {}, args = [] } = {}) {
     port,
     pid: child.pid,
     process: child,
+    /** Ends it at once, and waits until it is gone. */
+    async kill() {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const exit = once(child, 'exit')
+      child.kill('SIGKILL')
+      await exit
+    },
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return
       const exit = once(child, 'exit')
@@ -40,6 +47,36 @@ export const startApi = (env) =>
     args: ['api'],
     env: { SCAIMIND_LOG_LEVEL: 'warn', SCAIMIND_PORT: '0', ...unreachedRates, ...env },
   })
+
+/** A process of readers: `ask` sends it a message and answers what it says to that. */
+export function startReaders(script) {
+  const child = fork(join(import.meta.dirname, script), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  let last = 0
+  return {
+    pid: child.pid,
+    ask(message, { withinMs }) {
+      const id = ++last
+      return new Promise((done, fail) => {
+        const settle = (how, value) => {
+          clearTimeout(timer)
+          child.off('message', hear).off('exit', ended)
+          how(value)
+        }
+        const hear = ({ id: answered, error, ...answer }) => {
+          if (answered !== id) return
+          if (error) settle(fail, new Error(error))
+          else settle(done, answer)
+        }
+        const ended = (code) => settle(fail, new Error(`${script} ended with ${code}.`))
+        const late = `${script} did not answer ${message.type} within ${withinMs} ms.`
+        const timer = setTimeout(() => settle(fail, new Error(late)), withinMs)
+        child.on('message', hear).once('exit', ended)
+        child.send({ id, ...message })
+      })
+    },
+    stop: () => child.kill(),
+  }
+}
 
 /** The load generator. `run` answers requests a second and latencies in milliseconds. */
 export function startLoad() {

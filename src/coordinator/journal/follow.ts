@@ -65,6 +65,8 @@ interface JournalKind<Entry> {
 }
 
 const windowBytes = 64 * 1024
+/** Of a reader who is behind: each read opens the file anew. */
+const windowBytesBehind = 4 * windowBytes
 const batchMs = 50
 /** Notifications can be missed. */
 const pollMs = 200
@@ -108,12 +110,14 @@ async function* followAttempt<Entry>(
   const changes = ringOnChange(path, bell)
   let place = await seekLine(path, afterSequence + 1)
   let toldAt = 0
+  let isBehind = false
   try {
     while (!signal.aborted) {
       // Before the read: what is written before an attempt is closed is then read.
       const attempt = attemptNow()
       const isClosed = attempt.closed && kind.isComplete(directory, attempt)
-      const read = await readLines(path, place, windowBytes)
+      const read = await readLines(path, place, isBehind ? windowBytesBehind : windowBytes)
+      isBehind = read !== null && !read.atEnd
       if (read) {
         const first = place.line
         place = read.next

@@ -15,6 +15,8 @@ interface ToItemsOptions<Entry> {
 }
 
 const recordsMax = 500
+/** Of lines, in characters: about as many bytes on the way. A longer line comes alone. */
+const charactersMax = 64 * 1024
 
 /** Lines as batches of records; those that are no record as gaps. */
 export function* toItems<Entry>(
@@ -22,13 +24,14 @@ export function* toItems<Entry>(
   { attempt, firstSequence, afterSequence, parse, filter }: ToItemsOptions<Entry>,
 ): Generator<JournalItem<Entry>> {
   let records: Entry[] = []
+  let characters = 0
   let unreadableFrom: number | null = null
   for (const [index, line] of lines.entries()) {
     const sequence = firstSequence + index
     // The file may be shorter than the place that was asked for.
     if (sequence <= afterSequence) continue
     const entry = line === null ? null : parse(line, { attempt, sequence })
-    if (entry === null) {
+    if (line === null || entry === null) {
       if (records.length > 0) yield { type: 'batch', records }
       records = []
       unreadableFrom ??= sequence
@@ -36,10 +39,13 @@ export function* toItems<Entry>(
     }
     if (unreadableFrom !== null) yield unreadable(attempt, unreadableFrom, sequence - 1)
     unreadableFrom = null
-    if (!filter || filter(entry)) records.push(entry)
-    if (records.length < recordsMax) continue
-    yield { type: 'batch', records }
-    records = []
+    if (filter && !filter(entry)) continue
+    if (records.length === recordsMax || (records.length > 0 && characters + line.length > charactersMax)) {
+      yield { type: 'batch', records }
+      records = []
+    }
+    characters = records.length === 0 ? line.length : characters + line.length
+    records.push(entry)
   }
   if (records.length > 0) yield { type: 'batch', records }
   if (unreadableFrom !== null) yield unreadable(attempt, unreadableFrom, firstSequence + lines.length - 1)

@@ -37,30 +37,32 @@ export function toMetricRecord(jobId: string, { attempt, sequence, step, epoch, 
 }
 
 /** A log record as `scaimind.v1` has it, with its cursor. */
-export function toLogRecord(jobId: string, { attempt, sequence, time, ...rest }: LogEntry): LogRecord__Output {
+export function toLogRecord(jobId: string, { attempt, sequence, time, rank, stream, level, text }: LogEntry): LogRecord__Output {
   const cursor = formatCursor({ kind: 'logs', topic: jobId, attempt, sequence })
-  return { cursor, attempt, time: toTimestamp(time), ...rest }
+  return { cursor, attempt, time: toTimestamp(time), rank, stream, level, text }
 }
 
+// Entries are made field by field: to spread the place into them took four times as long as to parse the line.
+
 /** Reads a line of `metrics.jsonl`; null where it is none. Values that are no number are left out. */
-export function parseMetric(line: string, place: JournalPlace): MetricEntry | null {
+export function parseMetric(line: string, { attempt, sequence }: JournalPlace): MetricEntry | null {
   const record = parseObject(line) ?? parseObject(withoutNaN(line))
   const { step, epoch, time, values } = record ?? {}
   const date = parseTime(time)
   if (!Number.isSafeInteger(step) || Number(step) < 0 || !date || typeof values !== 'object' || values === null) return null
   const numbers: Record<string, number> = {}
   for (const [name, value] of Object.entries(values)) if (typeof value === 'number' && Number.isFinite(value)) numbers[name] = value
-  return { ...place, step: Number(step), epoch: typeof epoch === 'number' ? epoch : 0, time: date, values: numbers }
+  return { attempt, sequence, step: Number(step), epoch: typeof epoch === 'number' ? epoch : 0, time: date, values: numbers }
 }
 
 /** Reads a line of a log journal; null where it is none. */
-export function parseLog(line: string, place: JournalPlace): LogEntry | null {
+export function parseLog(line: string, { attempt, sequence }: JournalPlace): LogEntry | null {
   const { time, rank, stream, level, text } = parseObject(line) ?? {}
   const date = parseTime(time)
   if (!date || typeof text !== 'string') return null
   const known = logLevels.find((name) => name === level) ?? 'INFO'
   const bounded = text.length > textMax ? text.slice(0, textMax) : text
-  return { ...place, time: date, rank: Number(rank) || 0, stream: String(stream ?? 'stdout'), level: known, text: bounded }
+  return { attempt, sequence, time: date, rank: Number(rank) || 0, stream: String(stream ?? 'stdout'), level: known, text: bounded }
 }
 
 /** Characters of a line: a launcher's have fewer, and one message must hold any. */

@@ -163,6 +163,22 @@ describe('Following a journal', () => {
     }
   })
 
+  it('tells no more at once to a reader who is far behind', async () => {
+    const journal = newJournal()
+    const number = journal.begin()
+    const text = (index: number) => `${index} ${'x'.repeat(index % 10 === 0 ? 16_000 : 500)}`
+    journal.logs(number, ...Array.from({ length: 1500 }, (_, index) => text(index)))
+    journal.end()
+    const items = await collect(
+      followLogs({ dataDir: journal.dataDir, job: journal.job, watch: journal.watch, after: null, signal: never }),
+    )
+    expect(recordsOf(items).map((record) => record.text)).toEqual(Array.from({ length: 1500 }, (_, index) => text(index)))
+    for (const item of items) {
+      if (item.type !== 'batch') continue
+      expect(item.records.map((record) => record.text).join('').length).toBeLessThanOrEqual(65_536)
+    }
+  })
+
   it('does not go round in circles while a change waits to be looked at', async () => {
     const journal = newJournal()
     const number = journal.begin()
