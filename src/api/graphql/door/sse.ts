@@ -47,19 +47,17 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
     this.controller = controller
     controller.enqueue(comment)
     this.heartbeat = setInterval(() => this.hasRoom() && controller.enqueue(comment), heartbeatMs)
-    this.delivery = this.stream.deliverTo(this)
-    const { ended } = this.stream
-    if (ended.aborted) this.endByViewer()
-    else ended.addEventListener('abort', this.endByViewer)
+    const { response, stream } = this
+    stream.ended.addEventListener('abort', this.endByViewer)
+    // A body whose client went before it was sent is cancelled by nobody.
+    response.once('close', this.cancel)
+    this.delivery = stream.deliverTo(this)
+    if (response.destroyed) this.cancel()
+    else if (stream.ended.aborted) this.endByViewer()
   }
 
   pull(): void {
     this.delivery?.drained()
-  }
-
-  cancel(): void {
-    this.forget()
-    this.delivery?.stop()
   }
 
   write({ sseBytes }: LivePayload): boolean {
@@ -88,6 +86,11 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
     return Math.max(0, bufferBytes - (this.controller?.desiredSize ?? bufferBytes)) + this.response.writableLength
   }
 
+  readonly cancel = (): void => {
+    this.forget()
+    this.delivery?.stop()
+  }
+
   private readonly endByViewer = (): void => {
     this.delivery?.finish({ type: 'failed', failure: this.stream.ended.reason })
   }
@@ -98,6 +101,7 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
 
   private forget(): void {
     clearInterval(this.heartbeat)
+    this.response.removeListener('close', this.cancel)
     this.stream.ended.removeEventListener('abort', this.endByViewer)
   }
 }
