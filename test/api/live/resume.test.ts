@@ -103,6 +103,26 @@ describe.each(liveDoorNames)('A stream that is resumed over %s', (door) => {
   })
 })
 
+describe('GraphQL over SSE', () => {
+  it.each(['*/*', 'text/*', 'application/json, text/plain, */*'])('is the same for a client that accepts %s', async (accept) => {
+    const { job_id: jobId } = under.stub.addJob(tenant.id)
+    under.stub.writeMetrics(jobId, 3)
+    under.stub.end(jobId)
+    const ask = async (headers: Record<string, string>) => {
+      const response = await fetch(`${url()}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${tenant.key}`, ...headers },
+        body: JSON.stringify({ query: `subscription { jobMetrics(jobId: "${jobId}") { ... on MetricBatch { records { step } } } }` }),
+      })
+      expect(response.headers.get('content-type')).toBe('text/event-stream')
+      return response.text()
+    }
+    const text = await ask({ accept })
+    expect(text).toBe(await ask({ accept: 'text/event-stream' }))
+    expect(text).toContain(`id: ${cursorOf(jobId, 3)}`)
+  })
+})
+
 const updates = `subscription ($after: String) { it: jobsUpdated(after: $after) { cursor job { message } } }`
 const update = `subscription ($id: ID!, $after: String) { it: jobUpdated(jobId: $id, after: $after) { cursor job { message } } }`
 

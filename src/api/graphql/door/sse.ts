@@ -9,6 +9,9 @@ const bufferBytes = 64 * 1024
 /** How soon a browser comes back, ms, when this process stops. */
 const retryMs = 1000
 
+// Who accepts anything, as curl does, gets a subscription as SSE, too.
+const acceptsEvents = (accept: string | null) => /text\/event-stream|text\/\*|\*\/\*/i.test(accept || '*/*')
+
 /**
  * GraphQL over SSE in distinct connections mode. Each `next` carries `id: <cursor>`, so that a browser that reconnects says in `Last-Event-ID` where to go on.
  * `streamOf` is the subscription that a response is to: Yoga hands on a wrapping of it.
@@ -18,7 +21,7 @@ export function sseWithCursors(streamOf: (response: ServerResponse) => LiveStrea
     onResultProcess({ setResultProcessor, request, serverContext }) {
       const { res } = serverContext as unknown as { res: ServerResponse }
       const stream = streamOf(res)
-      if (!stream || !request.headers.get('accept')?.includes('text/event-stream')) return
+      if (!stream || !acceptsEvents(request.headers.get('accept'))) return
       setResultProcessor((_result, fetchAPI) => {
         const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
         const body = new ReadableStream(new EventStream(stream, res), { highWaterMark: bufferBytes, size: (chunk) => chunk.byteLength })
