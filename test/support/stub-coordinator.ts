@@ -55,6 +55,8 @@ export class StubCoordinator {
   readonly refusals = new Map<string, Refusal>()
   /** Methods that never answer. */
   readonly silent = new Set<string>()
+  /** Methods that answer only when `release` is called. */
+  readonly held = new Set<string>()
   /** Calls and streams so far, by method. */
   readonly calls = new Map<string, number>()
   /** Requests as they came, newest last. */
@@ -106,6 +108,12 @@ export class StubCoordinator {
       this.open.delete(stream)
       stream.emit('error', { code: status.UNAVAILABLE, details: 'broken by the test', metadata: new Metadata() })
     }
+  }
+
+  /** Lets what is held answer. */
+  release(): void {
+    this.held.clear()
+    this.bell.emit('change')
   }
 
   openStreams(method: string): number {
@@ -226,9 +234,10 @@ export class StubCoordinator {
   }
 
   unary(method: string, answer: (request: AnyRequest, tenant: string, call: Call) => unknown) {
-    return (call: Call, callback: sendUnaryData<unknown>) => {
+    return async (call: Call, callback: sendUnaryData<unknown>) => {
       const tenant = this.note(method, call)
       if (this.silent.has(method)) return
+      while (this.held.has(method)) await once(this.bell, 'change')
       const refusal = this.refusals.get(method)
       if (refusal) return callback(this.refuse(refusal))
       try {

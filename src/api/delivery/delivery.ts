@@ -48,6 +48,9 @@ export interface Delivery extends Listener {
   bytesWaiting(): number
 }
 
+// A connection says that it is full of one large message, and that it has room a moment later: who is held up takes longer.
+const heldUpMs = 100
+
 /**
  * Brings one reader of a feed what there is, as fast as the connection takes it: no message is asked for before the one before has found room, so that
  * nothing piles up here.
@@ -56,6 +59,7 @@ export class FeedDelivery<Payload> implements Delivery {
   private readonly reader: Reader
   private waitsFor: 'nothing' | 'room' | 'payload' | 'end' = 'nothing'
   private isLate = false
+  private fullSince = 0
   private isRunning = false
 
   constructor(
@@ -79,7 +83,8 @@ export class FeedDelivery<Payload> implements Delivery {
   drained(): void {
     if (this.waitsFor !== 'room') return
     this.waitsFor = 'nothing'
-    this.isLate = true
+    // Once late, a reader is late until it has taken everything.
+    if (performance.now() - this.fullSince >= heldUpMs) this.isLate = true
     this.watch.resumed(this)
     this.wake()
   }
@@ -144,6 +149,7 @@ export class FeedDelivery<Payload> implements Delivery {
     this.watch.written()
     if (this.sink.write(payload) || this.waitsFor !== 'nothing') return
     this.waitsFor = 'room'
+    this.fullSince = performance.now()
     this.watch.stalled(this)
   }
 }

@@ -97,8 +97,8 @@ interface HubOptions<Item> {
 interface OpenTopic<Item> {
   topic: Topic<LiveMessage<Item>>
   stop: AbortController
-  /** A topic of the same records that began further on, at this place. */
-  successor?: { start: Position; topic: Topic<LiveMessage<Item>> }
+  /** Where a topic of the same records began that took this one's name. */
+  successorStart?: Position
 }
 
 // A topic that tells records of so long ago reads a history; who begins beyond it does not wait for it.
@@ -169,8 +169,8 @@ export function recordHub<Item extends Timed>({
           }
           if (chunk.message.type === 'batch') counts.thinned += chunk.message.thinned
           topic.push(chunk)
-          const { successor } = opened
-          if (successor && !isBefore(chunk.to, successor.start)) return topic.continueIn(successor.topic)
+          const { successorStart } = opened
+          if (successorStart && !isBefore(chunk.to, successorStart)) return topic.continueIn((place) => topicFor(reading, place, thinning))
           await topic.room(stop.signal)
         }
         forget()
@@ -192,8 +192,8 @@ export function recordHub<Item extends Timed>({
     if (!known) return openTopic(key, reading, place, thinning).topic
     const { topic } = known
     if (compareCursors(place, topic.ring.head) <= 0 || !readsHistory(topic)) return topic
-    known.successor = { start: place, topic: openTopic(key, reading, place, thinning).topic }
-    return known.successor.topic
+    known.successorStart = place
+    return openTopic(key, reading, place, thinning).topic
   }
 
   function readsHistory({ ring: { newest } }: Topic<LiveMessage<Item>>): boolean {

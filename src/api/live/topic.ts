@@ -37,8 +37,8 @@ export class Topic<Message extends object> {
   outcome: Outcome | undefined
   /** The final message, which no ring evicts. */
   last: Chunk<Message> | undefined
-  /** The topic of the same records that goes on where this one ends. */
-  next: Topic<Message> | undefined
+  /** The topic of the same records that goes on where this one ends, for a reader at a place. */
+  next: ((place: Position) => Topic<Message>) | undefined
   readonly kind: TopicKind<Message>
   private readonly options: TopicOptions<Message>
   private roomFor: (() => void) | undefined
@@ -105,8 +105,8 @@ export class Topic<Message extends object> {
     this.wakeAll()
   }
 
-  /** Ends here; readers go over to another topic of the same records when they have come so far. */
-  continueIn(next: Topic<Message>): void {
+  /** Ends here; readers go over to another topic of the same records when they have come so far, which may be after that one has closed, too. */
+  continueIn(next: (place: Position) => Topic<Message>): void {
     this.next = next
     this.wakeAll()
   }
@@ -165,7 +165,7 @@ export class TopicReader<Message extends object> implements Reader {
         const chunk = ring.at(this.number)
         if (!chunk) {
           if (!this.topic.next) return this.takeLast()
-          this.moveTo(this.topic.next)
+          this.moveTo(this.topic.next(this.place))
           continue
         }
         this.number++

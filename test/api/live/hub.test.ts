@@ -128,6 +128,23 @@ describe('The hub', () => {
     expect([...stepsIn(first as Message), ...(await stepsOf(still))]).toEqual(upTo(2010))
   })
 
+  it('a reader of a long history gets all of it though another, who began further on, came and left meanwhile', async () => {
+    open(3000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 2000)
+    const slow = iterate(follow(job_id, tenant), never)
+    const { value: first } = await slow.next()
+    const ahead = iterate(follow(job_id, tenant, stub.metrics.get(job_id)?.records[999]?.cursor), never)
+    expect(stepsIn((await ahead.next()).value as Message)[0]).toBe(1001)
+    expect(stub.openStreams('StreamJobMetrics')).toBe(2)
+    await ahead.return()
+    await stub.until(() => stub.openStreams('StreamJobMetrics') === 1)
+    stub.writeMetrics(job_id, 500)
+    stub.end(job_id)
+    expect([...stepsIn(first as Message), ...(await stepsOf(slow))]).toEqual(upTo(2500))
+  })
+
   it('a cursor older than what is kept is told as a gap, and the stream goes on', async () => {
     open(1_000_000)
     const tenant = newTenantId()

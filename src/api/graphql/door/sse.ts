@@ -9,6 +9,9 @@ const bufferBytes = 64 * 1024
 /** How soon a browser comes back, ms, when this process stops. */
 const retryMs = 1000
 
+// Who accepts anything, as curl does, gets a subscription as SSE, too.
+const acceptsEvents = (accept: string | null) => /text\/event-stream|text\/\*|\*\/\*/i.test(accept || '*/*')
+
 /**
  * GraphQL over SSE in distinct connections mode. Each `next` carries `id: <cursor>`, so that a browser that reconnects says in `Last-Event-ID` where to go on.
  * `streamOf` is the subscription that a response is to: Yoga hands on a wrapping of it.
@@ -18,7 +21,7 @@ export function sseWithCursors(streamOf: (response: ServerResponse) => LiveStrea
     onResultProcess({ setResultProcessor, request, serverContext }) {
       const { res } = serverContext as unknown as { res: ServerResponse }
       const stream = streamOf(res)
-      if (!stream || !request.headers.get('accept')?.includes('text/event-stream')) return
+      if (!stream || !acceptsEvents(request.headers.get('accept'))) return
       setResultProcessor((_result, fetchAPI) => {
         const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
         const body = new ReadableStream(new EventStream(stream, res), { highWaterMark: bufferBytes, size: (chunk) => chunk.byteLength })
@@ -47,19 +50,17 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
     this.controller = controller
     controller.enqueue(comment)
     this.heartbeat = setInterval(() => this.hasRoom() && controller.enqueue(comment), heartbeatMs)
-    this.delivery = this.stream.deliverTo(this)
-    const { ended } = this.stream
-    if (ended.aborted) this.endByViewer()
-    else ended.addEventListener('abort', this.endByViewer)
+    const { response, stream } = this
+    stream.ended.addEventListener('abort', this.endByViewer)
+    // A body whose client went before it was sent is cancelled by nobody.
+    response.once('close', this.cancel)
+    this.delivery = stream.deliverTo(this)
+    if (response.destroyed) this.cancel()
+    else if (stream.ended.aborted) this.endByViewer()
   }
 
   pull(): void {
     this.delivery?.drained()
-  }
-
-  cancel(): void {
-    this.forget()
-    this.delivery?.stop()
   }
 
   write({ sseBytes }: LivePayload): boolean {
@@ -88,6 +89,11 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
     return Math.max(0, bufferBytes - (this.controller?.desiredSize ?? bufferBytes)) + this.response.writableLength
   }
 
+  readonly cancel = (): void => {
+    this.forget()
+    this.delivery?.stop()
+  }
+
   private readonly endByViewer = (): void => {
     this.delivery?.finish({ type: 'failed', failure: this.stream.ended.reason })
   }
@@ -98,6 +104,7 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
 
   private forget(): void {
     clearInterval(this.heartbeat)
+    this.response.removeListener('close', this.cancel)
     this.stream.ended.removeEventListener('abort', this.endByViewer)
   }
 }

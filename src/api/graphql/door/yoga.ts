@@ -150,7 +150,12 @@ function operationRules(
         const { document, operationName, variableValues } = given
         const resumed = cursor ? resumeAfter(schema, document, operationName, variableValues ?? {}, cursor) : document
         const stream = await subscribe({ ...own(given), document: resumed }, parts)
-        if (stream instanceof LiveStream) streams.set(res, stream)
+        if (stream instanceof LiveStream) {
+          streams.set(res, stream)
+          // Yoga drops the stream of a client who has gone.
+          if (res.destroyed) stream.left()
+          else res.once('close', () => stream.left())
+        }
         return stream
       })
     },
