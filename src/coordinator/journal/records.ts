@@ -80,7 +80,14 @@ function parseObject(line: string): Record<string, unknown> | null {
   }
 }
 
+// Lines that were written together bear the same time.
+let lastTime: { text: string; date: Date } | undefined
+
 function parseTime(value: unknown): Date | null {
-  const date = typeof value === 'string' ? new Date(value) : null
-  return date && !Number.isNaN(date.getTime()) ? date : null
+  if (typeof value !== 'string') return null
+  if (lastTime?.text === value) return lastTime.date
+  const date = new Date(value)
+  if (Number.isNaN(date.getTime())) return null
+  lastTime = { text: value, date }
+  return date
 }
