@@ -81,6 +81,8 @@ const apiSettingsAlone = z.object({
   SCAIMIND_MAX_SUBSCRIPTIONS: positive.default(100),
   /** Streams that one API key, or one user's tokens, have open at once, whatever door they come through. */
   SCAIMIND_MAX_SUBSCRIPTIONS_PER_KEY: positive.default(1000),
+  /** Milliseconds for which a subscriber has taken nothing when metrics are thinned for it. */
+  SCAIMIND_SLOW_READER_MS: z.coerce.number().min(0).default(1000),
   /** Seconds after which the connection of a subscriber is closed that takes nothing of what waits for it. */
   SCAIMIND_STUCK_READER_S: z.coerce.number().positive().default(30),
   /** Requests a second of one API key, or of one user's tokens; at most twice that at once. 0: no limit. */

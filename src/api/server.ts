@@ -146,7 +146,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
     pageSize: config.SCAIMIND_MAX_PAGE_SIZE,
     introspection: config.SCAIMIND_INTROSPECTION,
   }
-  const told = deliveries({ stuckMs: config.SCAIMIND_STUCK_READER_S * 1000 })
+  const told = deliveries({ slowMs: config.SCAIMIND_SLOW_READER_MS, stuckMs: config.SCAIMIND_STUCK_READER_S * 1000 })
   const parts = { operations, identify, admission: admitted, deliveries: told, limits, documents, log }
   const bodyBytesMax = config.SCAIMIND_MAX_BODY_BYTES
 

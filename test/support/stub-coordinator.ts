@@ -63,6 +63,8 @@ export class StubCoordinator {
   readonly requests: { method: string; request: unknown; metadata: Metadata }[] = []
   /** Why jobs wait, by job. */
   readonly blockers = new Map<string, Blocker[]>()
+  /** When the step before a job's first was taken, in ms. */
+  firstStepAt = 1_700_000_000_000
   /** Lines that ReadJobLogs looks at for one page with a pattern. */
   scanBudget = 1000
   /** Checkpoints, newest first, by job; one that is not here has one. */
@@ -193,7 +195,7 @@ export class StubCoordinator {
       records.push({
         cursor: formatCursor({ kind: 'metrics', topic: jobId, attempt, sequence: records.length }),
         step: String(step),
-        time: toTimestamp(new Date(1_700_000_000_000 + step * 100)),
+        time: toTimestamp(new Date(this.firstStepAt + step * 100)),
         attempt,
         values: { loss: 5 / step, learning_rate: 0.001 },
       })

@@ -19,8 +19,8 @@ export interface Deliveries {
 
 const lookEveryMs = 1000
 
-/** Watches over all deliveries: a reader that takes nothing for `stuckMs` is closed. */
-export function deliveries({ stuckMs }: { stuckMs: number }): Deliveries {
+/** Watches over all deliveries: a reader that takes nothing for `slowMs` is told less, where its stream allows that, and for `stuckMs` is closed. */
+export function deliveries({ slowMs, stuckMs }: { slowMs: number; stuckMs: number }): Deliveries {
   const open = new Set<Delivery>()
   const stalledSince = new Map<Delivery, number>()
   let messages = 0
@@ -53,7 +53,7 @@ export function deliveries({ stuckMs }: { stuckMs: number }): Deliveries {
 
   return {
     begin(source, sink) {
-      const delivery = new FeedDelivery(source, sink, watch)
+      const delivery = new FeedDelivery(source, sink, watch, slowMs)
       open.add(delivery)
       if (isClosed) delivery.finish({ type: 'closing' })
       else delivery.wake()

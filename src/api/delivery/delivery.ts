@@ -48,9 +48,6 @@ export interface Delivery extends Listener {
   bytesWaiting(): number
 }
 
-// A connection says that it is full of one large message, and that it has room a moment later: who is held up takes longer.
-const heldUpMs = 100
-
 /**
  * Brings one reader of a feed what there is, as fast as the connection takes it: no message is asked for before the one before has found room, so that
  * nothing piles up here.
@@ -66,6 +63,8 @@ export class FeedDelivery<Payload> implements Delivery {
     private readonly source: Source<Payload>,
     private readonly sink: Sink<Payload>,
     private readonly watch: DeliveryWatch,
+    /** A connection says that it is full of one large message, and that it has room a moment later: who is slow takes longer. */
+    private readonly slowMs: number,
   ) {
     this.reader = source.feed.open(this)
   }
@@ -84,7 +83,7 @@ export class FeedDelivery<Payload> implements Delivery {
     if (this.waitsFor !== 'room') return
     this.waitsFor = 'nothing'
     // Once late, a reader is late until it has taken everything.
-    if (performance.now() - this.fullSince >= heldUpMs) this.isLate = true
+    if (performance.now() - this.fullSince >= this.slowMs) this.isLate = true
     this.watch.resumed(this)
     this.wake()
   }

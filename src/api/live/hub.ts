@@ -40,7 +40,7 @@ import type { OpenStream } from '../coordinator-client/stream.js'
 import type { StreamCounts } from './counts.js'
 import { Feed, iterate } from './feed.js'
 import { type LiveMessage, recordKind, recordPlaces } from './record-kind.js'
-import { isBefore, type Position } from './ring.js'
+import { type Chunk, isBefore, type Position } from './ring.js'
 import { type StepOf, thinMessages } from './thin.js'
 import { Topic } from './topic.js'
 import { inChunks, recordUpstream } from './upstream.js'
@@ -101,7 +101,7 @@ interface OpenTopic<Item> {
   successorStart?: Position
 }
 
-// A topic that tells records of so long ago reads a history; who begins beyond it does not wait for it.
+// A topic that tells records of so long ago reads a history: who begins beyond it does not wait for it, and nothing of it is thinned for who is slow.
 const historyMs = 2000
 
 /** The hub of one kind of records. */
@@ -143,7 +143,7 @@ export function recordHub<Item extends Timed>({
       start,
       ringBytes,
       lingerMs,
-      kind: recordKind<Item>(places, { history, stepOf, counts }),
+      kind: recordKind<Item>(places, { history, stepOf, isNews, counts }),
       onUnread() {
         forget()
         stop.abort()
@@ -191,14 +191,14 @@ export function recordHub<Item extends Timed>({
     const known = open.get(key)
     if (!known) return openTopic(key, reading, place, thinning).topic
     const { topic } = known
-    if (compareCursors(place, topic.ring.head) <= 0 || !readsHistory(topic)) return topic
+    if (compareCursors(place, topic.ring.head) <= 0 || topic.ring.newest === undefined || isNews(topic.ring.newest)) return topic
     known.successorStart = place
     return openTopic(key, reading, place, thinning).topic
   }
 
-  function readsHistory({ ring: { newest } }: Topic<LiveMessage<Item>>): boolean {
-    const record = newest?.message.type === 'batch' ? newest.message.records.at(-1) : undefined
-    return record !== undefined && Date.now() - timeOf(record) > historyMs
+  function isNews({ message }: Chunk<LiveMessage<Item>>): boolean {
+    const record = message.type === 'batch' ? message.records.at(-1) : undefined
+    return record === undefined || Date.now() - timeOf(record) <= historyMs
   }
 
   function follow(reading: Reading, thinning?: Thinning<Item>): Feed<LiveMessage<Item>> {

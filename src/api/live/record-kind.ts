@@ -40,13 +40,15 @@ interface RecordKindOptions<Item> {
   history: TopicKind<LiveMessage<Item>>['history']
   /** Where a record belongs that may be left out; without it none is. */
   stepOf: StepOf<Item> | undefined
+  /** Whether what a topic tells was written just now. */
+  isNews(newest: Chunk<LiveMessage<Item>>): boolean
   counts: StreamCounts
 }
 
 /** What a topic of records knows of its messages. Only metrics are thinned for a slow reader; every line of a log is read again from the journal. */
 export function recordKind<Item extends { cursor: string }>(
   { positionOf, cursorOf }: RecordPlaces,
-  { history, stepOf, counts }: RecordKindOptions<Item>,
+  { history, stepOf, isNews, counts }: RecordKindOptions<Item>,
 ): TopicKind<LiveMessage<Item>> {
   const slice = ({ message }: Chunk<LiveMessage<Item>>, after: Position): LiveMessage<Item> | null => {
     if (message.type !== 'batch') return message
@@ -57,6 +59,7 @@ export function recordKind<Item extends { cursor: string }>(
   return {
     history,
     slice,
+    isNews,
     condense(chunks, after) {
       const gapAt = chunks.findIndex(({ message }) => message.type !== 'batch')
       const count = gapAt < 0 ? chunks.length : Math.max(1, gapAt)

@@ -11,6 +11,8 @@ export interface TopicKind<Message extends object> {
   history(after: Position, until: Position, signal: AbortSignal): AsyncGenerator<Chunk<Message>, Position | undefined, undefined>
   /** The part of a chunk after a place within it; null where there is none. */
   slice(chunk: Chunk<Message>, after: Position): Message | null
+  /** Whether what comes is news, which a reader that was held up may be told less of; not for what is read from a history. */
+  isNews?(newest: Chunk<Message>): boolean
   /** Makes one message of what waits for a reader that was held up, and says how many chunks are in it. Without it such a reader gets them one by one. */
   condense?(chunks: Chunk<Message>[], after: Position): { message: Message; count: number }
   /** Says that a reader that was held up misses what lies between two places. Without it such a reader reads it from the history. */
@@ -75,6 +77,12 @@ export class Topic<Message extends object> {
     if (this.readers.size > 0) return
     this.lingering = setTimeout(this.options.onUnread, this.options.lingerMs)
     this.lingering.unref()
+  }
+
+  /** Whether its newest message is news. */
+  tellsNews(): boolean {
+    const { newest } = this.ring
+    return newest !== undefined && (this.kind.isNews?.(newest) ?? false)
   }
 
   /** Appends what the upstream told, and tells the readers. */
@@ -152,15 +160,16 @@ export class TopicReader<Message extends object> implements Reader {
       if (this.catchingUp) return this.takeOwn()
       if (this.outcome || this.hasLeft) return undefined
       const { ring } = this.topic
+      const mayMiss = isLate && this.topic.tellsNews()
       if (this.number < ring.first) {
-        const missed = isLate && this.topic.kind.missed?.(this.place, ring.start)
+        const missed = mayMiss && this.topic.kind.missed?.(this.place, ring.start)
         if (!missed) this.enter()
         else {
           this.place = ring.start
           this.number = ring.first
           return missed
         }
-      } else if (isLate && this.topic.kind.condense && ring.next - this.number > 1) return this.takeCondensed()
+      } else if (mayMiss && this.topic.kind.condense && ring.next - this.number > 1) return this.takeCondensed()
       else {
         const chunk = ring.at(this.number)
         if (!chunk) {

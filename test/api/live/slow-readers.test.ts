@@ -6,7 +6,11 @@ let under: ApiUnderTest
 let hasty: ApiUnderTest
 
 beforeAll(async () => {
-  ;[under, hasty] = await Promise.all([startApiUnderTest(), startApiUnderTest({ SCAIMIND_STUCK_READER_S: '1' })])
+  ;[under, hasty] = await Promise.all([
+    startApiUnderTest({ SCAIMIND_SLOW_READER_MS: '10' }),
+    startApiUnderTest({ SCAIMIND_STUCK_READER_S: '1' }),
+  ])
+  under.stub.firstStepAt = Date.now()
 })
 afterAll(() => Promise.all([under?.close(), hasty?.close()]))
 
@@ -85,6 +89,23 @@ describe('A reader who takes nothing for a while', () => {
     expect(stepsOf(still.told).length + thinnedOf(still.told) + missed).toBe(written())
     expect(stepsOf(still.told).at(-1)).toBe(written())
     expect(still.told.filter(({ type }) => type === 'StreamGap')).toHaveLength(1)
+  })
+
+  it('gets every record of a history that it reads slowly', async () => {
+    const { id, key } = await under.tenant()
+    const { job_id: jobId } = under.stub.addJob(id)
+    const then = under.stub.firstStepAt
+    under.stub.firstStepAt = 1_700_000_000_000
+    under.stub.writeMetrics(jobId, 4000)
+    under.stub.firstStepAt = then
+    const still = liveDoors['graphql-ws']({ url: under.api.url, key, jobId, fields })
+    await still.until((told) => told.length > 0)
+    still.pause()
+    while ((await metric(under, 'scaimind_live_waiting_bytes')) === 0) await new Promise(setImmediate)
+    still.resume()
+    await still.until((told) => stepsOf(told).length === 4000)
+    expect(thinnedOf(still.told)).toBe(0)
+    still.leave()
   })
 
   it('gets every line of a log, in order, though far more came than is held', async () => {

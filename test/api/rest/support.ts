@@ -191,7 +191,7 @@ export async function openDoor({
     artefacts: onlyThese<ArtefactOperations>({}),
     apiKeys: onlyThese<ApiKeyOperations>({}),
   }
-  const told = deliveries({ stuckMs: 60_000 })
+  const told = deliveries({ slowMs: 1000, stuckMs: 60_000 })
   const router = restRouter({ operations, identify, admission: { stream: () => () => {} }, deliveries: told, log, ...rest })
   const answers: Promise<void>[] = []
   const server = createServer((request, response) => answers.push(router(request, response))).listen(0, '127.0.0.1')
