@@ -87,7 +87,7 @@ describe('The server', () => {
     await expect(start({ DATABASE_URL: 'mysql://nobody:x@127.0.0.1:1/none', SCAIMIND_PORT: '0' })).rejects.toThrow(/^DATABASE_URL: .*$/)
   })
 
-  it('closing ends streams in order: SSE is completed, WebSockets are told that it goes away', async () => {
+  it('closing ends streams in order: SSE ends without being completed, WebSockets are told that it goes away', async () => {
     const other = await startApiUnderTest()
     const tenant = await other.tenant()
     const { job_id } = other.stub.addJob(tenant.id)
@@ -102,7 +102,9 @@ describe('The server', () => {
     const closed = new Promise<number>((done) => socket.once('close', done))
     await eventually(() => other.stub.openStreams('StreamJobMetrics') === 1)
     const ended = other.close()
-    expect(await sse.text()).toMatch(/event: complete\ndata:\n\n$/)
+    const text = await sse.text()
+    expect(text).not.toContain('event: complete')
+    expect(text).toMatch(/\n\nretry: \d+\n\n$/)
     expect(await closed).toBe(1001)
     await ended
   })

@@ -1,6 +1,13 @@
 /** A payload, null where there is nothing in it for the reader, or the promise of one. */
 export type Made<Payload> = Payload | null | Promise<Payload | null>
 
+/** Makes what goes out for a thing that was taken. */
+export interface Maker<Payload> {
+  make(taken: object): Made<Payload>
+  /** Whether it may go better the next time: it is for those who wait for it now, and made anew for who comes later. */
+  isFaulty?(payload: Payload): boolean
+}
+
 /** Readers who asked the same: what is made of a message is made once for all of them. */
 export class Sharing<Payload> {
   private readers = 0
@@ -20,13 +27,18 @@ export class Sharing<Payload> {
   }
 
   /** What was made of a thing, or is made now. */
-  payloadOf(taken: object, maker: { make(taken: object): Made<Payload> }): Made<Payload> {
+  payloadOf(taken: object, maker: Maker<Payload>): Made<Payload> {
     const known = this.payloads.get(taken)
     if (known !== undefined) return known
     const made = maker.make(taken)
     this.payloads.set(taken, made)
     // Who comes later need not wait for what is there.
-    if (made instanceof Promise) void made.then((payload) => this.payloads.set(taken, payload))
+    if (made instanceof Promise) {
+      void made.then((payload) => {
+        if (payload !== null && maker.isFaulty?.(payload)) this.payloads.delete(taken)
+        else this.payloads.set(taken, payload)
+      })
+    }
     return made
   }
 }

@@ -59,6 +59,30 @@ describe('Readers who ask the same', () => {
     for (const reader of [...readers, late]) reader.leave()
   })
 
+  it('share a fault only with those who were there: who comes later is told what there is by then', async () => {
+    const { id, key, graphql } = await under.tenant()
+    const { job_id: jobId } = under.stub.addJob(id)
+    await eventually(async () => (await graphql('{ jobs { nodes { jobId } } }')).data.jobs.nodes.length === 1)
+    const query =
+      'subscription ($after: String) { it: jobsUpdated(after: $after) { cursor job { message checkpoints { nodes { step } } } } }'
+    const before = await metric('scaimind_live_readers')
+    const reader = readSocket(under.api.url, key, query, {})
+    await eventually(async () => (await metric('scaimind_live_readers')) > before)
+    under.stub.change(jobId, { message: 'well' })
+    await reader.until((told) => told.length >= 1)
+    under.stub.refusals.set('BatchListCheckpoints', { code: 'INTERNAL_ERROR', message: 'a fault' })
+    under.stub.change(jobId, { message: 'ill' })
+    await reader.until((told) => told.length >= 2)
+    under.stub.refusals.clear()
+    const later = readSocket(under.api.url, key, query, { after: reader.told[0]?.cursor })
+    await later.until((told) => told.length >= 1)
+    expect([reader.told[1], later.told[0]]).toMatchObject([
+      { job: { message: 'ill', checkpoints: null } },
+      { job: { message: 'ill', checkpoints: { nodes: [{ step: 5 }] } } },
+    ])
+    for (const one of [reader, later]) one.leave()
+  })
+
   it('join in the middle of a batch and get the rest of it, nothing twice', async () => {
     const { id, key } = await under.tenant()
     const { job_id: jobId } = under.stub.addJob(id)

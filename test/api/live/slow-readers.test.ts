@@ -46,6 +46,9 @@ async function standingStill() {
   await still.until((told) => told.length > 0)
   still.pause()
   while ((await metric(under, 'scaimind_live_waiting_bytes')) === 0) await write(500)
+  await write(1)
+  // Who is held up for a moment only is told everything.
+  await eventually(async () => (await metric(under, 'scaimind_live_lag_seconds')) > 0.2)
   return { jobId, still, moving, write, written: () => written }
 }
 

@@ -8,6 +8,8 @@ export class LivePayload {
     private readonly json: string,
     /** The message's cursor, whatever the operation selects; undefined where it has none. */
     private readonly cursor: string | undefined,
+    /** Whether something could not be told. */
+    readonly isFaulty: boolean,
   ) {}
 
   /** What follows `…,"payload":` in a message of graphql-ws. */

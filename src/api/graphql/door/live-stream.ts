@@ -3,7 +3,7 @@ import { Failure } from '../../../contract/failure.js'
 import type { Admission } from '../../auth/admission.js'
 import type { Deliveries } from '../../delivery/deliveries.js'
 import type { Delivery, Sink, Source } from '../../delivery/delivery.js'
-import { type Made, type Sharing, sharings } from '../../delivery/shared.js'
+import { type Made, type Maker, type Sharing, sharings } from '../../delivery/shared.js'
 import { Feed, iterate } from '../../operations/job-types.js'
 import type { Context } from '../context.js'
 import { presentError, presentResult } from '../failure.js'
@@ -25,7 +25,7 @@ const sharingOf = sharings<LivePayload>()
  * One reader's subscription. Each message of the source is one execution with loaders of its own, done once for all readers who asked the same. A transport
  * either hands over where messages go, or iterates.
  */
-export class LiveStream implements Source<LivePayload>, AsyncGenerator<ExecutionResult, void, void> {
+export class LiveStream implements Source<LivePayload>, Maker<LivePayload>, AsyncGenerator<ExecutionResult, void, void> {
   private readonly sharing: Sharing<LivePayload>
   private pulled: { results: AsyncGenerator<ExecutionResult, void, void>; stop: AbortController } | undefined
   private hasLeft = false
@@ -58,11 +58,16 @@ export class LiveStream implements Source<LivePayload>, AsyncGenerator<Execution
     if (event === null) return null
     try {
       const result = this.resultOf(event)
-      const asPayload = (made: ExecutionResult) => new LivePayload(JSON.stringify(presentResult(made, this.presenting)), event.cursor)
+      const asPayload = (made: ExecutionResult) =>
+        new LivePayload(JSON.stringify(presentResult(made, this.presenting)), event.cursor, made.errors !== undefined)
       return result instanceof Promise ? result.then(asPayload, (error) => this.faultOf(error)) : asPayload(result)
     } catch (error) {
       return this.faultOf(error)
     }
+  }
+
+  isFaulty({ isFaulty }: LivePayload): boolean {
+    return isFaulty
   }
 
   /** What a reader is told whose stream a Failure ended. */
@@ -130,7 +135,7 @@ export class LiveStream implements Source<LivePayload>, AsyncGenerator<Execution
   }
 
   private faultOf(error: unknown): LivePayload {
-    return new LivePayload(JSON.stringify(this.failed(error)), undefined)
+    return new LivePayload(JSON.stringify(this.failed(error)), undefined, true)
   }
 }
 
