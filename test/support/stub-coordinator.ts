@@ -41,7 +41,7 @@ interface Journal<Item> {
 // biome-ignore lint/suspicious/noExplicitAny: requests of every method
 type AnyRequest = any
 type Call = ServerUnaryCall<AnyRequest, unknown>
-type Stream = ServerWritableStream<{ after: string; job_id: string; from_start: boolean }, unknown>
+type Stream = ServerWritableStream<{ after: string; job_id: string; from_start: boolean; until: string }, unknown>
 
 /** A coordinator in memory, on the real protocol, whose faults a test chooses. */
 export class StubCoordinator {
@@ -530,22 +530,23 @@ export class StubCoordinator {
   private streamEvents(stream: Stream): void {
     const begun = this.begin('StreamJobEvents', stream)
     if (!begun) return
-    const { after, job_id, from_start } = stream.request
+    const { after, job_id, from_start, until } = stream.request
     const { tenant } = begun
+    const last = until ? parseCursor(until, 'events', tenant).sequence : Number.POSITIVE_INFINITY
     let at = after ? parseCursor(after, 'events', tenant).sequence : from_start || job_id ? 0 : this.events.length
     if (after && at < (this.expired.get(tenant) ?? -1)) {
       stream.emit('error', this.refuse({ code: 'CURSOR_EXPIRED', message: 'that is gone' }))
       return
     }
     void this.pump('StreamJobEvents', stream, () => {
-      while (at < this.events.length) {
+      while (at < Math.min(last, this.events.length)) {
         const event = this.events[at++]
         if (!event || (tenant !== '*' && event.tenant_id !== tenant) || (job_id && event.job_id !== job_id)) continue
         return { ...event, cursor: this.eventCursor(tenant, Number(event.sequence)) }
       }
       // One job's stream ends when the job is terminal and all is told.
       if (job_id && isTerminal(this.jobs.get(job_id)?.status as JobStatus)) return 'end'
-      return undefined
+      return at >= last ? 'end' : undefined
     })
   }
 }

@@ -125,9 +125,19 @@ export class FeedDelivery<Payload> implements Delivery {
         if (outcome) this.finish(outcome)
         return
       }
-      const payload = this.source.payloadOf(taken)
+      const payload = this.made(taken)
       if (payload instanceof Promise) this.wait(payload)
       else this.write(payload)
+    }
+  }
+
+  /** What goes out; a fault in making it ends this stream alone. */
+  private made(taken: object): Made<Payload> {
+    try {
+      return this.source.payloadOf(taken)
+    } catch (failure) {
+      this.finish({ type: 'failed', failure })
+      return null
     }
   }
 

@@ -116,6 +116,8 @@ export function recordHub<Item extends Timed>({
   lingerMs = 3000,
 }: HubOptions<Item>): Hub<Item> {
   const open = new Map<string, OpenTopic<Item>>()
+  // Those, too, whose name another topic has taken.
+  const all = new Set<OpenTopic<Item>>()
   const timeOf = ({ time }: Item) => fromTimestamp(time)?.getTime() ?? 0
 
   const thinned = (messages: AsyncGenerator<LiveMessage<Item>, void, undefined>, thinning: Thinning<Item> | undefined) =>
@@ -151,7 +153,8 @@ export function recordHub<Item extends Timed>({
     })
     const opened: OpenTopic<Item> = { topic, stop }
     open.set(key, opened)
-    void pump()
+    all.add(opened)
+    void pump().finally(() => all.delete(opened))
     return opened
 
     function forget(): void {
@@ -212,10 +215,10 @@ export function recordHub<Item extends Timed>({
   return {
     follow,
     *topics() {
-      for (const { topic } of open.values()) yield topic
+      for (const { topic } of all) yield topic
     },
     close() {
-      for (const { topic, stop } of open.values()) {
+      for (const { topic, stop } of all) {
         stop.abort()
         topic.taken()
       }

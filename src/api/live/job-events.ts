@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { formatCursor, parseCursor } from '../../contract/cursor.js'
 import { isTerminal, type JobStatus } from '../../contract/statuses.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
@@ -14,7 +15,7 @@ export interface EventReading {
   tenantId: string
   /** Only this job's; the stream is over when the job is. Default: all of the tenant's. */
   jobId?: string | undefined
-  /** Undefined: from now. */
+  /** Undefined: from now. Empty: from the first. */
   after?: string | undefined
   requestId: string
 }
@@ -46,6 +47,7 @@ interface JobEventsOptions {
   lingerMs?: number
 }
 
+const askAgainMs = 1000
 // Bytes: a job's document by its usual size, for measuring it would cost more than it saves.
 const eventBytes = 4096
 
@@ -114,6 +116,8 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
       if (event?.tenant_id === tenantId && (!jobId || event.job_id === jobId)) topic.push(chunkOf(event, topic.ring.head))
     }
     topics.set(key, topic)
+    const newest = topic.ring.newest?.message
+    if (jobId && newest) void endWhereOver(topic, newest)
     return topic
   }
 
@@ -126,18 +130,33 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
     const topic = topics.get(key)
     if (!topic) return
     topic.push(chunkOf(event, topic.ring.head))
-    if (event.type !== 'DELETED' && !isTerminal(event.to_status as JobStatus)) return
-    // One that was retried since goes on.
-    void (event.type === 'DELETED' ? Promise.resolve(true) : isNewest(event)).then((isOver) => {
-      if (!isOver || topic.ring.head.sequence !== Number(event.sequence)) return
-      forget(key, topic)
-      topic.finish({ type: 'over' })
-    })
+    void endWhereOver(topic, event)
+  }
+
+  /** Ends a job's topic where nothing follows its newest event: one that was retried since goes on. */
+  async function endWhereOver(topic: Topic<JobEvent__Output>, event: JobEvent__Output): Promise<void> {
+    const isNoMore = event.type === 'DELETED'
+    if (!isNoMore && !isTerminal(event.to_status as JobStatus)) return
+    const isOver = isNoMore || (await isNewestOnceKnown(event))
+    if (!isOver || topic.ring.head.sequence !== Number(event.sequence)) return
+    forget(keyOf(event.tenant_id, event.job_id), topic)
+    topic.finish({ type: 'over' })
+  }
+
+  async function isNewestOnceKnown(event: JobEvent__Output): Promise<boolean> {
+    for (;;) {
+      try {
+        return await isNewest(event)
+      } catch {
+        // The database is away; until it is back nobody is told that nothing follows.
+        await sleep(askAgainMs, undefined, { ref: false })
+      }
+    }
   }
 
   function follow(reading: EventReading): Feed<JobEvent__Output> {
     const { after, tenantId } = reading
-    const given = after ? positionOf(after, tenantId) : undefined
+    const given = after === undefined ? undefined : positionOf(after, tenantId)
     if (!hasBegun) {
       return feedOf(async function* (signal) {
         await begun.wait(signal)

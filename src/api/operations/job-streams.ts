@@ -117,7 +117,9 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
 
     async followJobEvents(caller, id, { after } = {}) {
       const jobId = await ownJob(caller, id)
-      return events.followToEnd({ ...readingOf(caller, jobId), after: after || undefined })
+      const reading = { ...readingOf(caller, jobId), after: after ?? '' }
+      const { job } = await current(caller, jobId)
+      return isTerminal(job.status as JobStatus) ? events.followToEnd(reading) : events.follow(reading)
     },
 
     async followJobs(caller, { filter, after } = {}) {
