@@ -1,11 +1,12 @@
 import { formatCursor, parseCursor } from '../../contract/cursor.js'
+import { Failure } from '../../contract/failure.js'
 import { isTerminal, type JobStatus } from '../../contract/statuses.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { OpenStream } from '../coordinator-client/stream.js'
 import type { StreamCounts } from './counts.js'
 import { Feed, iterate } from './feed.js'
 import { feedOf } from './generated-feed.js'
-import { beginning, type Chunk, type Position, Ring } from './ring.js'
+import { beginning, type Chunk, isBefore, type Position, Ring } from './ring.js'
 import { changeSignal } from './signal.js'
 import { Topic } from './topic.js'
 
@@ -58,6 +59,7 @@ const told = (event: JobEvent__Output): JobEvent__Output => ({
   ...event,
   cursor: cursorAt(event.tenant_id, { attempt: 0, sequence: Number(event.sequence) }),
 })
+const expired = () => new Failure('CURSOR_EXPIRED', 'The numbers of events began again; open the stream anew, without `after`.')
 
 /**
  * The job events of this process. What it heard lately is in one ring, from which a topic of a tenant or of a job begins; readers that lie before it read a
@@ -114,6 +116,8 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
       if (event?.tenant_id === tenantId && (!jobId || event.job_id === jobId)) topic.push(chunkOf(event, topic.ring.head))
     }
     topics.set(key, topic)
+    const { newest } = topic.ring
+    if (jobId && newest) endAfter(newest.message, topic)
     return topic
   }
 
@@ -122,15 +126,20 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
   }
 
   function tellJob(event: JobEvent__Output): void {
-    const key = keyOf(event.tenant_id, event.job_id)
-    const topic = topics.get(key)
+    const topic = topics.get(keyOf(event.tenant_id, event.job_id))
     if (!topic) return
     topic.push(chunkOf(event, topic.ring.head))
+    endAfter(event, topic)
+  }
+
+  /** Ends a job's topic where nothing follows its newest event. */
+  function endAfter(event: JobEvent__Output, topic: Topic<JobEvent__Output>): void {
     if (event.type !== 'DELETED' && !isTerminal(event.to_status as JobStatus)) return
-    // One that was retried since goes on.
-    void (event.type === 'DELETED' ? Promise.resolve(true) : isNewest(event)).then((isOver) => {
-      if (!isOver || topic.ring.head.sequence !== Number(event.sequence)) return
-      forget(key, topic)
+    // One that was retried since goes on. Where that cannot be asked now, the job is over for all that was heard of it.
+    const asked = event.type === 'DELETED' ? Promise.resolve(true) : isNewest(event).catch(() => true)
+    void asked.then((isOver) => {
+      if (!isOver || topic.outcome || topic.ring.head.sequence !== Number(event.sequence)) return
+      forget(keyOf(event.tenant_id, event.job_id), topic)
       topic.finish({ type: 'over' })
     })
   }
@@ -145,17 +154,30 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
       })
     }
     const place = given ?? recent.head
-    return new Feed(
+    const feed = new Feed(
       (listener) => topicFor(reading).join(place, listener),
       (taken) => taken as JobEvent__Output,
     )
+    if (!after || !isBefore(recent.head, place)) return feed
+    return feedOf(async function* (signal) {
+      // Another instance may have heard it earlier. Of a number that no event has, the coordinator says so.
+      for await (const _event of upstream({ tenantId, requestId: reading.requestId }, after, after, signal)) break
+      if (!signal.aborted) yield* iterate(feed, signal)
+    })
   }
 
   return {
     begin(cursor) {
       const start = positionOf(cursor, '*')
+      // Numbers begin again in a database that was restored: places of before say nothing there.
+      const isRestored = isBefore(start, recent.head)
       recent.reset(start)
-      for (const topic of topics.values()) topic.reset(start)
+      for (const [key, topic] of topics) {
+        if (isRestored) {
+          forget(key, topic)
+          topic.finish({ type: 'failed', failure: expired() })
+        } else topic.reset(start)
+      }
       hasBegun = true
       begun.notify()
     },
