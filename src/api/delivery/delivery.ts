@@ -75,6 +75,9 @@ export class FeedDelivery<Payload> implements Delivery {
     this.isRunning = true
     try {
       this.run()
+    } catch (failure) {
+      // It is a fault of this reader's: who woke it goes on with the others.
+      this.finish({ type: 'failed', failure })
     } finally {
       this.isRunning = false
     }
@@ -140,8 +143,7 @@ export class FeedDelivery<Payload> implements Delivery {
       this.write(made)
       this.wake()
     }
-    // What is made of a message says itself what went wrong with it.
-    payload.then(goOn)
+    payload.then(goOn).catch((failure: unknown) => this.finish({ type: 'failed', failure }))
   }
 
   private write(payload: Payload | null): void {

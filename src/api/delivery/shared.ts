@@ -26,7 +26,13 @@ export class Sharing<Payload> {
     const made = maker.make(taken)
     this.payloads.set(taken, made)
     // Who comes later need not wait for what is there.
-    if (made instanceof Promise) void made.then((payload) => this.payloads.set(taken, payload))
+    if (made instanceof Promise) {
+      made.then(
+        (payload) => this.payloads.set(taken, payload),
+        // Told to those who wait for it.
+        () => this.payloads.delete(taken),
+      )
+    }
     return made
   }
 }

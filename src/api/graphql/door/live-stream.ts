@@ -54,12 +54,12 @@ export class LiveStream implements Source<LivePayload>, AsyncGenerator<Execution
   }
 
   make(taken: object): Made<LivePayload> {
-    const event = this.feed.shape(taken)
-    if (event === null) return null
     try {
+      const event = this.feed.shape(taken)
+      if (event === null) return null
       const result = this.resultOf(event)
       const asPayload = (made: ExecutionResult) => new LivePayload(JSON.stringify(presentResult(made, this.presenting)), event.cursor)
-      return result instanceof Promise ? result.then(asPayload, (error) => this.faultOf(error)) : asPayload(result)
+      return result instanceof Promise ? result.then(asPayload).catch((error) => this.faultOf(error)) : asPayload(result)
     } catch (error) {
       return this.faultOf(error)
     }
