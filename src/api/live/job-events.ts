@@ -26,8 +26,8 @@ export interface JobEvents {
   begin(cursor: string): void
   /** Tells events that are in the cache by now. */
   publish(events: readonly JobEvent__Output[]): void
-  /** The cursor of the newest event that was told, among one tenant's; empty before the first word of the upstream. */
-  here(tenantId: string): string
+  /** The cursor of the newest event that was told, among one tenant's; a promise before the upstream has begun. */
+  here(tenantId: string): string | Promise<string>
   /** Follows events; their cursors are the tenant's. Throws CURSOR_INVALID at once. */
   follow(reading: EventReading): Feed<JobEvent__Output>
   /** Follows one job from its first event, or after a cursor, to the one that made it terminal, on a stream of its own. */
@@ -193,7 +193,10 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
       }
     },
 
-    here: (tenantId) => cursorAt(tenantId, recent.head),
+    here(tenantId) {
+      const now = () => formatCursor({ kind: 'events', topic: tenantId, attempt: 0, sequence: recent.head.sequence })
+      return hasBegun ? now() : begun.wait(new AbortController().signal).then(now)
+    },
     follow,
 
     followToEnd(reading) {

@@ -3,13 +3,18 @@ import type { OpenStream } from '../../../src/api/coordinator-client/stream.js'
 import { streamCounts } from '../../../src/api/live/counts.js'
 import { iterate } from '../../../src/api/live/feed.js'
 import { type EventReading, type JobEvents, jobEvents } from '../../../src/api/live/job-events.js'
+import { followEvaluation } from '../../../src/api/operations/evaluation-stream.js'
+import type { JobParts } from '../../../src/api/operations/job-parts.js'
+import { jobStreams } from '../../../src/api/operations/job-streams.js'
 import { formatCursor } from '../../../src/contract/cursor.js'
 import { Failure } from '../../../src/contract/failure.js'
+import { newJobId } from '../../../src/contract/ids.js'
 import type { JobStatus } from '../../../src/contract/statuses.js'
 import type { JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
+import { callerOf } from '../../support/api.js'
 
 const tenantId = 'acme'
-const jobId = 'job_00000000000000000000000001'
+const jobId = newJobId()
 const cursor = (sequence: number, topic = tenantId) => formatCursor({ kind: 'events', topic, attempt: 0, sequence })
 const never = new AbortController().signal
 
@@ -22,7 +27,7 @@ const event = (sequence: number, status: JobStatus): JobEvent__Output =>
     type: 'STATUS_CHANGED',
     to_status: status,
     job: { job_id: jobId, revision: String(sequence), status },
-  }) as JobEvent__Output
+  }) as unknown as JobEvent__Output
 
 /** A coordinator that knows events up to `newest`, and has none of them any more. */
 const openStreamUpTo = (newest: { sequence: number }): OpenStream =>
@@ -98,5 +103,35 @@ describe('A reader whose place the coordinator does not know', () => {
     await new Promise((done) => setTimeout(done, 20))
     events.publish([event(41, 'TRAINING'), event(42, 'COMPLETED')])
     expect(await told).toEqual([42])
+  })
+})
+
+describe('A job that is followed before this process has heard of any event', () => {
+  const callers = callerOf(tenantId)
+  const now = { job: event(7, 'TRAINING').job, syncedAt: new Date(), stale: false }
+
+  it('is told as it is when the events begin, so that none is missed in between', async () => {
+    const events = eventsWith()
+    const current = { ...now }
+    const streams = jobStreams({ cache: { get: async () => current }, events, isFresh: () => true } as unknown as JobParts)
+    const opened = streams.followJob(callers, jobId)
+    await new Promise((done) => setTimeout(done, 20))
+    current.job = event(8, 'EXPORTING').job
+    events.begin(cursor(8, '*'))
+    const told: unknown[] = []
+    const reading = (async () => {
+      for await (const { job } of iterate(await opened, never)) told.push(job?.job.status)
+    })()
+    await new Promise((done) => setTimeout(done, 20))
+    events.publish([event(9, 'COMPLETED')])
+    await reading
+    expect(told).toEqual(['EXPORTING', 'COMPLETED'])
+  })
+
+  it('is not waited for where it cannot be read', async () => {
+    const away = async () => {
+      throw new Failure('COORDINATOR_UNAVAILABLE', 'away')
+    }
+    await expect(followEvaluation(eventsWith(), callers, jobId, away)).rejects.toMatchObject({ code: 'COORDINATOR_UNAVAILABLE' })
   })
 })
