@@ -140,7 +140,10 @@ export async function subscribe(args: ExecutionArgs, parts: StreamParts): Promis
   const refusing = { requestId: context.requestId, log: parts.log, http: parts.http }
   const entered = enter(context, parts)
   if (entered instanceof GraphQLError) return presentResult({ errors: [entered] }, refusing)
-  const source = await createSourceEventStream(args)
+  const source = await createSourceEventStream(args).catch((error: unknown) => {
+    entered()
+    throw error
+  })
   if (source instanceof Feed) return new LiveStream(source, args, parts, entered)
   entered()
   if (Symbol.asyncIterator in source) throw new Failure('INTERNAL_ERROR', 'A subscription has another source than a feed.')
