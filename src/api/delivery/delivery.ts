@@ -74,6 +74,9 @@ export class FeedDelivery<Payload> implements Delivery {
     this.isRunning = true
     try {
       this.run()
+    } catch (failure) {
+      // It is a fault of this reader's: who woke it goes on with the others.
+      this.finish({ type: 'failed', failure })
     } finally {
       this.isRunning = false
     }
@@ -125,19 +128,9 @@ export class FeedDelivery<Payload> implements Delivery {
         if (outcome) this.finish(outcome)
         return
       }
-      const payload = this.made(taken)
+      const payload = this.source.payloadOf(taken)
       if (payload instanceof Promise) this.wait(payload)
       else this.write(payload)
-    }
-  }
-
-  /** What goes out; a fault in making it ends this stream alone. */
-  private made(taken: object): Made<Payload> {
-    try {
-      return this.source.payloadOf(taken)
-    } catch (failure) {
-      this.finish({ type: 'failed', failure })
-      return null
     }
   }
 
@@ -149,8 +142,7 @@ export class FeedDelivery<Payload> implements Delivery {
       this.write(made)
       this.wake()
     }
-    // What is made of a message says itself what went wrong with it.
-    payload.then(goOn)
+    payload.then(goOn).catch((failure: unknown) => this.finish({ type: 'failed', failure }))
   }
 
   private write(payload: Payload | null): void {

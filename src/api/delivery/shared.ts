@@ -34,10 +34,14 @@ export class Sharing<Payload> {
     this.payloads.set(taken, made)
     // Who comes later need not wait for what is there.
     if (made instanceof Promise) {
-      void made.then((payload) => {
-        if (payload !== null && maker.isFaulty?.(payload)) this.payloads.delete(taken)
-        else this.payloads.set(taken, payload)
-      })
+      made.then(
+        (payload) => {
+          if (payload !== null && maker.isFaulty?.(payload)) this.payloads.delete(taken)
+          else this.payloads.set(taken, payload)
+        },
+        // Told to those who wait for it.
+        () => this.payloads.delete(taken),
+      )
     }
     return made
   }

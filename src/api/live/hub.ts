@@ -163,7 +163,7 @@ export function recordHub<Item extends Timed>({
 
     async function pump(): Promise<void> {
       try {
-        const messages = source(reading, thinning, stop.signal)
+        const messages = source({ ...reading, after: places.cursorOf(start) }, thinning, stop.signal)
         for await (const chunk of inChunks(messages, { ...places, start, sizeOf })) {
           if (chunk.isLast) {
             // A later reader gets a new stream: the job may be retried.

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatCursor, parseCursor } from '../../contract/cursor.js'
+import { Failure } from '../../contract/failure.js'
 import { isTerminal, type JobStatus } from '../../contract/statuses.js'
 import type { JobEvent__Output } from '../../generated/proto/scaimind/v1/JobEvent.js'
 import type { OpenStream } from '../coordinator-client/stream.js'
 import type { StreamCounts } from './counts.js'
 import { Feed, iterate } from './feed.js'
 import { feedOf } from './generated-feed.js'
-import { beginning, type Chunk, type Position, Ring } from './ring.js'
+import { beginning, type Chunk, isBefore, type Position, Ring } from './ring.js'
 import { changeSignal } from './signal.js'
 import { Topic } from './topic.js'
 
@@ -26,8 +27,8 @@ export interface JobEvents {
   begin(cursor: string): void
   /** Tells events that are in the cache by now. */
   publish(events: readonly JobEvent__Output[]): void
-  /** The cursor of the newest event that was told, among one tenant's; empty before the first word of the upstream. */
-  here(tenantId: string): string
+  /** The cursor of the newest event that was told, among one tenant's; a promise before the upstream has begun. */
+  here(tenantId: string): string | Promise<string>
   /** Follows events; their cursors are the tenant's. Throws CURSOR_INVALID at once. */
   follow(reading: EventReading): Feed<JobEvent__Output>
   /** Follows one job from its first event, or after a cursor, to the one that made it terminal, on a stream of its own. */
@@ -60,6 +61,7 @@ const told = (event: JobEvent__Output): JobEvent__Output => ({
   ...event,
   cursor: cursorAt(event.tenant_id, { attempt: 0, sequence: Number(event.sequence) }),
 })
+const expired = () => new Failure('CURSOR_EXPIRED', 'The numbers of events began again; open the stream anew, without `after`.')
 
 /**
  * The job events of this process. What it heard lately is in one ring, from which a topic of a tenant or of a job begins; readers that lie before it read a
@@ -126,8 +128,7 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
   }
 
   function tellJob(event: JobEvent__Output): void {
-    const key = keyOf(event.tenant_id, event.job_id)
-    const topic = topics.get(key)
+    const topic = topics.get(keyOf(event.tenant_id, event.job_id))
     if (!topic) return
     topic.push(chunkOf(event, topic.ring.head))
     void endWhereOver(topic, event)
@@ -138,7 +139,7 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
     const isNoMore = event.type === 'DELETED'
     if (!isNoMore && !isTerminal(event.to_status as JobStatus)) return
     const isOver = isNoMore || (await isNewestOnceKnown(event))
-    if (!isOver || topic.ring.head.sequence !== Number(event.sequence)) return
+    if (!isOver || topic.outcome || topic.ring.head.sequence !== Number(event.sequence)) return
     forget(keyOf(event.tenant_id, event.job_id), topic)
     topic.finish({ type: 'over' })
   }
@@ -164,17 +165,30 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
       })
     }
     const place = given ?? recent.head
-    return new Feed(
+    const feed = new Feed(
       (listener) => topicFor(reading).join(place, listener),
       (taken) => taken as JobEvent__Output,
     )
+    if (!after || !isBefore(recent.head, place)) return feed
+    return feedOf(async function* (signal) {
+      // Another instance may have heard it earlier. Of a number that no event has, the coordinator says so.
+      for await (const _event of upstream({ tenantId, requestId: reading.requestId }, after, after, signal)) break
+      if (!signal.aborted) yield* iterate(feed, signal)
+    })
   }
 
   return {
     begin(cursor) {
       const start = positionOf(cursor, '*')
+      // Numbers begin again in a database that was restored: places of before say nothing there.
+      const isRestored = isBefore(start, recent.head)
       recent.reset(start)
-      for (const topic of topics.values()) topic.reset(start)
+      for (const [key, topic] of topics) {
+        if (isRestored) {
+          forget(key, topic)
+          topic.finish({ type: 'failed', failure: expired() })
+        } else topic.reset(start)
+      }
       hasBegun = true
       begun.notify()
     },
@@ -190,7 +204,10 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
       }
     },
 
-    here: (tenantId) => cursorAt(tenantId, recent.head),
+    here(tenantId) {
+      const now = () => formatCursor({ kind: 'events', topic: tenantId, attempt: 0, sequence: recent.head.sequence })
+      return hasBegun ? now() : begun.wait(new AbortController().signal).then(now)
+    },
     follow,
 
     followToEnd(reading) {

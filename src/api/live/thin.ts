@@ -60,6 +60,8 @@ export async function* thinMessages<Item extends { cursor: string }, Other exten
 ): AsyncGenerator<Batch<Item> | Other, void, undefined> {
   const windowMs = 1000 / maxPerSecond
   let waiting: Item | undefined
+  // When what waits is told at the latest, by this process's clock.
+  let due = 0
   let end = Number.NEGATIVE_INFINITY
   let leftOut = 0
   const batchOf = (records: Item[]): Batch<Item> => {
@@ -70,7 +72,7 @@ export async function* thinMessages<Item extends { cursor: string }, Other exten
   let pending = source.next()
   try {
     for (;;) {
-      const next = await (waiting === undefined ? pending : within(pending, windowMs))
+      const next = await (waiting === undefined ? pending : within(pending, Math.max(0, due - performance.now())))
       if (next === undefined) {
         if (waiting !== undefined) yield batchOf([waiting])
         waiting = undefined
@@ -86,6 +88,7 @@ export async function* thinMessages<Item extends { cursor: string }, Other exten
         const before = waiting === undefined ? records : [waiting, ...records]
         const result = thin(before, { end: Number.isFinite(end) ? end : timeOf(before[0] as Item), windowMs, timeOf })
         leftOut += before.length - result.records.length - (result.waiting === undefined ? 0 : 1)
+        if (waiting === undefined || result.records.length > 0) due = performance.now() + windowMs
         ;({ waiting, end } = result)
         if (result.records.length > 0) yield batchOf(result.records)
       } else {

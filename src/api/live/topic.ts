@@ -242,6 +242,7 @@ export class TopicReader<Message extends object> implements Reader {
     const last = condensed && waiting[condensed.count - 1]
     if (!condensed || !last) {
       const chunk = ring.at(this.number++)
+      this.topic.taken()
       return chunk ? (this.messageOf(chunk) ?? this.take()) : undefined
     }
     this.place = last.to
@@ -297,6 +298,8 @@ export class TopicReader<Message extends object> implements Reader {
     } catch (failure) {
       this.finish({ type: 'failed', failure })
     }
+    // Of a history that is read ahead, the end is not waited for.
+    stop.abort()
     this.pendingTaken = undefined
     if (this.hasLeft) return
     if (!this.outcome) {

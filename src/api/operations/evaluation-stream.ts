@@ -14,11 +14,14 @@ export async function followEvaluation(
   current: () => Promise<EvaluationView>,
 ): Promise<Feed<EvaluationView>> {
   // Taken before it is read: a change in between is heard twice, and told once.
-  const here = events.here(tenantId)
+  const place = events.here(tenantId)
+  // Who asks for what cannot be read does not wait for the events to begin.
+  if (typeof place !== 'string') await current()
+  const here = await place
   const now = await current()
   if (isTerminal(now.evaluation.status as JobStatus)) return startingWith([now])
   const told = BigInt(now.evaluation.revision)
-  const changes = events.follow({ tenantId, jobId: evaluationId, after: here || undefined, requestId })
+  const changes = events.follow({ tenantId, jobId: evaluationId, after: here, requestId })
   const isTold = (taken: object) => {
     const { job } = taken as JobEvent__Output
     return job !== null && BigInt(job.revision) <= told

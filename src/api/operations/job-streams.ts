@@ -106,11 +106,11 @@ export function jobStreams({ cache, coordinator, metricsHub, logsHub, events, is
       const reading = readingOf(caller, jobId)
       if (after) parseCursor(after, 'events', reading.tenantId)
       // Taken before the job is read: a change in between is told twice rather than not at all.
-      const here = events.here(reading.tenantId)
+      const place = after || (await events.here(reading.tenantId))
       const now = await current(caller, jobId)
-      const first = after ? [] : [{ cursor: here, event: null, job: now }]
+      const first = after ? [] : [{ cursor: place, event: null, job: now }]
       if (!isTerminal(now.job.status as JobStatus)) {
-        return startingWith(first, mapFeed(events.follow({ ...reading, after: after || here || undefined }), updateOf))
+        return startingWith(first, mapFeed(events.follow({ ...reading, after: place }), updateOf))
       }
       return startingWith(first, after ? mapFeed(events.followToEnd({ ...reading, after }), updateOf) : undefined)
     },

@@ -4,6 +4,7 @@ import { streamCounts } from '../../../src/api/live/counts.js'
 import { type Feed, iterate } from '../../../src/api/live/feed.js'
 import { type Hub, recordHub } from '../../../src/api/live/hub.js'
 import type { LiveMessage } from '../../../src/api/live/record-kind.js'
+import { parseCursor } from '../../../src/contract/cursor.js'
 import type { MetricRecord__Output } from '../../../src/generated/proto/scaimind/v1/MetricRecord.js'
 import { eventually, newTenantId, silent } from '../../support/api.js'
 import { StubCoordinator } from '../../support/stub-coordinator.js'
@@ -143,6 +144,27 @@ describe('The hub', () => {
     stub.writeMetrics(job_id, 500)
     stub.end(job_id)
     expect([...stepsIn(first as Message), ...(await stepsOf(slow))]).toEqual(upTo(2500))
+    // It went on where it stood, not where it had begun.
+    const opened = stub.requests.filter(({ method }) => method === 'StreamJobMetrics').map(({ request }) => request as { after: string })
+    expect(opened).toHaveLength(3)
+    expect(parseCursor(opened[2]?.after ?? '', 'metrics', job_id).sequence).toBeGreaterThanOrEqual(999)
+  })
+
+  it('a reader of thinned records who has come from the journal into the ring has no stream of its own any more', async () => {
+    open(100)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 1001)
+    const thinning = { maxPerSecond: 5, choose: (record: MetricRecord__Output) => record, name: 'all' }
+    const feed = () => hub.follow({ tenantId: tenant, jobId: job_id, after: '', requestId: 'test' }, thinning)
+    const first = feed()[Symbol.asyncIterator]()
+    while (!stepsIn((await first.next()).value as Message).includes(1001));
+    const opened = stub.calls.get('StreamJobMetrics')
+    const second = feed()[Symbol.asyncIterator]()
+    while (!stepsIn((await second.next()).value as Message).includes(1001));
+    void second.next()
+    expect(stub.calls.get('StreamJobMetrics')).toBe((opened ?? 0) + 1)
+    await eventually(() => stub.openStreams('StreamJobMetrics') === 1)
   })
 
   it('a cursor older than what is kept is told as a gap, and the stream goes on', async () => {

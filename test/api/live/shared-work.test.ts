@@ -1,5 +1,7 @@
+import { once } from 'node:events'
 import { parse } from 'graphql'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
 import type { Viewer } from '../../../src/api/auth/viewer.js'
 import { sharings } from '../../../src/api/delivery/shared.js'
 import { sharingKey } from '../../../src/api/graphql/door/sharing-key.js'
@@ -123,6 +125,41 @@ describe('Readers who ask the same', () => {
     next.leave()
     await eventually(async () => (await metric('scaimind_live_readers')) === 0)
   })
+})
+
+it('A subscription that was completed before it began tells nothing to the next of its name, and leaves nothing behind', async () => {
+  const { id, key } = await under.tenant()
+  // Jobs that the API has not heard of, so that it asks the coordinator.
+  const [first, second] = [newJobId(), newJobId()]
+  for (const [jobId, count] of [[first, 3] as const, [second, 5] as const]) {
+    under.stub.jobs.set(jobId, { ...under.stub.addJob(id), job_id: jobId })
+    under.stub.writeMetrics(jobId, count)
+  }
+  await eventually(async () => (await metric('scaimind_live_readers')) === 0)
+  const asked = callsOf('GetJob')
+  const socket = new WebSocket(`${under.api.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws')
+  const heard: { id: string; type: string; payload: { data: { jobMetrics: { records: { step: number }[] } } } }[] = []
+  const say = (message: object) => socket.send(JSON.stringify(message))
+  const query = 'subscription ($id: ID!) { jobMetrics(jobId: $id) { ... on MetricBatch { records { step } } } }'
+  const begin = (jobId: string) => say({ id: 'one', type: 'subscribe', payload: { query, variables: { id: jobId } } })
+  socket.on('message', (data) => heard.push(JSON.parse(String(data))))
+  await once(socket, 'open')
+  say({ type: 'connection_init', payload: { authorization: `Bearer ${key}` } })
+  await eventually(() => heard.length === 1)
+  under.stub.held.add('GetJob')
+  begin(first)
+  await under.stub.until(() => callsOf('GetJob') === asked + 1)
+  say({ id: 'one', type: 'complete' })
+  begin(second)
+  await under.stub.until(() => callsOf('GetJob') === asked + 2)
+  under.stub.release()
+  await eventually(() => heard.length > 1)
+  await new Promise((done) => setTimeout(done, 200))
+  expect(heard.slice(1).map(({ type }) => type)).toEqual(['next'])
+  expect(heard[1]?.payload.data.jobMetrics.records).toHaveLength(5)
+  expect(await metric('scaimind_live_readers')).toBe(1)
+  socket.terminate()
+  await eventually(async () => (await metric('scaimind_live_readers')) === 0)
 })
 
 async function metric(name: string): Promise<number> {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { thin } from '../../../src/api/live/thin.js'
+import { thin, thinMessages } from '../../../src/api/live/thin.js'
 
 const timeOf = (time: number) => time
 
@@ -49,5 +49,34 @@ describe('Thinning', () => {
         expect(waiting).toBe(whole.waiting)
       }),
     )
+  })
+})
+
+describe('A thinned stream', () => {
+  it('tells a record that waits within its window though others come that were not asked for', async () => {
+    type Record = { cursor: string; kind: string; at: number }
+    const begun = Date.now()
+    const batch = (kind: string) => ({
+      type: 'batch' as const,
+      cursor: '',
+      records: [{ cursor: kind, kind, at: Date.now() }],
+      thinned: 0,
+    })
+    async function* source(): AsyncGenerator<{ type: 'batch'; cursor: string; records: Record[]; thinned: number }, void, undefined> {
+      yield batch('first')
+      yield batch('second')
+      while (Date.now() - begun < 3000) {
+        await new Promise((done) => setTimeout(done, 20))
+        yield batch('other')
+      }
+    }
+    const choose = (record: Record) => (record.kind === 'other' ? null : record)
+    const told: string[] = []
+    for await (const { records } of thinMessages<Record, never>(source(), { maxPerSecond: 5, choose, timeOf: ({ at }) => at })) {
+      for (const { kind } of records) told.push(kind)
+      if (told.includes('second')) break
+    }
+    expect(told).toEqual(['first', 'second'])
+    expect(Date.now() - begun).toBeLessThan(1500)
   })
 })

@@ -7,20 +7,30 @@ interface Known {
   errors: readonly GraphQLError[]
 }
 
+// A parsed document takes up to 170 times the bytes of its text.
 const textLengthMax = 20_000
 
-/** Parses and validates documents, each once while it is among the `countMax` that were used last. Throws a GraphQLError for a text that is none. */
-export function knownDocuments(rules: readonly ValidationRule[], { countMax = 1000 } = {}): (text: string) => Known {
+/**
+ * Parses and validates documents, each once while it is among those that were used last: of `lengthMax` characters together, so that nobody fills the
+ * memory with documents of their own. Throws a GraphQLError for a text that is none.
+ */
+export function knownDocuments(rules: readonly ValidationRule[], { lengthMax = 1_000_000 } = {}): (text: string) => Known {
   const known = new Map<string, Known>()
+  let length = 0
   return (text) => {
     const before = known.get(text)
-    // The last used is the last to go.
-    known.delete(text)
     const document = before?.document ?? parseDocument(text)
     const found = before ?? { document, errors: validate(schema, document, rules) }
-    if (text.length <= textLengthMax) known.set(text, found)
-    const [oldest] = known.keys()
-    if (known.size > countMax && oldest !== undefined) known.delete(oldest)
+    if (text.length > textLengthMax) return found
+    // The last used is the last to go.
+    if (known.delete(text)) length -= text.length
+    known.set(text, found)
+    length += text.length
+    for (const oldest of known.keys()) {
+      if (length <= lengthMax) break
+      known.delete(oldest)
+      length -= oldest.length
+    }
     return found
   }
 }

@@ -54,13 +54,13 @@ export class LiveStream implements Source<LivePayload>, Maker<LivePayload>, Asyn
   }
 
   make(taken: object): Made<LivePayload> {
-    const event = this.feed.shape(taken)
-    if (event === null) return null
     try {
+      const event = this.feed.shape(taken)
+      if (event === null) return null
       const result = this.resultOf(event)
       const asPayload = (made: ExecutionResult) =>
         new LivePayload(JSON.stringify(presentResult(made, this.presenting)), event.cursor, made.errors !== undefined)
-      return result instanceof Promise ? result.then(asPayload, (error) => this.faultOf(error)) : asPayload(result)
+      return result instanceof Promise ? result.then(asPayload).catch((error) => this.faultOf(error)) : asPayload(result)
     } catch (error) {
       return this.faultOf(error)
     }
@@ -145,7 +145,10 @@ export async function subscribe(args: ExecutionArgs, parts: StreamParts): Promis
   const refusing = { requestId: context.requestId, log: parts.log, http: parts.http }
   const entered = enter(context, parts)
   if (entered instanceof GraphQLError) return presentResult({ errors: [entered] }, refusing)
-  const source = await createSourceEventStream(args)
+  const source = await createSourceEventStream(args).catch((error: unknown) => {
+    entered()
+    throw error
+  })
   if (source instanceof Feed) return new LiveStream(source, args, parts, entered)
   entered()
   if (Symbol.asyncIterator in source) throw new Failure('INTERNAL_ERROR', 'A subscription has another source than a feed.')

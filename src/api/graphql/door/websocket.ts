@@ -40,6 +40,13 @@ export interface SocketServer {
   close(): Promise<void>
 }
 
+/** Where a subscription goes, and what is open there by id. */
+interface SubscriptionPlace {
+  connection: Connection
+  id: string
+  open: Readonly<Record<string, unknown>>
+}
+
 // 1013 is WebSocket's own "try again later", 1001 says that the server goes away; after both clients come back.
 const tryAgainLater = 1013
 const goingAway = 1001
@@ -60,7 +67,7 @@ export function socketServer(parts: SocketParts): SocketServer {
   const documentOf = knownDocuments([...specifiedRules, ...limitRules(limits)])
   const connections = new Set<Connection>()
   const signedIn = connectionsByKey()
-  const places = new WeakMap<ExecutionArgs, { connection: Connection; id: string }>()
+  const places = new WeakMap<ExecutionArgs, SubscriptionPlace>()
   const costly = new WeakSet<ExecutionArgs>()
 
   const server = makeServer<Record<string, unknown>, Connection>({
@@ -83,6 +90,9 @@ export function socketServer(parts: SocketParts): SocketServer {
     async onSubscribe({ extra: connection, subscriptions: open }, id, payload) {
       const { operationName, variables, extensions } = payload
       const requestId = newId('req')
+      // Under its id until it has begun, so that it is told from the next of that id.
+      const place: SubscriptionPlace = { connection, id, open }
+      Object.assign(open, { [id]: place })
       const present = { requestId, log, http: false }
       if (Object.keys(open).length > parts.subscriptionsMax) {
         return [refusal(`A connection has at most ${parts.subscriptionsMax} subscriptions at once.`, requestId)]
@@ -100,7 +110,7 @@ export function socketServer(parts: SocketParts): SocketServer {
         const refused = refusalsOf(args, contextValue)
         if (refused.length > 0) return refused.map((error) => presentError(error, present))
         if (asksForCost(extensions)) costly.add(args)
-        places.set(args, { connection, id })
+        places.set(args, place)
         return args
       } catch (error) {
         if (error instanceof GraphQLError) return [presentError(error, present)]
@@ -123,6 +133,11 @@ export function socketServer(parts: SocketParts): SocketServer {
       const stream = await inSpan(operationSpan(requestId), () => subscribe(args, streamParts))
       const place = places.get(args)
       places.delete(args)
+      if (place && place.id in place.open && place.open[place.id] !== place) {
+        // It was completed meanwhile, and its id is another's: what is said under it now is of that one.
+        if (stream instanceof LiveStream) await stream.return()
+        return new Promise<never>(() => {})
+      }
       return stream instanceof LiveStream && place ? place.connection.subscription(place.id, stream) : stream
     },
   })
