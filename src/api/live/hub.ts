@@ -6,28 +6,29 @@
  *   │ journal of job J │ ─────────────────────────> │ topic J                     │
  *   └──────────────────┘                            │   ring: the newest messages │──> reader in the ring
  *            │                                      │   [ start ······ head ]     │──> reader in the ring
- *            │  a stream of its own, only while     └─────────────────────────────┘
- *            │  it is before `start`                               ^ joins
- *            └──────────────────────────────────────> reader that catches up ──> …
+ *            │  another, only while somebody is     └─────────────────────────────┘
+ *            │  before `start`                                     ^ go over
+ *            └──────────────────────────────────────> topic of those who catch up ──> …
  *
  * A topic is opened by its first reader, after that reader's cursor, and closed a little after its last one has left. Its stream
  * survives lost connections (coordinator-client/stream.ts): it is opened again after the last cursor.
  *
  * Nobody has a buffer of their own. A reader is a place; it takes what lies after it from the ring, which is bounded in bytes, and
  * all readers at one place take the same object, so that what is made of it is made once. A reader whose place lies before the ring
- * (it came late, it asked from the start, it was too slow) reads a stream of its own, from its place, as fast as it takes the
- * messages, until it stands in the ring again. Places are ordered (attempt, then sequence) and every message says after which it
- * begins and at which it ends, so that the change from one to the other neither loses a record nor tells it twice: of a message
- * that lies across the reader's place the reader gets the later part.
+ * (it came late, it asked from the start, it was too slow) opens another topic of the same records, from its place, with a small
+ * ring of its own; whoever stands near it reads that one, too. It ends where another topic has come as far, and its readers go over.
+ * Places are ordered (attempt, then sequence) and every message says after which it begins and at which it ends, so that the change
+ * from one to the other neither loses a record nor tells it twice: of a message that lies across the reader's place the reader gets
+ * the later part.
  *
  * Who takes too little at a time is not let down in silence. Lines of a log are read again from the journal. Metrics that wait for
  * such a reader are told as one message, the newest of each window of steps, with the number of those left out; what fell out of
  * the ring is told as a gap. A reader who wants fewer records to begin with reads a topic of its own kind, that is fed by the whole one.
  *
- * The topic runs at the pace of its fastest reader in the ring: when even that one is half a ring behind, the upstream is not read
- * on, and gRPC's flow control reaches the coordinator. So a single reader of a long history costs one stream, and a reader that is
- * slower than others costs one more, never memory. A reader who begins far beyond a topic that still reads a history does not wait
- * for it: a second topic takes the first one's name, and the readers of the first go over to it when they have come so far.
+ * A topic runs at the pace of its fastest reader in the ring: when even that one is half a ring behind, the upstream is not read
+ * on, and gRPC's flow control reaches the coordinator. So a single reader of a long history costs one stream, a thousand who ask
+ * from the first record on cost few, and a reader that is slower than others costs one more, never memory. A reader who begins far
+ * beyond a topic that still reads a history does not wait for it either: it opens a topic further on, which the other will reach.
  *
  * A cursor that is older than what is kept does not end a live stream: the reader is told a gap and goes on with the oldest there is.
  */
@@ -97,9 +98,10 @@ interface HubOptions<Item> {
 interface OpenTopic<Item> {
   topic: Topic<LiveMessage<Item>>
   stop: AbortController
-  /** Where a topic of the same records began that took this one's name. */
-  successorStart?: Position
 }
+
+// Of a topic that only catches up with another: its readers are a moment behind it, or soon read yet another.
+const catchUpRingBytes = 256 * 1024
 
 // A topic that tells records of so long ago reads a history: who begins beyond it does not wait for it, and nothing of it is thinned for who is slow.
 const historyMs = 2000
@@ -115,18 +117,14 @@ export function recordHub<Item extends Timed>({
   ringBytes = 1024 * 1024,
   lingerMs = 3000,
 }: HubOptions<Item>): Hub<Item> {
-  const open = new Map<string, OpenTopic<Item>>()
-  // Those, too, whose name another topic has taken.
-  const all = new Set<OpenTopic<Item>>()
+  /** By what they tell; each has another part of it. */
+  const open = new Map<string, Set<OpenTopic<Item>>>()
   const timeOf = ({ time }: Item) => fromTimestamp(time)?.getTime() ?? 0
-
-  const thinned = (messages: AsyncGenerator<LiveMessage<Item>, void, undefined>, thinning: Thinning<Item> | undefined) =>
-    thinning ? thinMessages(messages, { ...thinning, timeOf }) : messages
 
   /** The records after a place: from the coordinator or, thinned, from the topic that has all of them. */
   function source(reading: Reading, thinning: Thinning<Item> | undefined, signal: AbortSignal) {
     if (!thinning) return upstream(reading, reading.after, signal)
-    return thinned(iterate(follow(reading), signal), thinning)
+    return thinMessages(iterate(follow(reading), signal), { ...thinning, timeOf })
   }
 
   function upstream({ tenantId, jobId, requestId }: Reading, after: string, signal: AbortSignal) {
@@ -137,28 +135,33 @@ export function recordHub<Item extends Timed>({
   function openTopic(key: string, reading: Reading, start: Position, thinning: Thinning<Item> | undefined): OpenTopic<Item> {
     const places = recordPlaces(kind, reading.jobId)
     const stop = new AbortController()
-    async function* history(after: Position, _until: Position, signal: AbortSignal) {
-      const messages = thinned(upstream(reading, places.cursorOf(after), signal), thinning)
-      return yield* inChunks(messages, { ...places, start: after, sizeOf })
-    }
+    const others = open.get(key) ?? new Set()
+    open.set(key, others)
+    const another = (place: Position) => topicFor(reading, place, thinning)
+    const catchesUp = [...others].some((other) => isBefore(start, other.topic.ring.head))
     const topic = new Topic<LiveMessage<Item>>({
       start,
-      ringBytes,
+      ringBytes: catchesUp ? Math.min(ringBytes, catchUpRingBytes) : ringBytes,
       lingerMs,
-      kind: recordKind<Item>(places, { history, stepOf, isNews, counts }),
+      kind: recordKind<Item>(places, { another, stepOf, isNews, counts }),
       onUnread() {
         forget()
         stop.abort()
       },
     })
-    const opened: OpenTopic<Item> = { topic, stop }
-    open.set(key, opened)
-    all.add(opened)
-    void pump().finally(() => all.delete(opened))
+    const opened = { topic, stop }
+    others.add(opened)
+    void pump()
     return opened
 
     function forget(): void {
-      if (open.get(key) === opened) open.delete(key)
+      others.delete(opened)
+      if (others.size === 0 && open.get(key) === others) open.delete(key)
+    }
+
+    /** Whether another topic has come as far, and tells from here on what this one would. */
+    function isToldFrom(place: Position): boolean {
+      return [...others].some((other) => other !== opened && holds(other, place))
     }
 
     async function pump(): Promise<void> {
@@ -172,8 +175,10 @@ export function recordHub<Item extends Timed>({
           }
           if (chunk.message.type === 'batch') counts.thinned += chunk.message.thinned
           topic.push(chunk)
-          const { successorStart } = opened
-          if (successorStart && !isBefore(chunk.to, successorStart)) return topic.continueIn((place) => topicFor(reading, place, thinning))
+          if (isToldFrom(chunk.to)) {
+            forget()
+            return topic.continueIn(another)
+          }
           await topic.room(stop.signal)
         }
         forget()
@@ -187,17 +192,22 @@ export function recordHub<Item extends Timed>({
     }
   }
 
-  /** The topic that a reader at a place belongs to. */
+  const holds = ({ topic: { ring } }: OpenTopic<Item>, place: Position) => !isBefore(place, ring.start) && !isBefore(ring.head, place)
+
+  /** The topic that a reader at a place belongs to: one that has what follows it, or a new one. */
   function topicFor(reading: Reading, place: Position, thinning: Thinning<Item> | undefined): Topic<LiveMessage<Item>> {
     const { tenantId, jobId } = reading
     const key = `${tenantId}/${jobId}${thinning ? `/${thinning.maxPerSecond}/${thinning.name}` : ''}`
-    const known = open.get(key)
-    if (!known) return openTopic(key, reading, place, thinning).topic
-    const { topic } = known
-    if (compareCursors(place, topic.ring.head) <= 0 || topic.ring.newest === undefined || isNews(topic.ring.newest)) return topic
-    known.successorStart = place
+    const furthestFirst = [...(open.get(key) ?? [])].sort((a, b) => compareCursors(b.topic.ring.head, a.topic.ring.head))
+    const holding = furthestFirst.find((one) => holds(one, place))
+    const [furthest] = furthestFirst
+    if (holding) return holding.topic
+    // Who is a moment ahead of a topic that tells news, or nothing yet, waits for it.
+    if (furthest && isBefore(furthest.topic.ring.head, place) && tellsNews(furthest.topic)) return furthest.topic
     return openTopic(key, reading, place, thinning).topic
   }
+
+  const tellsNews = ({ ring: { newest } }: Topic<LiveMessage<Item>>) => newest === undefined || isNews(newest)
 
   function isNews({ message }: Chunk<LiveMessage<Item>>): boolean {
     const record = message.type === 'batch' ? message.records.at(-1) : undefined
@@ -215,12 +225,14 @@ export function recordHub<Item extends Timed>({
   return {
     follow,
     *topics() {
-      for (const { topic } of all) yield topic
+      for (const topics of open.values()) for (const { topic } of topics) yield topic
     },
     close() {
-      for (const { topic, stop } of all) {
-        stop.abort()
-        topic.taken()
+      for (const topics of open.values()) {
+        for (const { topic, stop } of topics) {
+          stop.abort()
+          topic.taken()
+        }
       }
       open.clear()
     },

@@ -3,7 +3,7 @@ import type { JobStatus } from '../../contract/statuses.js'
 import type { StreamCounts } from './counts.js'
 import { beginning, type Chunk, isBefore, type Position } from './ring.js'
 import { type StepOf, thinBySteps } from './thin.js'
-import type { TopicKind } from './topic.js'
+import type { Topic, TopicKind } from './topic.js'
 
 /** A message of a live stream of records. */
 export type LiveMessage<Item> =
@@ -37,7 +37,8 @@ export type RecordPlaces = ReturnType<typeof recordPlaces>
 const windowsMax = 100
 
 interface RecordKindOptions<Item> {
-  history: TopicKind<LiveMessage<Item>>['history']
+  /** The topic for who is behind the ring. */
+  another: (place: Position) => Topic<LiveMessage<Item>>
   /** Where a record belongs that may be left out; without it none is. */
   stepOf: StepOf<Item> | undefined
   /** Whether what a topic tells was written just now. */
@@ -48,16 +49,16 @@ interface RecordKindOptions<Item> {
 /** What a topic of records knows of its messages. Only metrics are thinned for a slow reader; every line of a log is read again from the journal. */
 export function recordKind<Item extends { cursor: string }>(
   { positionOf, cursorOf }: RecordPlaces,
-  { history, stepOf, isNews, counts }: RecordKindOptions<Item>,
+  { another, stepOf, isNews, counts }: RecordKindOptions<Item>,
 ): TopicKind<LiveMessage<Item>> {
   const slice = ({ message }: Chunk<LiveMessage<Item>>, after: Position): LiveMessage<Item> | null => {
     if (message.type !== 'batch') return message
     const records = message.records.filter(({ cursor }) => isBefore(after, positionOf(cursor)))
     return records.length > 0 ? { ...message, records } : null
   }
-  if (!stepOf) return { history, slice }
+  if (!stepOf) return { another, slice }
   return {
-    history,
+    another,
     slice,
     isNews,
     condense(chunks, after) {

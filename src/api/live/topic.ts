@@ -8,7 +8,9 @@ export interface TopicKind<Message extends object> {
    * Opens an upstream of a reader's own after a place, for what lies before the ring, until `until` or further. It ends where nothing follows at all, or
    * answers the place up to which it told everything.
    */
-  history(after: Position, until: Position, signal: AbortSignal): AsyncGenerator<Chunk<Message>, Position | undefined, undefined>
+  history?(after: Position, until: Position, signal: AbortSignal): AsyncGenerator<Chunk<Message>, Position | undefined, undefined>
+  /** Instead: another topic of the same messages, in whose ring a reader finds what follows a place. */
+  another?(place: Position): Topic<Message>
   /** The part of a chunk after a place within it; null where there is none. */
   slice(chunk: Chunk<Message>, after: Position): Message | null
   /** Whether what comes is news, which a reader that was held up may be told less of; not for what is read from a history. */
@@ -61,6 +63,7 @@ export class Topic<Message extends object> {
   join(place: Position, listener: Listener): Reader {
     const reader = new TopicReader(this, place, listener)
     this.add(reader)
+    reader.enter()
     return reader
   }
 
@@ -151,9 +154,7 @@ export class TopicReader<Message extends object> implements Reader {
     private topic: Topic<Message>,
     private place: Position,
     private readonly listener: Listener,
-  ) {
-    this.enter()
-  }
+  ) {}
 
   take(isLate = false): object | undefined {
     for (;;) {
@@ -205,12 +206,15 @@ export class TopicReader<Message extends object> implements Reader {
   }
 
   /** Takes its seat in the ring, or begins to catch up with it. */
-  private enter(): void {
-    if (isBefore(this.place, this.topic.ring.start)) {
+  enter(): void {
+    const { ring, kind } = this.topic
+    if (!isBefore(this.place, ring.start)) this.number = ring.numberAfter(this.place)
+    else if (kind.another) this.moveTo(kind.another(this.place))
+    else {
       // Who is behind the ring does not hold it up.
       this.number = -1
       void this.catchUp()
-    } else this.number = this.topic.ring.numberAfter(this.place)
+    }
   }
 
   private moveTo(next: Topic<Message>): void {
@@ -279,7 +283,8 @@ export class TopicReader<Message extends object> implements Reader {
     this.catchingUp = stop
     try {
       while (!this.hasLeft && !this.outcome && isBefore(this.place, this.topic.ring.start)) {
-        const history = this.topic.kind.history(this.place, this.topic.ring.start, stop.signal)
+        const history = this.topic.kind.history?.(this.place, this.topic.ring.start, stop.signal)
+        if (!history) throw new Error('This topic has neither a history nor another topic for who is behind it.')
         let result = await history.next()
         while (!result.done && !this.hasLeft) {
           this.pending = result.value
