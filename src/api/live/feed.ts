@@ -12,7 +12,7 @@ export type Outcome = { type: 'over' } | { type: 'failed'; failure: unknown }
  */
 export interface Reader {
   /**
-   * The next thing, where it is there now. All readers that stand at the same place get the same object, so that work done on it can be shared.
+   * The next thing, where it is there now. All readers that stand at the same place and are not late get the same object, so that work done on it can be shared.
    * `isLate`: the reader was held up; a stream that thins answers everything that waits in one.
    */
   take(isLate?: boolean): object | undefined

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { parseCursor } from '../../contract/cursor.js'
@@ -36,6 +37,10 @@ const pauseMs = 500
  */
 export function followJobs({ coordinator, followed, events, changes, log }: Parts): JobFollower {
   const stop = new AbortController()
+  const stopped = once(stop.signal, 'abort').then(() => {
+    throw new Failure('COORDINATOR_UNAVAILABLE', 'The following was stopped.')
+  })
+  stopped.catch(() => {})
   let isStreaming = false
   // This process's own place. The shared cursor is only where it begins: another instance may have moved it past what our readers were told.
   let place: string | undefined
@@ -48,12 +53,13 @@ export function followJobs({ coordinator, followed, events, changes, log }: Part
     do {
       const everything = { include_archived: true, include_evaluations: true }
       const request = { page_size: 100, page_token: token, order_by: 'created_at', ...everything }
-      const page = await coordinator.call('ListJobs', request, context)
+      // A coordinator that does not answer does not hold up the end.
+      const page = await Promise.race([stopped, coordinator.call('ListJobs', request, context)])
       cursor ||= page.snapshot_cursor
       await followed.load(page.jobs)
       for (const { job_id } of page.jobs) seen.add(job_id)
       token = page.next_page_token
-    } while (token && !stop.signal.aborted)
+    } while (token)
     await followed.loaded(seen, startedAt, cursor)
     log.info({ jobs: seen.size }, 'loaded all jobs into the cache')
     return cursor

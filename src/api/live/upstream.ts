@@ -44,9 +44,13 @@ export async function* recordUpstream<Item extends { cursor: string }>(
           counts.messagesIn[kind]++
           const message = toMessage(received as unknown as StreamMessage<Item>, head)
           if (gone) {
-            const to = message.type === 'batch' ? cursorBefore(positionOf(message.records[0]?.cursor ?? message.cursor)) : message.cursor
+            const to =
+              message.type === 'batch'
+                ? cursorBefore(positionOf(message.records[0]?.cursor ?? message.cursor))
+                : received.cursor || message.cursor
             yield { type: 'gap', cursor: to || head, from: gone.from, to, reason: gone.reason }
             gone = undefined
+            if (message.type === 'end') message.cursor = to
           }
           head = message.cursor || head
           yield message

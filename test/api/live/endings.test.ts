@@ -90,6 +90,21 @@ describe('An API that is closed', () => {
     await own.close()
   })
 
+  it('is gone within 10 s though the coordinator, asked for all jobs, does not answer', async () => {
+    const own = await startApiUnderTest({ SCAIMIND_GRPC_TIMEOUT_S: '30' })
+    own.stub.addJob((await own.tenant()).id)
+    await own.stub.until(() => own.stub.openStreams('StreamJobEvents') === 1)
+    own.stub.silent.add('ListJobs')
+    own.stub.expired.set('*', 1000)
+    const asked = own.stub.calls.get('ListJobs') ?? 0
+    own.stub.breakStreams('StreamJobEvents')
+    await own.stub.until(() => (own.stub.calls.get('ListJobs') ?? 0) > asked)
+    const at = performance.now()
+    await own.api.close()
+    expect(performance.now() - at).toBeLessThan(10_000)
+    await own.close()
+  })
+
   it('does the same at SIGTERM, and ends with 0', async () => {
     const { databaseUrl, stub } = under
     const settings = { DATABASE_URL: databaseUrl, SCAIMIND_API_SECRET: stub.secret, SCAIMIND_GRPC_PORT: String(stub.port) }

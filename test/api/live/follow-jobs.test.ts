@@ -5,7 +5,7 @@ import { jobChanges } from '../../../src/api/cache/job-changes.js'
 import { jobCache } from '../../../src/api/cache/jobs.js'
 import { type CoordinatorClient, connectCoordinator } from '../../../src/api/coordinator-client/index.js'
 import { streamCounts } from '../../../src/api/live/counts.js'
-import { followJobs } from '../../../src/api/live/follow-jobs.js'
+import { followJobs, type JobFollower } from '../../../src/api/live/follow-jobs.js'
 import { jobEvents } from '../../../src/api/live/job-events.js'
 import { parseCursor } from '../../../src/contract/cursor.js'
 import { openDatabase as openRecords } from '../../../src/coordinator/jobs/records/database.js'
@@ -86,4 +86,36 @@ it('a follower that was away while updates were deleted has every job as it is i
   }
   expect(await cache.get(tenant.id, deleted)).toBeNull()
   expect(await database.job.count()).toBe(4)
+})
+
+it('a follower that is stopped while it loads all jobs does not drop those that it has not seen yet', async () => {
+  const pages: string[] = []
+  const dropped: number[] = []
+  let follower: JobFollower | undefined
+  let stopped: Promise<void> | undefined
+  const call = async (_method: string, { page_token }: { page_token: string }) => {
+    pages.push(page_token)
+    return { jobs: [{ job_id: `job ${page_token}` }], next_page_token: 'more', snapshot_cursor: '' }
+  }
+  const parts = {
+    coordinator: { call, isReady: () => true },
+    followed: {
+      cursor: async () => '',
+      async load() {
+        stopped ??= follower?.stop()
+      },
+      async loaded(seen: Set<string>) {
+        dropped.push(seen.size)
+      },
+    },
+    events: jobEvents({ openStream: client.openStream, counts: streamCounts(), isNewest: async () => true }),
+    changes: jobChanges(),
+    log: silent,
+  }
+  follower = followJobs(parts as unknown as Parameters<typeof followJobs>[0])
+  await eventually(() => pages.length > 0)
+  await follower.stop()
+  await stopped
+  expect(pages.length).toBeLessThan(5)
+  expect(dropped).toEqual([])
 })

@@ -194,6 +194,22 @@ describe('The hub', () => {
     expect(messages.flatMap(stepsIn)).toEqual(upTo(20).slice(10))
   })
 
+  it('a cursor of a job of which nothing is kept is told what is gone, and the end', async () => {
+    open(1_000_000)
+    const tenant = newTenantId()
+    const { job_id } = stub.addJob(tenant)
+    stub.writeMetrics(job_id, 20)
+    stub.end(job_id)
+    stub.expired.set(job_id, 19)
+    const [after, to] = [3, 19].map((index) => stub.metrics.get(job_id)?.records[index]?.cursor)
+    const messages: Message[] = []
+    for await (const message of follow(job_id, tenant, after)) messages.push(message)
+    expect(messages).toMatchObject([
+      { type: 'gap', from: after, to, cursor: to },
+      { type: 'end', cursor: to, status: 'COMPLETED' },
+    ])
+  })
+
   it('a job that is gone is told to every reader', async () => {
     open(1_000_000)
     const messages = iterate(follow('job_00000000000000000000000000', newTenantId()), never)

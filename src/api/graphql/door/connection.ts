@@ -23,7 +23,7 @@ export class Connection extends WebSocket {
   /** Of the request that opened it; undefined once it is known who sent it. */
   headers: IncomingHttpHeaders | undefined
   viewer: Viewer | undefined
-  /** Whether the client answered since it was last asked. */
+  /** Whether the client answered, or took what waited for it, since it was last asked. */
   isAlive = true
   /** Tells graphql-ws that it is closed. */
   closed: ((code: number, reason: string) => Promise<void>) | undefined
@@ -79,6 +79,8 @@ export class Connection extends WebSocket {
       this.socket?.once('drain', () => {
         const waiting = this.stalled ?? []
         this.stalled = undefined
+        // Who takes something is there; the answer to a ping of before may lie behind what is still on its way.
+        this.isAlive = true
         for (const one of waiting) one.drained()
       })
     }
