@@ -56,7 +56,7 @@ export async function measure() {
     const found = { reading: [], idle: [] }
     let [lost, repeated] = [0, 0]
     async function round(kind, idle) {
-      await readers.open({ ...group, group: kind, count: idleCount, idle, charts })
+      await readers.open({ ...group, group: kind, count: idleCount, idle, charts, after: coordinator.head(jobs[0]) })
       coordinator.start(jobs, perSecond)
       await sleep(2000)
       await readers.collect('others')

@@ -81,6 +81,8 @@ export async function startLiveCoordinator({ tenant, recordsPerMessage = 1 }) {
       for (const timer of timers) clearTimeout(timer)
       timers = []
     },
+    /** The cursor of the newest record of a job; null before the first. */
+    head: (id) => jobOf(id).messages.at(-1)?.cursor ?? null,
     stop: () => server.forceShutdown(),
   }
 }

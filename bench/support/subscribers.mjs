@@ -28,6 +28,7 @@ async function connectAll({
   idle = 0,
   stride = 1,
   charts = 1,
+  after = null,
 }) {
   const made = { sockets: [], delays: new Uint32Array(histogramMs), received: 0, lost: 0, repeated: 0, other: [], sample: '', sizes: 0 }
   groups.set(group, made)
@@ -41,6 +42,7 @@ async function connectAll({
         job,
         stride,
         charts,
+        after,
         isIdle: at + index < idle,
       })
     })
@@ -48,7 +50,7 @@ async function connectAll({
   }
 }
 
-function connectOne(group, { url, authorization, query, job, stride, charts, isIdle }) {
+function connectOne(group, { url, authorization, query, job, stride, charts, after, isIdle }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, query ? 'graphql-transport-ws' : undefined, { perMessageDeflate: false, skipUTF8Validation: true })
     let last = 0
@@ -79,7 +81,7 @@ function connectOne(group, { url, authorization, query, job, stride, charts, isI
       const { type, payload } = JSON.parse(data)
       if (type === 'connection_ack') {
         for (let chart = 0; chart < charts; chart++) {
-          socket.send(JSON.stringify({ id: crypto.randomUUID(), type: 'subscribe', payload: { query, variables: { id: job } } }))
+          socket.send(JSON.stringify({ id: crypto.randomUUID(), type: 'subscribe', payload: { query, variables: { id: job, after } } }))
         }
         if (isIdle) setTimeout(() => socket.pause(), 200)
         resolve()
