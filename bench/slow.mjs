@@ -12,7 +12,7 @@ const roundMs = Number(process.env.BENCH_SLICE_MS ?? 15_000)
 const recordsPerMessage = 5
 const charts = 20
 const perSecond = 10
-const stuckSeconds = 10
+const stuckSeconds = 5
 
 /** A thousand readers of one job's metrics, by turns with a hundred among them who read as the others do and who never read. */
 export async function measure() {

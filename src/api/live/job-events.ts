@@ -49,6 +49,9 @@ interface JobEventsOptions {
 }
 
 const askAgainMs = 1000
+// There may be thousands of them, each of a job that tells its progress twice a second; who is further behind reads the coordinator's.
+const jobRingBytes = 256 * 1024
+const tenantRingBytes = 2 * 1024 * 1024
 // Bytes: a job's document by its usual size, for measuring it would cost more than it saves.
 const eventBytes = 4096
 
@@ -108,7 +111,7 @@ export function jobEvents({ openStream, counts, isNewest, ringBytes = 8 * 1024 *
     }
     const topic = new Topic<JobEvent__Output>({
       start: recent.start,
-      ringBytes,
+      ringBytes: Math.min(ringBytes, jobId ? jobRingBytes : tenantRingBytes),
       lingerMs,
       kind: { history, slice: ({ message }) => message },
       onUnread: () => forget(key, topic),
