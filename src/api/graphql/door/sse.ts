@@ -6,8 +6,8 @@ import type { LiveStream } from './live-stream.js'
 
 const heartbeatMs = 12_000
 const bufferBytes = 64 * 1024
-/** How soon a browser comes back, ms, when this process stops. */
-const retryMs = 1000
+/** How soon a browser comes back when its connection broke, ms; not all at once. Left alone it takes three seconds or more. */
+const retryMs = () => Math.round(500 + 1000 * Math.random())
 
 // Who accepts anything, as curl does, gets a subscription as SSE, too.
 const acceptsEvents = (accept: string | null) => /text\/event-stream|text\/\*|\*\/\*/i.test(accept || '*/*')
@@ -32,7 +32,7 @@ export function sseWithCursors(streamOf: (response: ServerResponse) => LiveStrea
 }
 
 const encoder = new TextEncoder()
-// A comment: headers are sent before the first message, and proxies do not cut a quiet stream.
+// Keeps proxies from cutting a quiet stream.
 const comment = encoder.encode(':\n\n')
 
 /** The frames of a subscription, handed on no faster than they are sent. */
@@ -48,7 +48,8 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
 
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.controller = controller
-    controller.enqueue(comment)
+    // At once, so that headers are sent before the first message.
+    controller.enqueue(encoder.encode(`retry: ${retryMs()}\n\n`))
     this.heartbeat = setInterval(() => this.hasRoom() && controller.enqueue(comment), heartbeatMs)
     const { response, stream } = this
     stream.ended.addEventListener('abort', this.endByViewer)
@@ -74,8 +75,7 @@ class EventStream implements UnderlyingDefaultSource<Uint8Array>, Sink<LivePaylo
       this.controller?.enqueue(encoder.encode(`event: next\ndata: ${JSON.stringify(this.stream.failed(outcome.failure))}\n\n`))
     }
     // Without `complete` the stream is not over: clients open it again, elsewhere, after the last cursor.
-    const last = outcome.type === 'closing' ? `retry: ${retryMs}\n\n` : 'event: complete\ndata:\n\n'
-    this.controller?.enqueue(encoder.encode(last))
+    if (outcome.type !== 'closing') this.controller?.enqueue(encoder.encode('event: complete\ndata:\n\n'))
     this.controller?.close()
   }
 
