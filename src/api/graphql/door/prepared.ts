@@ -27,9 +27,13 @@ export interface Prepared {
 
 const textLengthMax = 20_000
 
-/** Parses and validates documents, each once while it is among the `countMax` that were used last. Undefined for what is not a valid query: others say why. */
-export function preparedQueries(rules: readonly ValidationRule[], { countMax = 1000 } = {}) {
+/**
+ * Parses and validates documents, each once while it is among those that were used last: of `lengthMax` characters together, for a parsed document takes up to
+ * 170 times the bytes of its text. Undefined for what is not a valid query: others say why.
+ */
+export function preparedQueries(rules: readonly ValidationRule[], { lengthMax = 1_000_000 } = {}) {
   const prepared = new Map<string, Prepared | undefined>()
+  let length = 0
   return (text: string, operationName: string | null | undefined): Prepared | undefined => {
     if (text.length > textLengthMax) return undefined
     // In quotes, so that no other name and text together make the same key.
@@ -43,8 +47,12 @@ export function preparedQueries(rules: readonly ValidationRule[], { countMax = 1
     }
     const made = prepare(text, operationName, rules)
     prepared.set(key, made)
-    const [oldest] = prepared.keys()
-    if (prepared.size > countMax && oldest !== undefined) prepared.delete(oldest)
+    length += key.length
+    for (const oldest of prepared.keys()) {
+      if (length <= lengthMax) break
+      prepared.delete(oldest)
+      length -= oldest.length
+    }
     return made
   }
 }
