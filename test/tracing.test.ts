@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { createClient } from 'graphql-ws'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import WebSocket from 'ws'
 import { readApiConfig, readCoordinatorConfig } from '../src/config.js'
 import { freePort } from '../src/database/free-port.js'
 import { eventually, startApiUnderTest } from './support/api.js'
@@ -99,6 +101,17 @@ describe('With a collector', () => {
     await stream.body?.getReader().read()
     leaving.abort()
 
+    // Of another tenant, whose upstream nobody has open yet.
+    const other = await stack.tenant()
+    secrets.push(other.key, other.id)
+    const client = createClient({
+      url: `ws://127.0.0.1:${stack.api.port}/graphql`,
+      webSocketImpl: WebSocket,
+      connectionParams: { authorization: `Bearer ${other.key}` },
+    })
+    for await (const _message of client.iterate({ query: 'subscription { queueUpdated { depth } }' })) break
+    await client.dispose()
+
     // Whoever stops sends what it has.
     expect(await stack.coordinator.stop()).toBe(0)
     await pause(fault)
@@ -159,6 +172,16 @@ describe('With a collector', () => {
     const stream = find(spans, 'scaimind.v1.ClusterService/StreamClusterEvents', asks)
     const answer = find(spans, 'scaimind.v1.ClusterService/StreamClusterEvents', answers)
     expect(stream).toMatchObject({ parentSpanId: request?.spanId })
+    expect(answer).toMatchObject({ parentSpanId: stream?.spanId })
+  })
+
+  it('an operation over a WebSocket begins a trace, with what it opens upstream', () => {
+    const operation = find(collector.spans, 'WEBSOCKET graphql', answers)
+    expect(operation).toMatchObject({ service: 'scaimind-api', status: 0, attributes: { 'scaimind.door': 'graphql' } })
+    const spans = collector.spans.filter((span) => span.traceId === operation?.traceId)
+    const stream = find(spans, 'scaimind.v1.ClusterService/StreamClusterEvents', asks)
+    const answer = find(spans, 'scaimind.v1.ClusterService/StreamClusterEvents', answers)
+    expect(stream).toMatchObject({ parentSpanId: operation?.spanId })
     expect(answer).toMatchObject({ parentSpanId: stream?.spanId })
   })
 

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { ExecutionResult } from 'graphql'
 import type { WebSocket as ProtocolSocket } from 'graphql-ws'
 import { WebSocket } from 'ws'
+import type { OpenSpan } from '../../../tracing.js'
 import type { Viewer } from '../../auth/viewer.js'
 import type { Delivery, DeliveryOutcome, Sink } from '../../delivery/delivery.js'
 import type { LivePayload } from './live-payload.js'
@@ -37,8 +38,8 @@ export class Connection extends WebSocket {
   }
 
   /** A subscription as graphql-ws takes it: its messages do not come through the iterator, its end does. */
-  subscription(id: string, stream: LiveStream): SocketStream {
-    return new SocketStream(this, id, stream)
+  subscription(id: string, stream: LiveStream, span: OpenSpan): SocketStream {
+    return new SocketStream(this, id, stream, span)
   }
 
   /** Sends a text message of two parts, the first of `headBytes`; false where nothing should follow before it is told that there is room. */
@@ -143,6 +144,8 @@ export class SocketStream implements Sink<LivePayload>, AsyncGenerator<Execution
     private readonly connection: Connection,
     id: string,
     private readonly stream: LiveStream,
+    /** Ends when the stream has begun: what it opens upstream is in the trace. */
+    private readonly span: OpenSpan,
   ) {
     this.head = `{"id":${JSON.stringify(id)},"type":"next","payload":`
     this.headBytes = Buffer.byteLength(this.head)
@@ -179,7 +182,8 @@ export class SocketStream implements Sink<LivePayload>, AsyncGenerator<Execution
     if (this.isOver || this.resolve) return Promise.resolve(done)
     return new Promise((resolve) => {
       this.resolve = resolve
-      this.delivery = this.stream.deliverTo(this)
+      this.delivery = this.span.run(() => this.stream.deliverTo(this))
+      this.span.end()
     })
   }
 
@@ -187,6 +191,7 @@ export class SocketStream implements Sink<LivePayload>, AsyncGenerator<Execution
     this.isOver = true
     if (this.delivery) this.delivery.stop()
     else this.stream.left()
+    this.span.end()
     this.resolve?.(done)
     return done
   }

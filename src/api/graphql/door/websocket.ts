@@ -128,17 +128,25 @@ export function socketServer(parts: SocketParts): SocketServer {
     },
 
     async subscribe(args) {
-      // The span ends when the stream has begun: what it opened upstream is in the trace.
       const { requestId } = args.contextValue as Context
-      const stream = await inSpan(operationSpan(requestId), () => subscribe(args, streamParts))
+      const span = operationSpan(requestId)
+      const stream = await span
+        .run(() => subscribe(args, streamParts))
+        .catch((error: unknown) => {
+          span.end({ error })
+          throw error
+        })
       const place = places.get(args)
       places.delete(args)
       if (place && place.id in place.open && place.open[place.id] !== place) {
         // It was completed meanwhile, and its id is another's: what is said under it now is of that one.
+        span.end()
         if (stream instanceof LiveStream) await stream.return()
         return new Promise<never>(() => {})
       }
-      return stream instanceof LiveStream && place ? place.connection.subscription(place.id, stream) : stream
+      if (stream instanceof LiveStream && place) return place.connection.subscription(place.id, stream, span)
+      span.end()
+      return stream
     },
   })
 
