@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { query } from './fanout.mjs'
 import { cpuMs, rounded } from './support/figures.mjs'
 import { prepare } from './support/packages.mjs'
-import { quantile, residentBytes, startReaders } from './support/readers.mjs'
+import { quantile, residentBytes } from './support/readers.mjs'
 
 const steps = (process.env.BENCH_STEPS ?? '1000,2500,5000,10000').split(',').map(Number)
 const sliceMs = 10_000
@@ -10,31 +10,13 @@ const sliceMs = 10_000
 /** What one process of the API holds: memory and processor time by the number of subscribers, at one event a second, and how fast they all come back. */
 export async function measure() {
   prepare()
-  const { benchServer } = await import('./support/database.mjs')
-  const { startApi } = await import('./support/processes.mjs')
-  const { makeKeys, tenantName } = await import('./support/jobs.mjs')
-  const { startLiveCoordinator } = await import('./support/live-coordinator.mjs')
+  const { liveStack } = await import('./support/live-stack.mjs')
   const { newJobId } = await import('../dist/contract/ids.js')
-  const server = await benchServer()
-  const running = []
-  const keep = (started) => {
-    running.push(started)
-    return started
-  }
+  const { authorization, coordinator, readers, api: startApi, stop } = await liveStack()
   try {
-    const databaseUrl = await server.database('api')
-    const [key] = await makeKeys(databaseUrl, 1)
-    const coordinator = keep(await startLiveCoordinator({ tenant: tenantName(0) }))
-    const env = {
-      DATABASE_URL: databaseUrl,
-      SCAIMIND_GRPC_PORT: String(coordinator.port),
-      SCAIMIND_API_SECRET: 'bench-secret-0123456789',
-      SCAIMIND_MAX_SUBSCRIPTIONS_PER_KEY: '1000000',
-    }
-    const api = keep(await startApi(env))
-    const readers = keep(startReaders())
+    const api = await startApi()
     const jobs = [newJobId()]
-    const open = (group, count) => readers.open({ group, port: api.port, count, authorization: `Bearer ${key}`, query, jobs })
+    const open = (group, count) => readers.open({ group, port: api.port, count, authorization, query, jobs })
     const found = []
     let connected = 0
     let [lost, repeated] = [0, 0]
@@ -79,7 +61,6 @@ export async function measure() {
       ),
     }
   } finally {
-    for (const one of running.reverse()) await one.stop()
-    await server.stop()
+    await stop()
   }
 }

@@ -2,14 +2,13 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cpuMs, median, rounded } from './support/figures.mjs'
 import { prepare } from './support/packages.mjs'
-import { quantile, residentBytes, startReaders } from './support/readers.mjs'
+import { quantile, residentBytes } from './support/readers.mjs'
 
 const readerCount = Number(process.env.BENCH_READERS ?? 5000)
 const perSecond = 10
 const slices = 3
 const sliceMs = Number(process.env.BENCH_SLICE_MS ?? 10_000)
 const topicCount = 100
-const secret = 'bench-secret-0123456789'
 
 export const query = `subscription Metrics($id: ID!, $after: String) {
   jobMetrics(jobId: $id, after: $after) {
@@ -23,28 +22,12 @@ export const query = `subscription Metrics($id: ID!, $after: String) {
 /** One job's metrics to thousands of subscribers, by us, by `ws` alone and by graphql-ws as it comes; then a hundred jobs with fifty each. */
 export async function measure() {
   prepare()
-  const { benchServer } = await import('./support/database.mjs')
-  const { startApi, startServer } = await import('./support/processes.mjs')
-  const { makeKeys, tenantName } = await import('./support/jobs.mjs')
-  const { startLiveCoordinator } = await import('./support/live-coordinator.mjs')
+  const { liveStack } = await import('./support/live-stack.mjs')
+  const { startServer } = await import('./support/processes.mjs')
   const { newJobId } = await import('../dist/contract/ids.js')
-
-  const server = await benchServer()
-  const running = []
-  const keep = (started) => {
-    running.push(started)
-    return started
-  }
+  const { authorization, coordinator, readers, api, keep, stop } = await liveStack()
   const peer = async (name) => keep(await startServer(join(import.meta.dirname, `peers/${name}.mjs`)))
   try {
-    const databaseUrl = await server.database('api')
-    const [key] = await makeKeys(databaseUrl, 1)
-    const coordinator = keep(await startLiveCoordinator({ tenant: tenantName(0) }))
-    const env = { DATABASE_URL: databaseUrl, SCAIMIND_GRPC_PORT: String(coordinator.port), SCAIMIND_API_SECRET: secret }
-    const api = async () => keep(await startApi({ ...env, SCAIMIND_MAX_SUBSCRIPTIONS_PER_KEY: '1000000' }))
-    const readers = keep(startReaders())
-    const authorization = `Bearer ${key}`
-
     /** How a server is made to tell each of its rooms so often a second. */
     const ours = (process, jobs) => ({
       pid: process.pid,
@@ -174,7 +157,6 @@ export async function measure() {
       ws_bytes_a_subscriber: Math.round(one.memory.ws),
     }
   } finally {
-    for (const started of running.reverse()) await started.stop()
-    await server.stop()
+    await stop()
   }
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { query } from './fanout.mjs'
 import { median, rounded } from './support/figures.mjs'
 import { prepare } from './support/packages.mjs'
-import { quantile, residentBytes, startReaders } from './support/readers.mjs'
+import { quantile, residentBytes } from './support/readers.mjs'
 
 const readerCount = 1000
 const idleCount = 100
@@ -17,33 +17,13 @@ const stuckSeconds = 5
 /** A thousand readers of one job's metrics, by turns with a hundred among them who read as the others do and who never read. */
 export async function measure() {
   prepare()
-  const { benchServer } = await import('./support/database.mjs')
-  const { startApi } = await import('./support/processes.mjs')
-  const { makeKeys, tenantName } = await import('./support/jobs.mjs')
-  const { startLiveCoordinator } = await import('./support/live-coordinator.mjs')
+  const { liveStack } = await import('./support/live-stack.mjs')
   const { newJobId } = await import('../dist/contract/ids.js')
-  const server = await benchServer()
-  const running = []
-  const keep = (started) => {
-    running.push(started)
-    return started
-  }
+  const { authorization, coordinator, readers, api: startApi, stop } = await liveStack({ recordsPerMessage })
   try {
-    const databaseUrl = await server.database('api')
-    const [key] = await makeKeys(databaseUrl, 1)
-    const coordinator = keep(await startLiveCoordinator({ tenant: tenantName(0), recordsPerMessage }))
-    const api = keep(
-      await startApi({
-        DATABASE_URL: databaseUrl,
-        SCAIMIND_GRPC_PORT: String(coordinator.port),
-        SCAIMIND_API_SECRET: 'bench-secret-0123456789',
-        SCAIMIND_MAX_SUBSCRIPTIONS_PER_KEY: '1000000',
-        SCAIMIND_STUCK_READER_S: String(stuckSeconds),
-      }),
-    )
-    const readers = keep(startReaders())
+    const api = await startApi({ SCAIMIND_STUCK_READER_S: String(stuckSeconds) })
     const jobs = [newJobId()]
-    const group = { port: api.port, authorization: `Bearer ${key}`, query, jobs, stride: recordsPerMessage }
+    const group = { port: api.port, authorization, query, jobs, stride: recordsPerMessage }
     const peak = { memory: 0, waiting: 0 }
     const look = async () => {
       peak.memory = Math.max(peak.memory, residentBytes(api.pid))
@@ -91,8 +71,7 @@ export async function measure() {
       p99_idle_ms: median(found.idle),
     }
   } finally {
-    for (const one of running.reverse()) await one.stop()
-    await server.stop()
+    await stop()
   }
 }
 

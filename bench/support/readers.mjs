@@ -1,29 +1,17 @@
-import { fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { startReaders } from './processes.mjs'
 
 /** The process of the subscribers. */
-export function startReaders() {
-  const child = fork(join(import.meta.dirname, 'subscribers.mjs'), { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-  let last = 0
-  const ask = (what) =>
-    new Promise((done, fail) => {
-      const id = ++last
-      child.on('message', function hear(message) {
-        if (message.id !== id) return
-        child.off('message', hear)
-        if (message.error) fail(new Error(message.error))
-        else done(message)
-      })
-      child.send({ id, ...what })
-    })
+export function startSubscribers() {
+  const { ask, stop } = startReaders('subscribers.mjs')
+  const withinMs = 120_000
   return {
     /** Opens a group of readers. */
-    open: (options) => ask({ open: options }),
+    open: (options) => ask({ type: 'open', options }, { withinMs }),
     /** What a group found since it was last asked. */
-    collect: (group) => ask({ collect: group }),
-    close: (group) => ask({ close: group }),
-    stop: () => child.kill(),
+    collect: (group) => ask({ type: 'collect', group }, { withinMs }),
+    close: (group) => ask({ type: 'close', group }, { withinMs }),
+    stop,
   }
 }
 

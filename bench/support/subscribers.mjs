@@ -1,18 +1,15 @@
 // Many subscribers, a process of their own: they count what they get, look whether each step comes once and in order, and how old it is.
 import WebSocket from 'ws'
+import { answerParent } from './answer-parent.mjs'
 
 /** Readers by group, and what they found since they were last asked. */
 const groups = new Map()
 const histogramMs = 20_000
 
-process.on('message', async ({ id, open, collect, close }) => {
-  try {
-    if (open) await connectAll(open)
-    if (close) closeAll(groups.get(close))
-    process.send({ id, ...(collect ? found(groups.get(collect)) : {}) })
-  } catch (error) {
-    process.send({ id, error: String(error?.stack ?? error) })
-  }
+answerParent({
+  open: ({ options }) => connectAll(options),
+  collect: async ({ group }) => found(groups.get(group)),
+  close: async ({ group }) => closeAll(groups.get(group)),
 })
 process.on('disconnect', () => process.exit(0))
 
