@@ -53,6 +53,7 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
     command: [process.execPath, join(directory, 'script.mjs')],
     environment: { PATH: '/usr/bin:/bin' },
     placement: [{ nodeId: hostname(), gpuIndexes: [], cpus: 1, memoryBytes: 0 }],
+    scheduling: null,
     stopGraceSeconds: 30,
     ...more,
   }

@@ -1,13 +1,12 @@
 /**
  * What places and runs attempts. The coordinator decides order and policy where the engine does not
- * (`capabilities.ordersQueue`), stores what it intends before it asks, and believes an engine only about processes.
+ * (`scheduler`), stores what it intends before it asks, and believes an engine only about processes.
  * Every method is safe to call twice.
  */
 export interface Engine {
   /** `local` or `slurm`. */
   readonly name: string
   readonly version: string
-  readonly capabilities: EngineCapabilities
   /** Starts the attempt and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. */
   submit(attempt: AttemptOrder): Promise<EngineHandle>
   /** Takes an attempt up in a later life of the coordinator, by its stored handle or, with null, by job and number. Answers null where it was never started. */
@@ -16,18 +15,107 @@ export interface Engine {
   signal(attempt: AttemptName, handle: EngineHandle, signal: EngineSignal): Promise<void>
   /** What becomes of submitted and reattached attempts, each ended one exactly once a life, until the signal aborts. */
   watch(signal: AbortSignal): AsyncIterable<EngineEvent>
-  /** The machines and what is free on them. */
+  /** The machines as the engine sees them. */
   nodes(): Promise<EngineNode[]>
+  /** The engine's own scheduler, to which jobs that may run are handed at once; null where the coordinator orders the queue and places. */
+  readonly scheduler: EngineScheduler | null
+  /** Drains and enables nodes in the engine itself; null where our record alone decides. */
+  readonly nodeControl: EngineNodeControl | null
   /** Gives back what the engine holds; running attempts go on. */
   close(): Promise<void>
 }
 
-/** Asked instead of the engine's name. */
-export interface EngineCapabilities {
-  /** True where the engine's own scheduler orders the queue and places (Slurm); false where we do. */
-  ordersQueue: boolean
-  /** Whether nodes can be drained and enabled through us. */
-  drains: boolean
+/** A scheduler that orders its own queue, as Slurm's. */
+export interface EngineScheduler {
+  /** What waits there, ours and others', in the order that it would start. */
+  queue(): Promise<EngineQueueEntry[]>
+  /** Where and when a submission would start that is not submitted. */
+  forecast(request: SchedulingRequest): Promise<EngineForecast>
+  /** Tells it the priority of a waiting attempt, and what it waits for, anew. Nothing where it runs or has ended. */
+  update(attempt: AttemptName, handle: EngineHandle, request: Pick<SchedulingRequest, 'priority' | 'dependencies'>): Promise<void>
+  /** Queues that jobs may name, the default one first. */
+  queues(): Promise<EngineQueue[]>
+}
+
+/** Nodes that are drained where the engine keeps them: an administrator's command and ours look the same. */
+export interface EngineNodeControl {
+  /** No new work on the node; what runs goes on. Twice is fine. */
+  drain(nodeId: string, reason: string): Promise<void>
+  /** Takes work again. */
+  enable(nodeId: string): Promise<void>
+}
+
+/** What a job needs to run, spread evenly over its nodes. */
+export interface Needs {
+  gpuCount: number
+  /** Empty: any one type. */
+  gpuType: string
+  nodes: number
+  gpuMemoryBytesMin: number
+  /** Slots that a job without GPUs takes on each of its nodes. */
+  cpusPerNode: number
+  memoryBytesPerNode: number
+  /** `node_id` or `hostname` and its value. */
+  nodeSelector: Record<string, string>
+}
+
+/** What an engine with a scheduler of its own must know to order and place an attempt. */
+export interface SchedulingRequest {
+  tenantId: string
+  needs: Needs
+  /** The job's queue. */
+  queue: string
+  /** 0 to 10, the higher the sooner. */
+  priority: number
+  /** Not before this time; null: at once. */
+  notBefore: Date | null
+  /** Attempts that must end with exit code 0 first. */
+  dependencies: EngineHandle[]
+  /** Longest run; null: no limit. */
+  runSecondsMax: number | null
+  /** Whether a job of higher priority may take its place. */
+  preemptible: boolean
+  /** Whether the engine may run it again by itself where it lost its place or node. */
+  requeue: boolean
+  /** The job's name and labels, for those who look at the engine: without control characters. */
+  name: string
+  labels: Record<string, string>
+}
+
+/** A job that waits in the engine's queue. */
+export interface EngineQueueEntry {
+  /** Null where it is none of ours. */
+  attempt: Pick<AttemptName, 'jobId' | 'number'> | null
+  queue: string
+  /** Why it waits, in the engine's own word (Slurm's reason: `Resources`, `Priority`, `BeginTime`, …). */
+  reason: string
+  /** What that is for callers. */
+  waitsFor: EngineWait
+  /** When the engine expects to start it; null where it does not know. */
+  estimatedStart: Date | null
+}
+
+/** What a job in the engine's queue waits for; `FOREVER`: as things are it will never start (a queue that is down, a limit below what it asks). */
+export type EngineWait = 'PRIORITY' | 'RESOURCES' | 'DEPENDENCY' | 'START_TIME' | 'QUOTA' | 'NODES' | 'FOREVER'
+
+/** Where and when a submission would start. */
+export interface EngineForecast {
+  /** Null where the engine would refuse it, or does not know. */
+  start: Date | null
+  nodeIds: string[]
+  /** Why not now, in the engine's words; empty where it would start at once. */
+  reason: string
+}
+
+/** A queue of the engine. */
+export interface EngineQueue {
+  name: string
+  isDefault: boolean
+  /** Whether jobs in it start. */
+  open: boolean
+  /** Longest run of a job in it; null: no limit. */
+  runSecondsMax: number | null
+  nodeIds: string[]
 }
 
 /** Names an attempt, in the engine too: `scaimind-<job>-<number>`. */
@@ -62,17 +150,40 @@ export interface AttemptOrder extends AttemptName {
   environment: Record<string, string>
   /** Whether JSON objects of numbers that the trainer prints are its metrics: for CUSTOM, which writes no `metrics.jsonl` of its own. Default false. */
   metricsFromOutput?: boolean
+  /** Where it runs; empty where the engine's own scheduler will choose. */
   placement: Placement[]
+  /** For an engine with a scheduler of its own; null otherwise. */
+  scheduling: SchedulingRequest | null
   stopGraceSeconds: number
 }
 
 /** News of an attempt. */
 export type EngineEvent =
-  | { type: 'started'; attempt: AttemptName; time: Date }
+  /** Its processes run. `placement`: where, if the engine itself chose that. */
+  | { type: 'started'; attempt: AttemptName; time: Date; placement?: Placement[] }
   /** Its processes are proven dead. `exitCode` is null where a signal ended it or the launcher died unheard (`lost`). */
-  | { type: 'ended'; attempt: AttemptName; time: Date; exitCode: number | null; signal: string; lost: boolean }
-  /** The engine cannot be asked about it for now, or can again. */
-  | { type: 'unreachable'; attempt: AttemptName; unreachable: boolean }
+  | ({ type: 'ended'; attempt: AttemptName } & AttemptEnd)
+  /** Its processes are proven dead or given up, and the engine runs the job again by itself: as attempt `next`, which waits in its queue under the same handle. `started` and `ended` of it follow. */
+  | { type: 'requeued'; attempt: AttemptName; next: AttemptName; handle: EngineHandle; token: string; end: AttemptEnd }
+  /** The engine cannot be asked about it since that time, or its launcher is silent; or it can again. Nobody may take it for dead. */
+  | { type: 'unreachable'; attempt: AttemptName; unreachable: boolean; since: Date; reason: string }
+
+/** How an attempt ended. */
+export interface AttemptEnd {
+  time: Date
+  exitCode: number | null
+  signal: string
+  /** Nobody heard its end: the launcher, or its node, died. */
+  lost: boolean
+  /** The engine's own word on why it ended; null where it has none and only the processes speak. */
+  verdict: EngineVerdict | null
+}
+
+/** Why the engine says that an attempt ended, with its own words (`NODE_FAIL`, `Cancelled by uid 0`, …) for people. */
+export interface EngineVerdict {
+  cause: 'PREEMPTED' | 'NODE_FAILED' | 'TIME_LIMIT' | 'OUT_OF_MEMORY' | 'CANCELLED' | 'REFUSED'
+  words: string
+}
 
 /** A machine as the engine sees it. */
 export interface EngineNode {

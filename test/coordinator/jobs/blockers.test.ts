@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Needs } from '../../../src/coordinator/engines/engine.js'
 import { earlyBlockers, expected, roomBlockers, seenBy, sentenceOf } from '../../../src/coordinator/jobs/placement/blockers.js'
-import type { Machine, Needs } from '../../../src/coordinator/jobs/placement/place.js'
+import type { Machine } from '../../../src/coordinator/jobs/placement/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
 const machine = (

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { explainFailure, ownFailure, type Symptoms } from '../../../src/coordinator/jobs/attempts/failure.js'
 
 const time = new Date('2030-01-01T01:00:00Z')
-const end = { time, exitCode: 1 as number | null, signal: '', lost: false }
+const end = { time, exitCode: 1 as number | null, signal: '', lost: false, verdict: null }
 const ofRank = (rank: number, ...texts: string[]) => texts.map((text) => ({ text, rank }))
 const explain = (symptoms: Partial<Symptoms>) => explainFailure({ end, told: null, lines: [], nodes: ['n0', 'n1'], ...symptoms })
 const traceback = ['Traceback (most recent call last):', '  File "train.py", line 12, in <module>', '    main()']

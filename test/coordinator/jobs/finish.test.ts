@@ -31,9 +31,11 @@ function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true }
   return { ...job, attempts: [attempt] } as unknown as JobRecord
 }
 const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false } = {}) =>
-  decideEnd(job, { end: { time, exitCode, signal, lost }, failure: ownFailure('CODE', 'It broke.'), undelivered: null }, time).map(
-    ({ happened }) => happened,
-  )
+  decideEnd(
+    job,
+    { end: { time, exitCode, signal, lost, verdict: null }, failure: ownFailure('CODE', 'It broke.'), undelivered: null },
+    time,
+  ).map(({ happened }) => happened)
 
 describe('When an attempt ends', () => {
   it.each([0, 1, 85, 137, null])('what was wanted counts, not exit code %s', (code) => {
@@ -66,7 +68,7 @@ describe('When an attempt ends', () => {
     const failure = { ...ownFailure('CODE', 'Stopped.', { evidence: ['saving'] }), node: 'n', rank: 0 }
     const [step] = decideEnd(
       running('RUN', { limit: '30' }),
-      { end: { time, exitCode: 85, signal: '', lost: false }, failure, undelivered: null },
+      { end: { time, exitCode: 85, signal: '', lost: false, verdict: null }, failure, undelivered: null },
       time,
     )
     expect(JSON.parse(String(step?.set?.failure))).toMatchObject({

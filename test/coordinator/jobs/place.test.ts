@@ -1,15 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Needs } from '../../../src/coordinator/engines/engine.js'
 import { seenBy, sentenceOf } from '../../../src/coordinator/jobs/placement/blockers.js'
-import {
-  findRoom,
-  inOrder,
-  type Machine,
-  type Needs,
-  placeJobs,
-  take,
-  type Waiting,
-} from '../../../src/coordinator/jobs/placement/place.js'
+import { findRoom, inOrder, type Machine, placeJobs, take, type Waiting } from '../../../src/coordinator/jobs/placement/place.js'
 
 const now = new Date('2030-01-01T00:00:00Z')
 const needs = (some: Partial<Needs> = {}): Needs => ({

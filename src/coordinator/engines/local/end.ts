@@ -1,17 +1,14 @@
 import { watch } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { AttemptEnd } from '../engine.js'
 import { readExit } from './folder.js'
 import type { AttemptProcesses } from './handle.js'
 import { isRunning, isTrainerGroupAlive, killTrainerGroup } from './processes.js'
 
-/** How an attempt ended. */
-export interface AttemptEnd {
+/** How an attempt ended, as far as its processes tell. */
+export interface ProcessesEnd extends Omit<AttemptEnd, 'time' | 'verdict'> {
   /** Null where nobody was there to see it. */
   time: Date | null
-  exitCode: number | null
-  signal: string
-  /** The launcher died before it could tell. */
-  lost: boolean
 }
 
 /** How often to look all the same: notifications can be missed, and nobody tells of a launcher's death. Elsewhere than on Linux each look starts a process. */
@@ -26,7 +23,7 @@ export async function untilEnd(
   directory: string,
   { launcher, trainer }: AttemptProcesses,
   signal: AbortSignal,
-): Promise<AttemptEnd | null> {
+): Promise<ProcessesEnd | null> {
   const exitFile = watchFor(directory, 'exit.json')
   try {
     while (!signal.aborted) {

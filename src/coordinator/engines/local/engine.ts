@@ -55,7 +55,7 @@ export function localEngine(options: LocalEngineOptions): Engine {
     const ended = untilEnd(directory, processesOf(handle), closing.signal).then((end) => {
       known.delete(key)
       running.delete(key)
-      if (end) events.push({ type: 'ended', attempt, ...end, time: end.time ?? clock() })
+      if (end) events.push({ type: 'ended', attempt, ...end, verdict: null, time: end.time ?? clock() })
     })
     running.set(key, ended)
     return handle
@@ -86,7 +86,8 @@ export function localEngine(options: LocalEngineOptions): Engine {
   return {
     name: 'local',
     version: process.version,
-    capabilities: { ordersQueue: false, drains: false },
+    scheduler: null,
+    nodeControl: null,
 
     submit(order) {
       const key = keyOf(order)

@@ -1,5 +1,5 @@
 import { InvalidInput } from '../../../contract/failure.js'
-import type { AttemptName, Engine, EngineEvent, EngineHandle } from '../../engines/engine.js'
+import type { AttemptEnd, AttemptName, Engine, EngineEvent, EngineHandle } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { orderAttempt } from '../content/job-file.js'
 import type { JobChanges } from '../records/changes.js'
@@ -11,7 +11,7 @@ import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
 import { storeEnd, storeHandle, storeNeverRan, storeReach, storeStart } from './attempt-changes.js'
 import { examineAttempt } from './examine.js'
-import { type AttemptEnd, ownFailure } from './failure.js'
+import { ownFailure } from './failure.js'
 import { followTrainer } from './follow-trainer.js'
 import { type Obedience, obey } from './obey.js'
 
@@ -80,7 +80,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
           engine.reattach(attempt.name, handle),
         )
         if (found) return await record(attempt, found)
-        if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true })
+        if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
         await submit(attempt)
       })
     },
@@ -200,7 +200,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
           .catch(logged(attempt, 'its start could not be written'))
         return
       case 'ended':
-        attempt.end = { time: event.time, exitCode: event.exitCode, signal: event.signal, lost: event.lost }
+        attempt.end = event
         attempt.ended.resolve()
         return
       case 'unreachable':

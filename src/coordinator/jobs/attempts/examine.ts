@@ -2,6 +2,7 @@ import { cp, mkdir } from 'node:fs/promises'
 import type { JobFailure__Output } from '../../../generated/proto/scaimind/v1/JobFailure.js'
 import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1/ModelArtefact.js'
 import { resolveAllowedFolder } from '../../data/allowed-paths.js'
+import type { AttemptEnd } from '../../engines/engine.js'
 import { firstBadStep } from '../../journal/first-bad-step.js'
 import { hashFolder, liesWithin } from '../../journal/folders.js'
 import { readLogs } from '../../journal/logs.js'
@@ -9,7 +10,7 @@ import { attemptDirectory, jobDirectory, metricsPath } from '../../journal/paths
 import { followTrainerEvents, type TrainerEvent } from '../../journal/trainer-events.js'
 import { type JobRecord, nodesOf, specOf, wantedOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
-import { type AttemptEnd, explainFailure, ownFailure } from './failure.js'
+import { explainFailure, ownFailure } from './failure.js'
 import type { Ending } from './finish.js'
 
 /** Lines in which the reason is looked for. */

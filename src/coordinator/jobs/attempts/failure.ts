@@ -1,16 +1,8 @@
 import { type FailureClass, failureClasses } from '../../../contract/statuses.js'
 import type { JobFailure__Output } from '../../../generated/proto/scaimind/v1/JobFailure.js'
+import type { AttemptEnd } from '../../engines/engine.js'
 import type { TrainerEvent } from '../../journal/trainer-events.js'
 import { collectiveHang, exceptionPattern, signs } from './failure-signs.js'
-
-/** How an attempt ended. */
-export interface AttemptEnd {
-  time: Date
-  exitCode: number | null
-  signal: string
-  /** The launcher died unheard. */
-  lost: boolean
-}
 
 /** A line of an attempt's log. */
 export interface LastLine {

@@ -1,9 +1,9 @@
 import type { JobFailure__Output } from '../../../generated/proto/scaimind/v1/JobFailure.js'
 import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1/ModelArtefact.js'
+import type { AttemptEnd } from '../../engines/engine.js'
 import { canHappen } from '../records/lifecycle.js'
 import { currentAttempt, type JobRecord, specOf, statusOf, wantedOf } from '../records/record.js'
 import type { Step } from '../records/store.js'
-import type { AttemptEnd } from './failure.js'
 
 /** Exit code of a trainer that saved and stopped because it was asked to. */
 const stopped = 85

@@ -111,6 +111,7 @@ async function writeOrder(
     environment: trainerEnvironment({ directory, environment }),
     metricsFromOutput: isCustom,
     placement: placementOf(attempt),
+    scheduling: null,
     stopGraceSeconds: settings.stopGraceSeconds,
   }
 }

@@ -1,7 +1,8 @@
 import { toTimestamp } from '../../../contract/proto.js'
 import type { BlockerKind } from '../../../contract/statuses.js'
 import type { Blocker__Output } from '../../../generated/proto/scaimind/v1/Blocker.js'
-import type { Machine, NamedJob, Needs, Waiting } from './place.js'
+import type { Needs } from '../../engines/engine.js'
+import type { Machine, NamedJob, Waiting } from './place.js'
 
 /** One thing that a waiting job lacks, with all jobs that are in its way; see the proto message. */
 export interface Blocker {

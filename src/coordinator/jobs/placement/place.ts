@@ -1,19 +1,5 @@
-import type { Placement } from '../../engines/engine.js'
+import type { Needs, Placement } from '../../engines/engine.js'
 import { aheadBlocker, type Blocker, earlyBlockers, quotaBlocker, roomBlockers } from './blockers.js'
-
-/** What a job needs to run, spread evenly over its nodes. */
-export interface Needs {
-  gpuCount: number
-  /** Empty: any one type. */
-  gpuType: string
-  nodes: number
-  gpuMemoryBytesMin: number
-  /** Slots that a job without GPUs takes on each of its nodes. */
-  cpusPerNode: number
-  memoryBytesPerNode: number
-  /** `node_id` or `hostname` and its value. */
-  nodeSelector: Record<string, string>
-}
 
 /** A job that waits. */
 export interface Waiting {

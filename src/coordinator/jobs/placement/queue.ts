@@ -1,21 +1,20 @@
-import { randomBytes } from 'node:crypto'
-import type { Engine, Placement } from '../../engines/engine.js'
+import type { Engine } from '../../engines/engine.js'
 import type { AttemptKeeper } from '../attempts/attempts.js'
+import { beginAttempt } from '../attempts/begin.js'
 import type { JobChanges } from '../records/changes.js'
-import { completeCheckpoints } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
-import { canHappen } from '../records/lifecycle.js'
 import type { Log } from '../records/log.js'
-import { type JobRecord, placementOf, specOf, statusOf, storePlacement } from '../records/record.js'
+import { type JobRecord, placementOf, specOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import { expected } from './blockers.js'
 import { estimateStarts, type Running, type Waiter } from './estimate.js'
 import type { NodeEvictions } from './evictions.js'
 import { readInventory, toMachines } from './inventory.js'
-import { earliestStart, needsOf, runSecondsMax } from './needs.js'
+import { runSecondsMax } from './needs.js'
 import { type Decision, type Machine, placeJobs } from './place.js'
 import type { TenantLimits } from './quota.js'
+import { describeGuest, describeWaiting, guestId } from './waiting.js'
 
 /** What the queue needs. */
 export interface QueueOptions {
@@ -49,9 +48,6 @@ interface Outlook {
 
 /** Jobs in a queue that each submission looks through. */
 const lookedThroughMax = 100
-/** The place of a submission that is no job yet: behind those that came at the same moment. */
-const guestId = '~'
-
 /** A look at the queue where no change called for one: times that come, nodes that come back. */
 const tickMs = 1000
 
@@ -79,7 +75,7 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
     },
     /** Looks at the queue without giving places. `guest` is a submission that is not in it, seen as if it came now. */
     view: async (guest?: { spec: Spec; tenantId: string }): Promise<{ view: QueueView; guest: Prospect | null; ahead: number }> => {
-      const { jobs, decisions, waiting, machines } = await decide(guest && (await waiterOf(guest)))
+      const { jobs, decisions, waiting, machines } = await decide(guest && (await describeGuest(database, guest, clock())))
       const starts = decisions.length === 0 ? new Map<string, Date>() : await startsOf({ decisions, waiting, machines })
       const prospects = decisions.map(({ blockers, ...decision }) => ({
         ...decision,
@@ -127,7 +123,9 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
     await evictions.evictDue()
     const { decisions } = await decide()
     for (const { jobId, placement } of decisions) {
-      if (placement && !closing.signal.aborted) await place(jobId, placement)
+      if (!placement || closing.signal.aborted) continue
+      const job = await beginAttempt({ store, database }, jobId, placement)
+      if (job) attempts.launch(job)
     }
   }
 
@@ -142,31 +140,10 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
     const jobs = await store.findAll({ status: 'QUEUED' })
     if (jobs.length === 0 && !guest) return { jobs, decisions: [], waiting: [], machines: [] }
     const inventory = await readInventory(engine, database)
-    const described = await describe(jobs)
+    const described = await describeWaiting(database, jobs)
     const waiting = guest ? [...described, guest] : described
     const machines = toMachines(inventory)
     return { jobs, waiting, machines, decisions: placeJobs(waiting, machines, clock(), limits.gpusMax) }
-  }
-
-  async function waiterOf({ spec, tenantId }: { spec: Spec; tenantId: string }): Promise<Waiter> {
-    const pending = await pendingOf(spec.scheduling_config.depends_on)
-    return {
-      jobId: guestId,
-      tenantId,
-      priority: spec.training_config.priority,
-      queuedAt: clock(),
-      notBefore: earliestStart(spec, null),
-      dependencies: [...pending.values()],
-      needs: needsOf(spec),
-      runSecondsMax: runSecondsMax(spec),
-    }
-  }
-
-  /** Those of some jobs that are not COMPLETED. */
-  async function pendingOf(jobIds: string[]): Promise<Map<string, { jobId: string; status: string }>> {
-    if (jobIds.length === 0) return new Map()
-    const rows = await database.job.findMany({ where: { jobId: { in: jobIds } }, select: { jobId: true, status: true } })
-    return new Map(rows.filter(({ status }) => status !== 'COMPLETED').map((row) => [row.jobId, row]))
   }
 
   /** What runs, and when it will be over by its trainer's estimate or by its limit, whichever comes first. */
@@ -182,53 +159,6 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
       ]
       return { jobId: job.jobId, placement: placementOf(attempt), endsAt: ends.length > 0 ? new Date(Math.min(...ends)) : null }
     })
-  }
-
-  async function describe(jobs: JobRecord[]): Promise<Waiter[]> {
-    const specs = new Map(jobs.map((job) => [job.jobId, specOf(job)]))
-    const pending = await pendingOf([...new Set([...specs.values()].flatMap((spec) => spec.scheduling_config.depends_on))])
-    return jobs.flatMap((job) => {
-      const spec = specs.get(job.jobId)
-      if (!spec) return []
-      const dependencies = spec.scheduling_config.depends_on.flatMap((id) => pending.get(id) ?? [])
-      const { jobId, tenantId, priority } = job
-      const queuedAt = job.queuedAt ?? job.createdAt
-      const notBefore = earliestStart(spec, job.notBefore)
-      return [{ jobId, tenantId, priority, queuedAt, notBefore, dependencies, needs: needsOf(spec), runSecondsMax: runSecondsMax(spec) }]
-    })
-  }
-
-  /** Intent before effect: the attempt is on record with its token before the engine hears of it. */
-  async function place(jobId: string, placement: Placement[]): Promise<void> {
-    const token = randomBytes(16).toString('hex')
-    const newest = (await completeCheckpoints(database, jobId))[0]?.checkpointId
-    let placed = false
-    const job = await store.change(jobId, (current, now) => {
-      placed = canHappen('placed', statusOf(current)) && current.wanted === 'RUN'
-      if (!placed) return null
-      const number = current.attempt + 1
-      const fromCheckpoint = current.fromCheckpoint ?? newest ?? (specOf(current).training_config.resume_from_checkpoint || null)
-      const attempt = {
-        jobId,
-        number,
-        cause: current.nextCause,
-        token,
-        placement: storePlacement(placement),
-        fromCheckpoint,
-        submittedAt: now,
-      }
-      return {
-        steps: [
-          {
-            happened: 'placed',
-            message: `Placed on ${placement.map(({ nodeId }) => nodeId).join(', ')}.`,
-            set: { attempt: number, notBefore: null, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null },
-          },
-        ],
-        effects: (tx) => tx.attempt.create({ data: attempt }),
-      }
-    })
-    if (job && placed) attempts.launch(job)
   }
 }
 

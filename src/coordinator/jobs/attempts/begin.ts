@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto'
+import type { Placement } from '../../engines/engine.js'
+import { completeCheckpoints } from '../records/checkpoints.js'
+import type { Database } from '../records/database.js'
+import { canHappen } from '../records/lifecycle.js'
+import { type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
+import type { JobStore } from '../records/store.js'
+
+/**
+ * Intent before effect: the job's next attempt goes on record with its token before an engine hears of it. With a placement the job is SCHEDULING then; without
+ * one it stays QUEUED, since the engine's own scheduler will choose. Answers the job, or null where it may not start any more.
+ */
+export async function beginAttempt(
+  { store, database }: { store: JobStore; database: Database },
+  jobId: string,
+  placement: Placement[],
+): Promise<JobRecord | null> {
+  const token = randomBytes(16).toString('hex')
+  const newest = (await completeCheckpoints(database, jobId))[0]?.checkpointId
+  let begun = false
+  const job = await store.change(jobId, (current, now) => {
+    begun = canHappen('placed', statusOf(current)) && current.wanted === 'RUN' && !holdsProcesses(current)
+    if (!begun) return null
+    const number = current.attempt + 1
+    const fromCheckpoint = current.fromCheckpoint ?? newest ?? (specOf(current).training_config.resume_from_checkpoint || null)
+    const attempt = {
+      jobId,
+      number,
+      cause: current.nextCause,
+      token,
+      placement: storePlacement(placement),
+      fromCheckpoint,
+      submittedAt: now,
+    }
+    const set = { attempt: number, notBefore: null, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
+    const nodes = placement.map(({ nodeId }) => nodeId).join(', ')
+    return {
+      steps: [placement.length > 0 ? { happened: 'placed', message: `Placed on ${nodes}.`, set } : { set }],
+      effects: (tx) => tx.attempt.create({ data: attempt }),
+    }
+  })
+  return begun ? job : null
+}
+
+/** Whether processes of the job may be alive, or an engine may yet start some: then nothing ends it but their proven death. */
+export const holdsProcesses = ({ attempts }: JobRecord): boolean => attempts.some(({ finishedAt }) => finishedAt === null)
