@@ -14,6 +14,7 @@ import { clusterEvents } from './placement/cluster-events.js'
 import { nodeEvictions } from './placement/evictions.js'
 import { jobQueue } from './placement/queue.js'
 import { type TenantLimits, takingIn } from './placement/quota.js'
+import { schedulerQueue } from './placement/scheduler-queue.js'
 import { jobBatches } from './records/batch.js'
 import { jobChanges } from './records/changes.js'
 import type { Database } from './records/database.js'
@@ -51,7 +52,9 @@ export function buildJobs({ database, engine, history, settings, limits, updates
   const store = jobStore({ database, changes, clock })
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
   const evictions = nodeEvictions({ database, store, clock })
-  const queue = jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock })
+  const parts = { store, database, changes, engine, attempts, evictions, limits, log, clock }
+  const { scheduler } = engine
+  const queue = scheduler ? schedulerQueue({ ...parts, scheduler, dataDir: settings.dataDir }) : jobQueue(parts)
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })

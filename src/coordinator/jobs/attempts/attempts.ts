@@ -1,5 +1,5 @@
 import { InvalidInput } from '../../../contract/failure.js'
-import type { AttemptEnd, AttemptName, Engine, EngineEvent, EngineHandle } from '../../engines/engine.js'
+import { type AttemptEnd, type AttemptName, type Engine, type EngineEvent, type EngineHandle, EngineRefusal } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { orderAttempt } from '../content/job-file.js'
 import type { JobChanges } from '../records/changes.js'
@@ -9,16 +9,19 @@ import { persist } from '../records/persist.js'
 import type { JobRecord } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
-import { storeEnd, storeHandle, storeNeverRan, storeReach, storeStart } from './attempt-changes.js'
+import { storeEnd, storeHandle, storeNeverRan, storeReach, storeRequeue, storeStart } from './attempt-changes.js'
 import { examineAttempt } from './examine.js'
 import { ownFailure } from './failure.js'
 import { followTrainer } from './follow-trainer.js'
 import { type Obedience, obey } from './obey.js'
+import { schedulingOf } from './scheduling.js'
 
 /** An attempt that this process looks after until its processes are proven dead. */
 interface Held extends Obedience {
   /** Set once the engine told how it ended. */
   end: AttemptEnd | null
+  /** Set where the engine told that it runs the job again by itself. */
+  requeued: Extract<EngineEvent, { type: 'requeued' }> | null
   /** Resolves when the engine has answered the submission and that is on record. */
   submitted: PromiseWithResolver
   /** Resolves when it ended. */
@@ -71,19 +74,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       if (attempt) run(attempt, () => submit(attempt))
     },
 
-    /** Takes up an attempt of an earlier life of the coordinator, wherever that life left it. */
-    takeUp(job: JobRecord, number: number, handle: EngineHandle | null): void {
-      const attempt = hold(job, number, handle)
-      if (!attempt) return
-      run(attempt, async () => {
-        const found = await persist({ signal, log, what: `reattaching ${keyOf(job.jobId, number)}` }, () =>
-          engine.reattach(attempt.name, handle),
-        )
-        if (found) return await record(attempt, found)
-        if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
-        await submit(attempt)
-      })
-    },
+    takeUp,
 
     /** Stops looking after attempts; their trainers run on. */
     async close(): Promise<void> {
@@ -98,12 +89,36 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     },
   }
 
+  /** Takes up an attempt that the engine has, or may have: of an earlier life of the coordinator, wherever that life left it, or one that the engine began itself. */
+  function takeUp(job: JobRecord, number: number, handle: EngineHandle | null): void {
+    const attempt = hold(job, number, handle)
+    if (!attempt) return
+    run(attempt, async () => {
+      const found = await persist({ signal, log, what: `reattaching ${keyOf(job.jobId, number)}` }, () =>
+        engine.reattach(attempt.name, handle),
+      )
+      if (found) return await record(attempt, found)
+      if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
+      await submit(attempt)
+    })
+  }
+
   function hold(job: JobRecord, number: number, handle: EngineHandle | null): Held | null {
     const key = keyOf(job.jobId, number)
     if (held.has(key) || signal.aborted) return null
     const directory = attemptDirectory(settings.dataDir, job.tenantId, job.jobId, number)
     const name: AttemptName = { jobId: job.jobId, number, directory }
-    const attempt: Held = { job, name, handle, asked: '', end: null, submitted: resolver(), ended: resolver(), started: Promise.resolve() }
+    const attempt: Held = {
+      job,
+      name,
+      handle,
+      asked: '',
+      end: null,
+      requeued: null,
+      submitted: resolver(),
+      ended: resolver(),
+      started: Promise.resolve(),
+    }
     held.set(key, attempt)
     return attempt
   }
@@ -121,12 +136,13 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   async function submit(attempt: Held): Promise<void> {
     const { jobId, number } = attempt.name
     try {
-      const order = await orderAttempt(attempt.job, await resumePath(attempt), settings)
+      const scheduling = engine.scheduler ? await schedulingOf(database, attempt.job) : null
+      const order = await orderAttempt(attempt.job, { resumeFrom: await resumePath(attempt), scheduling }, settings)
       const handle = await engine.submit(order)
       await record(attempt, handle)
     } catch (error) {
       if (signal.aborted) return
-      if (error instanceof InvalidInput) return await neverRan(attempt, error)
+      if (isRefusal(error)) return await neverRan(attempt, error)
       log.warn({ err: error, job_id: jobId, attempt: number }, 'the engine did not take an attempt')
       // It may have started all the same; only the engine knows.
       const handle = await persist({ signal, log, what: `asking after ${keyOf(jobId, number)}` }, () => engine.reattach(attempt.name, null))
@@ -168,6 +184,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     const { jobId, number } = attempt.name
     await attempt.started
     if (signal.aborted) return
+    const { requeued } = attempt
+    if (requeued) {
+      await keep(attempt, 'that it runs again', (job) => storeRequeue(job, number, requeued))
+      held.delete(keyOf(jobId, number))
+      return takeUp(attempt.job, requeued.next.number, requeued.handle)
+    }
     const ending = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
       examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings }),
     )
@@ -178,9 +200,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   /** An attempt that never had processes. */
   async function neverRan(attempt: Held, error: unknown): Promise<void> {
     const { jobId, number } = attempt.name
-    const isRefused = error instanceof InvalidInput
+    const isRefused = isRefusal(error)
     const message = error instanceof Error ? error.message : String(error)
-    const failure = ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
+    const failure =
+      error instanceof EngineRefusal
+        ? ownFailure('UNKNOWN', message, { hint: 'Ask for what the cluster has, or ask whoever runs it.' })
+        : ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
     await keep(attempt, 'that it never ran', (job, now) => storeNeverRan(job, number, { failure, isRefused }, now))
     held.delete(keyOf(jobId, number))
   }
@@ -196,11 +221,16 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     switch (event.type) {
       case 'started':
         attempt.started = attempt.submitted.promise
-          .then(() => (signal.aborted ? undefined : keep(attempt, 'the start', (job) => storeStart(job, attempt.name.number, event.time))))
+          .then(() => (signal.aborted ? undefined : keep(attempt, 'the start', (job) => storeStart(job, attempt.name.number, event))))
           .catch(logged(attempt, 'its start could not be written'))
         return
       case 'ended':
         attempt.end = event
+        attempt.ended.resolve()
+        return
+      case 'requeued':
+        attempt.requeued = event
+        attempt.end = event.end
         attempt.ended.resolve()
         return
       case 'unreachable':
@@ -231,6 +261,8 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
 
 /** What keeps attempts. */
 export type AttemptKeeper = ReturnType<typeof attemptKeeper>
+
+const isRefusal = (error: unknown): boolean => error instanceof InvalidInput || error instanceof EngineRefusal
 
 const keyOf = (jobId: string, number: number): string => `${jobId}/${number}`
 
