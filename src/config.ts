@@ -155,6 +155,16 @@ const coordinatorSettings = z.object({
   SCAIMIND_ALLOW_CUSTOM_CODE: flag.default(false),
   /** Whether jobs may run code from the model. */
   SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
+  /** What runs the jobs: `local`, this machine; `slurm`, a cluster that its own scheduler orders. */
+  SCAIMIND_ENGINE: z.enum(['local', 'slurm']).default('local'),
+  /** Folder of Slurm's commands; default: they are on PATH. */
+  SCAIMIND_SLURM_PATH: z.string().optional(),
+  /** Slurm's configuration file; default: where Slurm itself looks. */
+  SCAIMIND_SLURM_CONF: z.string().optional(),
+  /** The partition that preemptible jobs go to whose queue is `default`: the cluster takes their places for others there. */
+  SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: z.string().optional(),
+  /** Whether Slurm has an account of each tenant's name, which its jobs are charged to. */
+  SCAIMIND_SLURM_ACCOUNTS: flag.default(false),
   /** CPU slots of this machine for jobs without GPUs; default: its cores less one, at least 1. */
   SCAIMIND_CPU_SLOTS: positive.optional(),
   /** Jobs of a tenant that are not finished; 0: no limit. */

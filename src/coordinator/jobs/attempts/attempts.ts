@@ -24,6 +24,8 @@ interface Held extends Obedience {
   requeued: Extract<EngineEvent, { type: 'requeued' }> | null
   /** Resolves when the engine has answered the submission and that is on record. */
   submitted: PromiseWithResolver
+  /** Resolves when its processes run, or ended: until then there is nothing to follow. */
+  running: PromiseWithResolver
   /** Resolves when it ended. */
   ended: PromiseWithResolver
   /** Resolves when its start is on record; the end is written after it. */
@@ -83,6 +85,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       closing.abort()
       for (const attempt of held.values()) {
         attempt.submitted.resolve()
+        attempt.running.resolve()
         attempt.ended.resolve()
       }
       await Promise.all([listening, ...lives])
@@ -116,6 +119,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       end: null,
       requeued: null,
       submitted: resolver(),
+      running: resolver(),
       ended: resolver(),
       started: Promise.resolve(),
     }
@@ -167,6 +171,8 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     await keep(attempt, 'the handle', (job) => storeHandle(job, number, handle))
     attempt.submitted.resolve()
     void seeToIt(attempt)
+    await attempt.running.promise
+    if (signal.aborted) return
     await persist({ signal, log, what: `following ${keyOf(jobId, number)}` }, () =>
       followTrainer(store, {
         dataDir: settings.dataDir,
@@ -220,24 +226,27 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   function hear(attempt: Held, event: EngineEvent): void {
     switch (event.type) {
       case 'started':
+        attempt.running.resolve()
         attempt.started = attempt.submitted.promise
           .then(() => (signal.aborted ? undefined : keep(attempt, 'the start', (job) => storeStart(job, attempt.name.number, event))))
           .catch(logged(attempt, 'its start could not be written'))
         return
       case 'ended':
-        attempt.end = event
-        attempt.ended.resolve()
-        return
+        return endOf(attempt, event)
       case 'requeued':
         attempt.requeued = event
-        attempt.end = event.end
-        attempt.ended.resolve()
-        return
+        return endOf(attempt, event.end)
       case 'unreachable':
         void keep(attempt, 'its reach', (job) => storeReach(job, attempt.name.number, event.unreachable)).catch(
           logged(attempt, 'its reach could not be written'),
         )
     }
+  }
+
+  function endOf(attempt: Held, end: AttemptEnd): void {
+    attempt.end = end
+    attempt.running.resolve()
+    attempt.ended.resolve()
   }
 
   async function seeToIt(attempt: Held): Promise<void> {
