@@ -232,10 +232,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
           .catch(logged(attempt, 'its start could not be written'))
         return
       case 'ended':
-        return endOf(attempt, event)
+        endOf(attempt, event)
+        return
       case 'requeued':
         attempt.requeued = event
-        return endOf(attempt, event.end)
+        endOf(attempt, event.end)
+        return
       case 'unreachable':
         void keep(attempt, 'its reach', (job) => storeReach(job, attempt.name.number, event.unreachable)).catch(
           logged(attempt, 'its reach could not be written'),
