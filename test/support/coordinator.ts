@@ -34,6 +34,9 @@ export interface TestCoordinator {
   tenant(id?: string): CoordinatorTenant
   /** Closes it and starts it again on the same port, database and folder; a process of its own is killed with SIGKILL. */
   restart(): Promise<void>
+  /** Kills it with SIGKILL where it is a process of its own, else closes it; `start` begins its next life on the same port. */
+  stop(): Promise<void>
+  start(): Promise<void>
   close(): Promise<void>
 }
 
@@ -62,6 +65,14 @@ export async function startTestCoordinator(
   else inside = await start(0)
   const port = service?.port ?? inside?.port ?? 0
   const clients: Client[] = []
+  const stop = async () => {
+    await inside?.close()
+    await service?.kill()
+  }
+  const begin = async () => {
+    if (service) await service.start()
+    else inside = await start(port)
+  }
   return {
     dataDir,
     databaseUrl,
@@ -73,11 +84,11 @@ export async function startTestCoordinator(
       return tenant
     },
     async restart() {
-      await inside?.close()
-      if (inside) inside = await start(port)
-      await service?.kill()
-      await service?.start()
+      await stop()
+      await begin()
     },
+    stop,
+    start: begin,
     async close() {
       for (const client of clients) client.close()
       await inside?.close()
