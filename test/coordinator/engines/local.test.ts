@@ -42,6 +42,22 @@ describe('The local engine', () => {
     expect(existsSync(join(order.directory, 'exit.json'))).toBe(false)
   })
 
+  it.runIf(process.platform === 'linux')(
+    'lets no worker of a starter run on where the launcher was killed, though each has a session of its own',
+    async () => {
+      const order = attemptOf(`import { spawn } from 'node:child_process'
+      import { writeFileSync } from 'node:fs'
+      const worker = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' })
+      setInterval(() => {}, 1000)
+      writeFileSync('worker', String(worker.pid))`)
+      await engine.submit(order)
+      const worker = Number(await untilWritten(order, 'worker'))
+      process.kill(launcherOf(order).pid, 'SIGKILL')
+      expect(await told.ended(order.jobId)).toMatchObject({ lost: true })
+      expect(isAlive(worker)).toBe(false)
+    },
+  )
+
   it('finds what was lost while nobody looked, and lets nothing of it run on', async () => {
     const order = attemptOf(runsOn)
     const handle = await engine.submit(order)
