@@ -63,7 +63,7 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
     may: ['contract', 'tracing', 'generated', 'jobs', 'engine interface', 'journal', 'data'],
   },
   { room: 'jobs', match: /^src\/coordinator\/jobs\//, may: ['contract', 'generated', 'engine interface', 'journal', 'data'] },
-  { room: 'engine interface', match: /^src\/coordinator\/engines\/engine\.ts$/, may: ['contract'] },
+  { room: 'engine interface', match: /^src\/coordinator\/engines\/(engine|starter)\.ts$/, may: ['contract'] },
   { room: 'local engine', match: /^src\/coordinator\/engines\/local\//, may: ['contract', 'engine interface', 'journal'] },
   { room: 'journal', match: /^src\/coordinator\/journal\//, may: ['contract', 'generated'] },
   { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated'] },

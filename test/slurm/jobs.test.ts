@@ -235,10 +235,7 @@ describe.skipIf(skips)('A job on a Slurm cluster', () => {
     const drained = await tenant.call<ClusterNode__Output>('DrainNode', { node_id: where, reason: 'fan', evict: true })
     expect(drained.reason).toContain('fan')
     expect(await cluster.slurm('sinfo', '-h', '-n', where, '-o', '%T')).toMatch(/drain/)
-    await tenant.until(
-      id,
-      ({ job, to_status }) => to_status === 'TRAINING' && (job?.attempts.length ?? 0) > 1,
-    )
+    await tenant.until(id, ({ job, to_status }) => to_status === 'TRAINING' && (job?.attempts.length ?? 0) > 1)
     const moved = await tenant.job(id)
     expect(moved.nodes).not.toContain(where)
     expect(moved.attempts[1]).toMatchObject({ cause: 'REQUEUE', from_checkpoint: expect.stringMatching(/.+/) })

@@ -26,9 +26,9 @@ export function storeStart(
   const attempt = attemptOf(job, number)
   if (!attempt || attempt.finishedAt || job.attempt !== number) return null
   const arrived = arrivalSteps(job, placement ?? placementOf(attempt))
-  // A program of the tenant's own need not speak of phases: once it runs, it trains.
+  // Only the embedded trainer, which knows no other framework, surely speaks of phases. Another program, once it runs, trains.
   const isPreparing = arrived.length > 0 || statusOf(job) === 'PREPARING'
-  const trains = specOf(job).training_config.framework.type === 'CUSTOM' && isPreparing
+  const trains = specOf(job).training_config.framework.type !== 'HF_TRAINER' && isPreparing
   if (attempt.startedAt && !trains && arrived.length === 0) return null
   const set = { startedAt: job.startedAt ?? time }
   return {
