@@ -28,7 +28,12 @@ beforeAll(async () => {
   followed = followedJobs(database, (_jobId, error) => {
     throw error
   })
-  client = connectCoordinator({ host: '127.0.0.1', port: coordinator.port, secret: coordinator.secret, timeoutMs: 5000, log: silent })
+  client = connectCoordinator({
+    addresses: [{ host: '127.0.0.1', port: coordinator.port }],
+    secret: coordinator.secret,
+    timeoutMs: 5000,
+    log: silent,
+  })
 })
 afterAll(async () => {
   client?.close()
