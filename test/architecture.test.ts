@@ -138,6 +138,20 @@ describe('The walls of the house', () => {
     expect(crossings).toEqual([])
   })
 
+  it('the records of the coordinator are written only by who holds the lease', () => {
+    const own = /^src\/coordinator\/(server|lease\/lease|jobs\/records\/database)\.ts$/
+    const writes = /\bPrismaClient\b|\bopenDatabase\b|\.pen\b|\bdatabase\.\$queryRaw(<[^`]*>)?\(?`\s*(INSERT|UPDATE|DELETE|REPLACE)/i
+    const found = sources
+      .filter((file) => file.startsWith('src/coordinator/') && !own.test(file))
+      .flatMap(
+        (file) =>
+          readFileSync(join(root, file), 'utf8')
+            .match(writes)
+            ?.map((match) => `${file} says ${match}: write in transact.`) ?? [],
+      )
+    expect(found).toEqual([])
+  })
+
   it('inside a large room, imports go down', () => {
     const climbs = Object.entries(floors).flatMap(([room, order]) => {
       const floorOf = (file: string) => order.indexOf(dirname(relative(room, file)))
