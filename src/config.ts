@@ -50,9 +50,9 @@ const apiSettingsAlone = z.object({
   SCAIMIND_HOST: z.string().default('127.0.0.1'),
   /** Port of GraphQL, REST and the pages; 0: any free one. */
   SCAIMIND_PORT: port.default(8080),
-  /** The coordinator's host. */
-  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1'),
-  /** The coordinator's port. */
+  /** The coordinator's host; of several coordinators `host[:port],host[:port]`: the API follows the one that is active. */
+  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1').transform(parseAddresses),
+  /** The coordinator's port, where the host does not name one. */
   SCAIMIND_GRPC_PORT: port.default(50051),
   /** Seconds after which a call to the coordinator is given up. */
   SCAIMIND_GRPC_TIMEOUT_S: z.coerce.number().positive().default(30),
@@ -260,6 +260,20 @@ function parseTrainers(text: string, context: z.RefinementCtx): Map<string, stri
     programs.set(framework, path)
   }
   return programs
+}
+
+function parseAddresses(text: string, context: z.RefinementCtx): { host: string; port: number | undefined }[] {
+  return text.split(',').map((part) => {
+    const address = part.trim()
+    // More than one colon without brackets is an IPv6 address.
+    const [, bracketed, plain, given] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(address) ?? [undefined, undefined, address]
+    const host = bracketed ?? plain ?? ''
+    const named = given === undefined ? undefined : Number(given)
+    if (host === '' || /[\s[\]]/.test(host) || (named !== undefined && (named < 1 || named > 65535))) {
+      context.addIssue(`"${address}" must read host, host:port or [IPv6]:port`)
+    }
+    return { host, port: named }
+  })
 }
 
 function parseClaims(text: string, context: z.RefinementCtx) {

@@ -104,7 +104,10 @@ export function buildJobs({ database, engine, history, settings, limits, updates
 
     /** Takes up what an earlier life left running, then begins to give places. */
     async start(): Promise<{ close(): Promise<void> }> {
-      const found = await recover({ database, store, attempts })
+      const found = await recover({ database, store, attempts }).catch(async (error: unknown) => {
+        await attempts.close()
+        throw error
+      })
       if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
       const keeping = keepContent({ store, changes, content, settings, log })
       const giving = queue.start()

@@ -6,7 +6,7 @@ import type { ClusterNode__Output } from '../../../generated/proto/scaimind/v1/C
 import type { DrainNodeRequest__Output } from '../../../generated/proto/scaimind/v1/DrainNodeRequest.js'
 import type { Queue__Output } from '../../../generated/proto/scaimind/v1/Queue.js'
 import type { Engine } from '../../engines/engine.js'
-import type { Database } from '../records/database.js'
+import { type Database, transact } from '../records/database.js'
 import { seenBy, sentenceOf, toBlockerMessage } from './blockers.js'
 import type { NodeEvictions } from './evictions.js'
 import { type InventoryNode, readInventory } from './inventory.js'
@@ -78,7 +78,7 @@ export function clusterView({
       const now = clock()
       const evictAt = evict ? now : deadline > 0 ? new Date(now.getTime() + deadline * 1000) : null
       const row = { draining: true, reason: reason.slice(0, 1000), evictAt, updatedAt: now }
-      await database.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      await transact(database, (tx) => tx.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row }))
       await evictions.evictDue()
       announce()
       return await this.node(tenantId, nodeId)
@@ -87,7 +87,7 @@ export function clusterView({
     /** The node takes work again. Throws NODE_NOT_FOUND. */
     async enable(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
       await this.node(tenantId, nodeId)
-      await database.node.deleteMany({ where: { nodeId } })
+      await transact(database, (tx) => tx.node.deleteMany({ where: { nodeId } }))
       announce()
       return await this.node(tenantId, nodeId)
     },
