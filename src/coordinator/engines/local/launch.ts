@@ -4,8 +4,9 @@ import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder } from '../attempt-folder.js'
 import type { AttemptOrder } from '../engine.js'
-import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder, writeOrder } from './folder.js'
+import { writeLaunchOrder } from '../launch-order.js'
 import { isRunning } from './processes.js'
 
 /** How launchers are started. */
@@ -24,7 +25,7 @@ const claimMs = 60_000
 export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: LaunchSettings): Promise<LauncherRecord> {
   const { directory } = order
   await unsealFolder(directory)
-  await writeOrder(directory, toLaunchOrder(order))
+  await writeLocalOrder(order)
   const log = openSync(join(directory, 'launcher.log'), 'a', 0o600)
   const launcher = spawn(nodeBinary, [launcherPath, directory], {
     cwd: directory,
@@ -76,35 +77,13 @@ async function failedStart(launcher: ChildProcess, directory: string): Promise<L
   throw new Error(`The launcher in ${directory} ended before it began: ${log.trim().slice(-500)}`)
 }
 
-function toLaunchOrder({
-  jobId,
-  number,
-  token,
-  command,
-  environment,
-  metricsFromOutput,
-  placement,
-  stopGraceSeconds,
-}: AttemptOrder): object {
-  const [place, ...others] = placement
-  if (!place || others.length > 0) throw new Error(`This engine has one node; ${jobId} was placed on ${placement.length}.`)
+async function writeLocalOrder(order: AttemptOrder): Promise<void> {
+  const [place, ...others] = order.placement
+  if (!place || others.length > 0) throw new Error(`This engine has one node; ${order.jobId} was placed on ${order.placement.length}.`)
   const { gpuIndexes, cpus } = place
-  return {
-    job_id: jobId,
-    attempt: number,
-    token,
-    command,
-    environment: {
-      // More threads than slots make each of them slower.
-      OMP_NUM_THREADS: String(Math.max(1, cpus)),
-      ...environment,
-      // nvidia-smi counts by bus; CUDA by speed, unless told.
-      ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
-      CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
-    },
-    rank: 0,
-    world_size: 1,
-    stop_grace_seconds: stopGraceSeconds,
-    metrics_from_output: metricsFromOutput ?? false,
-  }
+  await writeLaunchOrder(order, cpus, {
+    // nvidia-smi counts by bus; CUDA by speed, unless told.
+    ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
+    CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
+  })
 }
