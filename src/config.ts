@@ -1,6 +1,7 @@
-import { resolve } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
 import { isTenantId } from './contract/ids.js'
+import { frameworkTypes } from './contract/statuses.js'
 
 /** Every setting by its environment variable. An empty value is an unset one. */
 type Environment = Record<string, string | undefined>
@@ -169,8 +170,14 @@ const coordinatorSettings = z.object({
   SCAIMIND_PROGRESS_RETENTION_HOURS: z.coerce.number().positive().max(876_000).default(1),
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
-  /** The interpreter of CUSTOM scripts that end in .py. */
+  /** The interpreter of CUSTOM scripts, and of SCAIMIND_TRAINERS, that end in .py. */
   SCAIMIND_PYTHON: z.string().default('python3'),
+  /**
+   * The operator's own training programs by framework, for any model: `FSDP=/opt/trainers/train.py,DEEPSPEED=/opt/trainers/train.py`. Each is run by its framework's
+   * starter (torchrun for HF_TRAINER and MEGATRON, accelerate, deepspeed), found in the trainers' PATH; those that end in .py with SCAIMIND_PYTHON. Numbers that it
+   * prints as JSON objects are metrics, unless it writes metrics.jsonl itself. Default: none.
+   */
+  SCAIMIND_TRAINERS: z.string().default('').transform(parseTrainers),
 })
 
 /** Settings of `scaimind api`. */
@@ -231,6 +238,18 @@ function parseTenantSecrets(text: string, context: z.RefinementCtx): Map<string,
     secrets.set(tenant, value)
   }
   return secrets
+}
+
+function parseTrainers(text: string, context: z.RefinementCtx): Map<string, string> {
+  const known = frameworkTypes.filter((name) => name !== 'CUSTOM')
+  const programs = new Map<string, string>()
+  for (const pair of text.split(',').filter(Boolean)) {
+    const [framework = '', path = ''] = pair.split(/=(.*)/s)
+    if (!known.some((name) => name === framework) || !isAbsolute(path))
+      context.addIssue(`"${pair}" must read framework=/path/of/program, the framework one of ${known.join(', ')}`)
+    programs.set(framework, path)
+  }
+  return programs
 }
 
 function parseClaims(text: string, context: z.RefinementCtx) {

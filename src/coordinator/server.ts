@@ -72,7 +72,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
     clock,
   })
-  const trainer = { python: config.SCAIMIND_PYTHON }
+  const trainer = { python: config.SCAIMIND_PYTHON, programs: config.SCAIMIND_TRAINERS }
   const jobs = buildJobs({
     database,
     engine,

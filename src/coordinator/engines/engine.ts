@@ -146,9 +146,11 @@ export interface AttemptOrder extends AttemptName {
   token: string
   /** The trainer: program and arguments, never a shell line. */
   command: string[]
+  /** The FrameworkType whose starter runs the command (`starterWords`); '' where it is run as it is. */
+  framework: string
   /** The whole environment of the trainer but for what the launcher adds (SCAIMIND_JOB_DIR, RANK, WORLD_SIZE, MASTER_ADDR, …). */
   environment: Record<string, string>
-  /** Whether JSON objects of numbers that the trainer prints are its metrics: for CUSTOM, which writes no `metrics.jsonl` of its own. Default false. */
+  /** Whether JSON objects of numbers that the trainer prints are its metrics, unless it writes `metrics.jsonl` itself. Default false. */
   metricsFromOutput?: boolean
   /** Where it runs; empty where the engine's own scheduler will choose. */
   placement: Placement[]

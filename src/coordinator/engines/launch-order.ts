@@ -11,8 +11,6 @@ export async function writeLaunchOrder(order: AttemptOrder, cpus: number, enviro
     command,
     // More threads than slots make each of them slower.
     environment: { OMP_NUM_THREADS: String(Math.max(1, cpus)), ...order.environment, ...environment },
-    rank: 0,
-    world_size: 1,
     stop_grace_seconds: stopGraceSeconds,
     metrics_from_output: metricsFromOutput ?? false,
   })

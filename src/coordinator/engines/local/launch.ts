@@ -2,11 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder } from '../attempt-folder.js'
 import type { AttemptOrder } from '../engine.js'
 import { writeLaunchOrder } from '../launch-order.js'
+import { starterWords } from '../starter.js'
 import { isRunning } from './processes.js'
 
 /** How launchers are started. */
@@ -27,12 +29,17 @@ export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: 
   await unsealFolder(directory)
   await writeLocalOrder(order)
   const log = openSync(join(directory, 'launcher.log'), 'a', 0o600)
-  const launcher = spawn(nodeBinary, [launcherPath, directory], {
+  const masterPort = String(await freePort())
+  const address = { nodeRank: '0', masterAddress: '127.0.0.1', masterPort }
+  const gpusPerNode = order.placement[0]?.gpuIndexes.length ?? 0
+  const starter = starterWords({ framework: order.framework, nodes: 1, gpusPerNode, address })
+  const words = starter.length > 0 ? ['--with', ...starter] : []
+  const launcher = spawn(nodeBinary, [launcherPath, directory, ...words], {
     cwd: directory,
     // A session of its own: it outlives the coordinator, and a Ctrl-C in the coordinator's terminal does not reach it.
     detached: true,
     stdio: ['ignore', log, log],
-    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin' },
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', MASTER_ADDR: address.masterAddress, MASTER_PORT: masterPort },
   })
   closeSync(log)
   launcher.unref()
@@ -75,6 +82,15 @@ async function failedStart(launcher: ChildProcess, directory: string): Promise<L
   if (record && record !== 'sealed') return record
   const log = await readFile(join(directory, 'launcher.log'), 'utf8')
   throw new Error(`The launcher in ${directory} ended before it began: ${log.trim().slice(-500)}`)
+}
+
+/** For workers to meet at. The launcher would find one too, but a starter is told it by its words. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const address = server.address()
+  server.close()
+  return typeof address === 'object' && address ? address.port : 0
 }
 
 async function writeLocalOrder(order: AttemptOrder): Promise<void> {

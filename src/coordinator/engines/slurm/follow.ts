@@ -6,7 +6,7 @@ import { type SlurmHandle, storeHandle } from './handle.js'
 import { isNodeOnline } from './nodes.js'
 import type { SlurmJob, SlurmNode } from './parse.js'
 import { phaseOf, verdictOf } from './states.js'
-import { readRequeue, readToken, readTraces, type Traces } from './traces.js'
+import { newestRequeued, readToken, readTraces, type Traces } from './traces.js'
 
 /** An attempt that is followed to its end. */
 export interface Followed {
@@ -71,12 +71,12 @@ function start(followed: Followed, job: SlurmJob | null, time: Date): EngineEven
   return { type: 'started', attempt: followed.attempt, time, ...(job && job.nodes.length > 0 ? { placement: job.nodes } : {}) }
 }
 
-/** The next attempt of the same submission, if Slurm has begun one. It counts them; where it has forgotten the job, the folder of the next says so. */
+/** The next attempt of the same submission, if Slurm has begun one. It counts them; where it has forgotten the job, the folders of later ones say so. */
 async function requeuedAs({ attempt, handle }: Followed, job: SlurmJob | null): Promise<AttemptName | null> {
+  const attempts = dirname(attempt.directory)
   const number = attempt.number + 1
-  const next = { jobId: attempt.jobId, number, directory: join(dirname(attempt.directory), String(number)) }
-  const begun = job ? handle.base + job.restarts > attempt.number : (await readRequeue(next.directory)) !== null
-  return begun ? next : null
+  const newest = job ? handle.base + job.restarts : await newestRequeued(attempts, handle.base)
+  return newest > attempt.number ? { jobId: attempt.jobId, number, directory: join(attempts, String(number)) } : null
 }
 
 async function requeue(followed: Followed, next: AttemptName, look: Look): Promise<EngineEvent[]> {

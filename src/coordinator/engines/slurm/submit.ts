@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AttemptName, AttemptOrder, SchedulingRequest } from '../engine.js'
 import { writeLaunchOrder } from '../launch-order.js'
+import { starterWords } from '../starter.js'
 import type { SlurmView } from './cluster.js'
 import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
 import type { SlurmHandle } from './handle.js'
 import { type ClusterWays, jobDirectoryOf, sbatchOptions, slurmName } from './options.js'
-import { type BatchScriptParts, batchScript } from './script.js'
+import { type BatchScriptParts, batchScript, scriptAddress } from './script.js'
 import { readRequeue, readToken, readTraces } from './traces.js'
 
 /** What submissions are made with. */
@@ -39,7 +40,13 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
     }
     const partitions = await view.partitions()
     await writeLaunchOrder(order, scheduling.needs.cpusPerNode, { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: '' })
-    const text = batchScript({ ...programs, attempt: order, jobDirectory: jobDirectoryOf(directory), directory, starter: [] })
+    const text = batchScript({
+      ...programs,
+      attempt: order,
+      jobDirectory: jobDirectoryOf(directory),
+      directory,
+      starter: starterWordsOf(order, scheduling),
+    })
     await writeFile(script, text, { mode: 0o700 })
     try {
       const options = sbatchOptions(order, scheduling, order.stopGraceSeconds, { ...ways, partitions })
@@ -86,4 +93,8 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
     },
     find,
   }
+}
+
+function starterWordsOf({ framework }: AttemptOrder, { needs: { nodes, gpuCount } }: SchedulingRequest): string[] {
+  return starterWords({ framework, nodes, gpusPerNode: gpuCount / nodes, address: scriptAddress })
 }

@@ -37,6 +37,15 @@ export async function readRequeue(directory: string): Promise<z.infer<typeof req
   return requeuedShape.safeParse(await readJson(join(directory, 'requeued.json'))).data ?? null
 }
 
+/** The newest attempt that the scheduler itself began of the submission of attempt `base`; `base` where it began none. */
+export async function newestRequeued(attempts: string, base: number): Promise<number> {
+  const numbers = (await readdir(attempts).catch((): string[] => [])).map(Number).filter((number) => number > base)
+  const requeues = await Promise.all(
+    numbers.map(async (number) => ((await readRequeue(join(attempts, String(number))))?.restarts === number - base ? number : base)),
+  )
+  return Math.max(base, ...requeues)
+}
+
 /** The attempt's fencing token, by `launch.json`; empty where that is not there yet. */
 export async function readToken(directory: string): Promise<string> {
   return tokenShape.safeParse(await readJson(join(directory, 'launch.json'))).data?.token ?? ''

@@ -21,8 +21,8 @@ export function storeHandle(job: JobRecord, number: number, handle: EngineHandle
 export function storeStart(job: JobRecord, number: number, time: Date): Change | null {
   const attempt = attemptOf(job, number)
   if (!attempt || attempt.finishedAt || job.attempt !== number) return null
-  // A program of the tenant's own need not speak of phases: once it runs, it trains.
-  const trains = specOf(job).training_config.framework.type === 'CUSTOM' && statusOf(job) === 'PREPARING'
+  // Only the embedded trainer, which knows no other framework, surely speaks of phases. Another program, once it runs, trains.
+  const trains = specOf(job).training_config.framework.type !== 'HF_TRAINER' && statusOf(job) === 'PREPARING'
   if (attempt.startedAt && !trains) return null
   const set = { startedAt: job.startedAt ?? time }
   return {

@@ -2,8 +2,8 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidInput } from '../../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
-import { trainerEnvironment } from '../../data/environment.js'
-import { embeddedCommand, findTrainer } from '../../data/trainer.js'
+import { trainerEnvironment, trainerSearchPath } from '../../data/environment.js'
+import { embeddedCommand, findTrainer, type Trainer } from '../../data/trainer.js'
 import type { AttemptOrder } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { currentAttempt, type JobRecord, nodesOf, placementOf, specOf } from '../records/record.js'
@@ -58,9 +58,7 @@ export async function orderAttempt(job: JobRecord, resumeFrom: string | null, se
   if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
 
   const { trainer } = found
-  return writeOrder(job, { settings, command: trainer.command, environment, isCustom: trainer.kind === 'custom' }, (about) =>
-    toJobFile(spec, { ...about, resume_from: resumeFrom }),
-  )
+  return writeOrder(job, { settings, trainer, environment }, (about) => toJobFile(spec, { ...about, resume_from: resumeFrom }))
 }
 
 /** The nodes of the attempt that is to start. */
@@ -73,8 +71,8 @@ async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, setti
   const spec = specOf(job)
   const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings, nodesNow(job))
   if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
-  const command = embeddedCommand(settings.trainer)
-  return writeOrder(job, { settings, command, environment: {}, isCustom: false }, (about) => ({
+  const trainer: Trainer = { kind: 'embedded', command: embeddedCommand(settings.trainer), framework: '', searchPath: trainerSearchPath }
+  return writeOrder(job, { settings, trainer, environment: {} }, (about) => ({
     ...toJobFile(spec, { ...about, resume_from: null }),
     evaluation,
   }))
@@ -82,14 +80,13 @@ async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, setti
 
 interface OrderParts {
   settings: JobSettings
-  command: string[]
+  trainer: Trainer
   environment: Record<string, string>
-  isCustom: boolean
 }
 
 async function writeOrder(
   job: JobRecord,
-  { settings, command, environment, isCustom }: OrderParts,
+  { settings, trainer, environment }: OrderParts,
   fileOf: (about: Pick<JobFile, 'job_id' | 'tenant_id' | 'attempt' | 'token'>) => JobFile,
 ): Promise<AttemptOrder> {
   const attempt = currentAttempt(job)
@@ -107,9 +104,11 @@ async function writeOrder(
     directory,
     tenantId,
     token,
-    command,
-    environment: trainerEnvironment({ directory, environment }),
-    metricsFromOutput: isCustom,
+    command: trainer.command,
+    framework: trainer.framework,
+    environment: trainerEnvironment({ directory, environment, searchPath: trainer.searchPath }),
+    // Other programs than the embedded trainer may only print; one that writes metrics.jsonl itself is left alone.
+    metricsFromOutput: trainer.kind !== 'embedded',
     placement: placementOf(attempt),
     scheduling: null,
     stopGraceSeconds: settings.stopGraceSeconds,

@@ -78,15 +78,14 @@ async function reportSources(
   { dataHashes }: Content,
 ): Promise<SourceReport__Output[]> {
   const { sources, preprocess } = checked.spec.data_config
-  const { framework, training_type: trainingType } = checked.spec.training_config
+  const { training_type: trainingType } = checked.spec.training_config
   const asked = sources.map(({ path, format }) => ({
     path,
     format,
     field_mapping: preprocess?.field_mapping ?? {},
     training_type: trainingType,
   }))
-  // What a program of the tenant's own makes of its data, nobody else knows.
-  const inspections = framework.type === 'CUSTOM' || !checked.isReadThrough ? [] : await inspectSources(asked, trainer)
+  const inspections = !checked.isEmbedded || !checked.isReadThrough ? [] : await inspectSources(asked, trainer)
   return await Promise.all(
     sources.map(async ({ path }, index) => {
       const inspection = inspections[index]

@@ -17,6 +17,8 @@ export interface Checked {
   totalSteps: number | null
   /** False where there is so much data that only the job itself will read it through. */
   isReadThrough: boolean
+  /** Whether the embedded trainer is to read the data; what another program makes of it, nobody else knows. */
+  isEmbedded: boolean
   /** With its paths followed. */
   spec: Spec
   /** What is wrong in the files themselves, by the path of their source; a submission is refused for it, a plan tells it. */
@@ -91,21 +93,21 @@ async function askTrainer(
   settings: JobSettings,
 ): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
   const { base_model: model, framework } = spec.training_config
-  const nothing = { data: [], totalSteps: null, isReadThrough: true }
+  const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
   const found = await findTrainer(
     { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
     settings.trainer,
   )
   if (!found.trainer) return { ...nothing, problems: found.problems }
-  if (found.trainer.kind === 'custom') return { ...nothing, problems: [] }
+  if (found.trainer.kind !== 'embedded') return { ...nothing, problems: [] }
   const check = (asked: Spec) =>
     validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
   try {
-    return { ...(await check(spec)), isReadThrough: true }
+    return { ...(await check(spec)), isReadThrough: true, isEmbedded: true }
   } catch (error) {
     if (!(error instanceof TrainerTooSlow)) throw error
     const { problems } = await check(withoutSources(spec))
-    return { ...nothing, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
+    return { ...nothing, isEmbedded: true, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
   }
 }
 
