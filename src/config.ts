@@ -158,8 +158,8 @@ const coordinatorSettings = z.object({
   SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
   /** What runs the jobs: `local`, this machine; `slurm`, a cluster that its own scheduler orders. */
   SCAIMIND_ENGINE: z.enum(['local', 'slurm']).default('local'),
-  /** Folder of Slurm's commands; default: they are on PATH. */
-  SCAIMIND_SLURM_PATH: z.string().optional(),
+  /** Folders of Slurm's commands, separated by `:`. */
+  SCAIMIND_SLURM_PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
   /** Slurm's configuration file; default: where Slurm itself looks. */
   SCAIMIND_SLURM_CONF: z.string().optional(),
   /** The partition that preemptible jobs go to whose queue is `default`: the cluster takes their places for others there. */

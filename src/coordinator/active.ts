@@ -7,7 +7,9 @@ import { scaimindV1 } from '../contract/proto.js'
 import { datasets } from './data/datasets.js'
 import { nodeCache } from './data/node-cache.js'
 import { uploads } from './data/upload.js'
+import type { Engine } from './engines/engine.js'
 import { localEngine } from './engines/local/engine.js'
+import { slurmEngine } from './engines/slurm/engine.js'
 import { buildJobs } from './jobs/jobs.js'
 import type { Database } from './jobs/records/database.js'
 import { metricHistory } from './journal/history.js'
@@ -35,7 +37,7 @@ export async function beginWork(
   { database, entrance }: { database: Database; entrance: Entrance },
 ): Promise<ActiveWork> {
   const { log } = entrance
-  const engine = localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
+  const engine = chooseEngine(config)
   const clock = () => new Date()
   const received = uploads({ folder: join(config.SCAIMIND_DATA_DIR, 'uploads'), bytesMax: config.SCAIMIND_MAX_DATASET_BYTES })
   const stored = datasets({ database, uploads: received, dataDir: config.SCAIMIND_DATA_DIR, clock })
@@ -85,6 +87,25 @@ export async function beginWork(
   } catch (error) {
     await engine.close()
     throw error
+  }
+}
+
+function chooseEngine(config: CoordinatorConfig): Engine {
+  const {
+    SCAIMIND_SLURM_PATH: commandsPath,
+    SCAIMIND_SLURM_CONF: conf,
+    SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: preemptiblePartition,
+  } = config
+  switch (config.SCAIMIND_ENGINE) {
+    case 'local':
+      return localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
+    case 'slurm':
+      return slurmEngine({
+        commandsPath,
+        ...(conf ? { conf } : {}),
+        ...(preemptiblePartition ? { preemptiblePartition } : {}),
+        account: config.SCAIMIND_SLURM_ACCOUNTS,
+      })
   }
 }
 

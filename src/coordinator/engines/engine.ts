@@ -216,4 +216,6 @@ export interface EngineGpu {
   memoryUsedBytes: number | null
   /** 0 to 1. */
   utilization: number | null
+  /** Whether someone holds it in an engine that others use too; left out where only our record knows. */
+  busy?: boolean
 }

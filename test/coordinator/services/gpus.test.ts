@@ -14,7 +14,7 @@ beforeAll(async () => {
   const folder = mkdtempSync(join(tmpdir(), 'scaimind-gpus-'))
   const lines = [0, 1, 2, 3].map((index) => `echo "${index}, NVIDIA A100-SXM4-80GB, 81920, 1024, 50"`)
   writeFileSync(join(folder, 'nvidia-smi'), `#!/bin/sh\n${lines.join('\n')}\n`, { mode: 0o755 })
-  const skipsOptions = 'shift; while [ "${1#--}" != "$1" ]; do echo "$1"; shift; done; exec "$@"'
+  const skipsOptions = 'shift; while case "$1" in --*) ;; *) false ;; esac; do echo "$1"; shift; done; exec "$@"'
   writeFileSync(join(folder, 'accelerate'), `#!/bin/sh\n${skipsOptions}\n`, { mode: 0o755 })
   symlinkSync('/bin/sh', join(folder, 'python3'))
   writeFileSync(join(folder, 'train.py'), `echo '{"loss": 0.5}'; while [ ! -e go ]; do sleep 0.02; done`)

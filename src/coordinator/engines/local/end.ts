@@ -1,7 +1,7 @@
 import { watch } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { readExit } from '../attempt-folder.js'
 import type { AttemptEnd } from '../engine.js'
-import { readExit } from './folder.js'
 import type { AttemptProcesses } from './handle.js'
 import { isRunning, isTrainerGroupAlive, killCarriers, killTrainerGroup } from './processes.js'
 

@@ -5,9 +5,10 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder } from '../attempt-folder.js'
 import type { AttemptOrder } from '../engine.js'
+import { writeLaunchOrder } from '../launch-order.js'
 import { starterWords } from '../starter.js'
-import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder, writeOrder } from './folder.js'
 import { isRunning } from './processes.js'
 
 /** How launchers are started. */
@@ -26,7 +27,7 @@ const claimMs = 60_000
 export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: LaunchSettings): Promise<LauncherRecord> {
   const { directory } = order
   await unsealFolder(directory)
-  await writeOrder(directory, toLaunchOrder(order))
+  await writeLocalOrder(order)
   const log = openSync(join(directory, 'launcher.log'), 'a', 0o600)
   const masterPort = String(await freePort())
   const address = { nodeRank: '0', masterAddress: '127.0.0.1', masterPort }
@@ -92,33 +93,13 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0
 }
 
-function toLaunchOrder({
-  jobId,
-  number,
-  token,
-  command,
-  environment,
-  metricsFromOutput,
-  placement,
-  stopGraceSeconds,
-}: AttemptOrder): object {
-  const [place, ...others] = placement
-  if (!place || others.length > 0) throw new Error(`This engine has one node; ${jobId} was placed on ${placement.length}.`)
+async function writeLocalOrder(order: AttemptOrder): Promise<void> {
+  const [place, ...others] = order.placement
+  if (!place || others.length > 0) throw new Error(`This engine has one node; ${order.jobId} was placed on ${order.placement.length}.`)
   const { gpuIndexes, cpus } = place
-  return {
-    job_id: jobId,
-    attempt: number,
-    token,
-    command,
-    environment: {
-      // More threads than slots make each of them slower.
-      OMP_NUM_THREADS: String(Math.max(1, cpus)),
-      ...environment,
-      // nvidia-smi counts by bus; CUDA by speed, unless told.
-      ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
-      CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
-    },
-    stop_grace_seconds: stopGraceSeconds,
-    metrics_from_output: metricsFromOutput ?? false,
-  }
+  await writeLaunchOrder(order, cpus, {
+    // nvidia-smi counts by bus; CUDA by speed, unless told.
+    ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
+    CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
+  })
 }
