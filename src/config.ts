@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net'
 import { isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
 import { isTenantId } from './contract/ids.js'
@@ -265,13 +266,13 @@ function parseTrainers(text: string, context: z.RefinementCtx): Map<string, stri
 function parseAddresses(text: string, context: z.RefinementCtx): { host: string; port: number | undefined }[] {
   return text.split(',').map((part) => {
     const address = part.trim()
-    // More than one colon without brackets is an IPv6 address.
-    const [, bracketed, plain, given] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(address) ?? [undefined, undefined, address]
-    const host = bracketed ?? plain ?? ''
+    const [, bracketed, plain, given] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(address) ?? []
+    const ipv6 = bracketed ?? (isIPv6(address) ? address : undefined)
+    const host = ipv6 ?? plain ?? ''
     const named = given === undefined ? undefined : Number(given)
-    if (host === '' || /[\s[\]]/.test(host) || (named !== undefined && (named < 1 || named > 65535))) {
-      context.addIssue(`"${address}" must read host, host:port or [IPv6]:port`)
-    }
+    const isRight =
+      (ipv6 === undefined ? /^[A-Za-z0-9_.-]+$/.test(host) : isIPv6(ipv6)) && (named === undefined || (named > 0 && named <= 65535))
+    if (!isRight) context.addIssue(`"${address}" must read host, host:port or [IPv6]:port`)
     return { host, port: named }
   })
 }

@@ -29,7 +29,8 @@ export interface Coordinator {
 
 /**
  * Starts a coordinator on a migrated database. Of all on one database one is the active one: it takes up the attempts that were left running, gives places,
- * and serves `scaimind.v1`. The others are standbys: they refuse every call, and are NOT_SERVING to `grpc.health.v1`, until they take over. Throws ConfigError with one line that names the setting where it may not listen as it is told, or the port is taken.
+ * and serves `scaimind.v1`. The others are standbys: they refuse every call, and are NOT_SERVING to `grpc.health.v1`, until they take over. Throws
+ * ConfigError with one line that names the setting where it may not listen as it is told, or the port is taken.
  */
 export async function startCoordinator(config: CoordinatorConfig): Promise<Coordinator> {
   const host = config.SCAIMIND_COORDINATOR_HOST
