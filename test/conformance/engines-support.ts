@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished, vi } from 'vitest'
-import type { AttemptOrder, Engine, EngineEvent } from '../../src/coordinator/engines/engine.js'
+import type { AttemptOrder, Engine, EngineEvent, Needs, SchedulingRequest } from '../../src/coordinator/engines/engine.js'
 
 /** What the engine has told so far, and waiting for what it will tell. */
 export interface Told {
@@ -55,8 +55,27 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
     framework: '',
     environment: { PATH: '/usr/bin:/bin' },
     placement: [{ nodeId: hostname(), gpuIndexes: [], cpus: 1, memoryBytes: 0 }],
-    scheduling: null,
+    scheduling: schedulingOf(),
     stopGraceSeconds: 30,
+    ...more,
+  }
+}
+
+/** What a small job without GPUs asks of a scheduler. */
+export function schedulingOf(more: Partial<SchedulingRequest> = {}, needs: Partial<Needs> = {}): SchedulingRequest {
+  const small = { gpuCount: 0, gpuType: '', nodes: 1, gpuMemoryBytesMin: 0, cpusPerNode: 1, memoryBytesPerNode: 2 ** 26, nodeSelector: {} }
+  return {
+    tenantId: 'tenant',
+    needs: { ...small, ...needs },
+    queue: 'default',
+    priority: 5,
+    notBefore: null,
+    dependencies: [],
+    runSecondsMax: null,
+    preemptible: false,
+    requeue: true,
+    name: 'A small job',
+    labels: {},
     ...more,
   }
 }
