@@ -25,6 +25,7 @@ import { dataMethods } from './services/data.js'
 import { evaluationMethods } from './services/evaluations.js'
 import { implement } from './services/handlers.js'
 import { jobMethods } from './services/jobs.js'
+import { readTenants } from './tenants.js'
 
 /** Longest wait at the end for calls that are being answered. */
 const shutdownMs = 1000
@@ -49,6 +50,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     )
   }
   const credentials = readCredentials(config)
+  const limitsOf = readTenants(config)
   const log = pino(
     { name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL, hooks: { streamWrite: withoutSecrets } },
     pino.destination({ dest: 2, sync: true }),
@@ -86,7 +88,9 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
       trainer,
       datasetFile: cache.fileFor,
     },
-    limits: { jobsMax: config.SCAIMIND_TENANT_JOBS_MAX, gpusMax: config.SCAIMIND_TENANT_GPUS_MAX },
+    limitsOf,
+    preemption: { minRuntimeMs: config.SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS * 1000, evictionsMax: 2 },
+    halfLifeMs: config.SCAIMIND_FAIR_SHARE_HALF_LIFE_HOURS * 3600 * 1000,
     updatesKeptMs: config.SCAIMIND_PROGRESS_RETENTION_HOURS * 3600 * 1000,
     log,
     clock,

@@ -28,7 +28,7 @@ export interface ValidateOptions {
   engine: Engine
   database: Database
   settings: JobSettings
-  limits: TenantLimits
+  limitsOf: (tenantId: string) => TenantLimits
 }
 
 /**
@@ -39,12 +39,12 @@ export interface ValidateOptions {
 export async function validateSubmission(
   spec: Spec,
   tenantId: string,
-  { engine, database, settings, limits }: ValidateOptions,
+  { engine, database, settings, limitsOf }: ValidateOptions,
   { toleratesData = false } = {},
 ): Promise<Checked> {
   const [resolved, ofInventory, ofRecords] = await Promise.all([
     resolvePaths(spec, tenantId, settings),
-    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limits)),
+    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limitsOf(tenantId))),
     recordProblems(spec, tenantId, database),
   ])
   // A field that is wrong in itself is not told once more for what it would lead to.
