@@ -173,6 +173,18 @@ const coordinatorSettings = z.object({
   SCAIMIND_TENANT_JOBS_MAX: z.coerce.number().int().min(0).default(0),
   /** GPUs that a tenant holds at once: beyond them its jobs wait; 0: no limit. */
   SCAIMIND_TENANT_GPUS_MAX: z.coerce.number().int().min(0).default(0),
+  /** Jobs of a tenant that wait for a place; 0: no limit. */
+  SCAIMIND_TENANT_QUEUED_MAX: z.coerce.number().int().min(0).default(0),
+  /** GPU hours that a tenant's jobs run in a calendar month (UTC): beyond them none is started; 0: no limit. */
+  SCAIMIND_TENANT_GPU_HOURS_MONTH: z.coerce.number().min(0).default(0),
+  /** What becomes of a job beyond its tenant's GPUs or GPU hours: refuse (at submission) or wait. */
+  SCAIMIND_TENANT_OVER_QUOTA: z.enum(['refuse', 'wait']).default('wait'),
+  /** JSON file of limits and fair-share weights by tenant, `*` for all others; what it leaves out is as set above, the weight 1. */
+  SCAIMIND_TENANTS_FILE: z.string().optional(),
+  /** Hours in which what a tenant used counts half as much for its fair share. */
+  SCAIMIND_FAIR_SHARE_HALF_LIFE_HOURS: z.coerce.number().positive().max(8760).default(24),
+  /** Seconds that a preemptible job runs at least before it gives way to one of higher priority. */
+  SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS: z.coerce.number().min(0).default(120),
   /** Bytes of an uploaded data set. Default 10 GiB. */
   SCAIMIND_MAX_DATASET_BYTES: positive.default(10 * 2 ** 30),
   /** Bytes of data set copies that a node keeps; the least used that are not pinned go first. Default 50 GiB. */

@@ -11,6 +11,7 @@ import type { Engine } from './engines/engine.js'
 import { localEngine } from './engines/local/engine.js'
 import { slurmEngine } from './engines/slurm/engine.js'
 import { buildJobs } from './jobs/jobs.js'
+import type { TenantLimits } from './jobs/placement/quota.js'
 import type { Database } from './jobs/records/database.js'
 import { metricHistory } from './journal/history.js'
 import { clusterMethods } from './services/cluster.js'
@@ -34,7 +35,7 @@ export interface ActiveWork {
 /** Takes up the attempts that an earlier life, or another coordinator, left running, and begins to give places. */
 export async function beginWork(
   config: CoordinatorConfig,
-  { database, entrance }: { database: Database; entrance: Entrance },
+  { database, entrance, limitsOf }: { database: Database; entrance: Entrance; limitsOf: (tenantId: string) => TenantLimits },
 ): Promise<ActiveWork> {
   const { log } = entrance
   const engine = chooseEngine(config)
@@ -63,7 +64,9 @@ export async function beginWork(
       trainer,
       datasetFile: cache.fileFor,
     },
-    limits: { jobsMax: config.SCAIMIND_TENANT_JOBS_MAX, gpusMax: config.SCAIMIND_TENANT_GPUS_MAX },
+    limitsOf,
+    preemption: { minRuntimeMs: config.SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS * 1000, evictionsMax: 2 },
+    halfLifeMs: config.SCAIMIND_FAIR_SHARE_HALF_LIFE_HOURS * 3600 * 1000,
     updatesKeptMs: config.SCAIMIND_PROGRESS_RETENTION_HOURS * 3600 * 1000,
     log,
     clock,

@@ -15,6 +15,7 @@ import { isDatabaseAway, isTableMissing, openDatabase, underLease } from './jobs
 import { coordinatorLease, type Lease } from './lease/lease.js'
 import { takeTurns } from './lease/turns.js'
 import { callerReader } from './services/caller.js'
+import { readTenants } from './tenants.js'
 
 /** Longest wait at the end for calls that are being answered. */
 const shutdownMs = 1000
@@ -40,6 +41,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     )
   }
   const credentials = readCredentials(config)
+  const limitsOf = readTenants(config)
   const log = pino(
     { name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL, hooks: { streamWrite: withoutSecrets } },
     pino.destination({ dest: 2, sync: true }),
@@ -71,7 +73,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   /** The work of the active coordinator, from the moment that it has the lease until the lease is lost or given back. */
   async function begin({ epoch, lost }: Lease): Promise<{ close(): Promise<void> }> {
     const over = AbortSignal.any([lost, stopping.signal])
-    const work = await beginWork(config, { database: underLease(records, epoch), entrance: { ...entrance, stopping: over } })
+    const work = await beginWork(config, { database: underLease(records, epoch), entrance: { ...entrance, stopping: over }, limitsOf })
     answerWith(work.services)
     health.setStatus('', 'SERVING')
     log.info({ epoch: Number(epoch) }, 'this coordinator is the active one')

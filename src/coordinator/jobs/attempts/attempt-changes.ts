@@ -74,7 +74,8 @@ export function storeRequeue(
   if (!attempt || attempt.finishedAt) return null
   const { jobId } = job
   const { time: finishedAt, exitCode, signal } = end
-  const row = { cause: 'REQUEUE', token, handle: JSON.stringify(handle), placement: '[]', submittedAt: finishedAt }
+  const { gpus, share } = attempt
+  const row = { cause: 'REQUEUE', token, handle: JSON.stringify(handle), placement: '[]', submittedAt: finishedAt, gpus, share }
   const isCurrent = job.attempt === number
   return {
     steps: isCurrent ? requeueSteps(job, end, next.number) : [],

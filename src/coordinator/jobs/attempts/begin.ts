@@ -3,6 +3,7 @@ import type { Placement } from '../../engines/engine.js'
 import { completeCheckpoints } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
 import { canHappen } from '../records/lifecycle.js'
+import { needsOf, shareOf } from '../records/needs.js'
 import { holdsProcesses, type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
 import type { JobStore } from '../records/store.js'
 
@@ -22,6 +23,7 @@ export async function beginAttempt(
     begun = canHappen('placed', statusOf(current)) && current.wanted === 'RUN' && !holdsProcesses(current)
     if (!begun) return null
     const number = current.attempt + 1
+    const needs = needsOf(specOf(current))
     const fromCheckpoint = current.fromCheckpoint ?? newest ?? (specOf(current).training_config.resume_from_checkpoint || null)
     const attempt = {
       jobId,
@@ -31,12 +33,18 @@ export async function beginAttempt(
       placement: storePlacement(placement),
       fromCheckpoint,
       submittedAt: now,
+      gpus: needs.gpuCount,
+      share: shareOf(needs),
     }
     const set = { attempt: number, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
     const nodes = placement.map(({ nodeId }) => nodeId).join(', ')
     return {
       steps: [placement.length > 0 ? { happened: 'placed', message: `Placed on ${nodes}.`, set: { ...set, notBefore: null } } : { set }],
-      effects: (tx) => tx.attempt.create({ data: attempt }),
+      effects: async (tx) => {
+        await tx.attempt.create({ data: attempt })
+        // Who gave way to it did so for this place.
+        if (placement.length > 0) await tx.attempt.updateMany({ where: { evictedFor: jobId }, data: { evictedFor: null } })
+      },
     }
   })
   return begun ? job : null

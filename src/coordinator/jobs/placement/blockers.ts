@@ -57,9 +57,9 @@ export function earlyBlockers(
   ]
 }
 
-/** Why a tenant may not hold so many GPUs more. */
-export const quotaBlocker = (need: number, have: number, jobs: readonly NamedJob[]): Blocker =>
-  blocker('QUOTA', { of: 'gpus', need, have: Math.max(0, have), jobs: [...jobs] })
+/** Why a tenant's limit (`gpus`, `gpu_hours`) lets no more run. */
+export const quotaBlocker = (of: 'gpus' | 'gpu_hours', some: Pick<Blocker, 'need' | 'have'> & Partial<Blocker>): Blocker =>
+  blocker('QUOTA', { ...some, of, have: Math.max(0, some.have) })
 
 /** Why a job waits behind others that are ahead and lack the same. */
 export const aheadBlocker = (jobs: NamedJob[]): Blocker => blocker('JOBS_AHEAD', { need: jobs.length, jobs })
@@ -120,7 +120,9 @@ function sentence({ kind, of, need, have, until, jobs }: SeenBlocker): string {
     case 'START_TIME':
       return `Waits until ${until?.toISOString() ?? 'a time to come'}.`
     case 'QUOTA':
-      return `Waits for the tenant's limit of ${of}: it needs ${need}, and ${have} more are allowed now.`
+      return of === 'gpu_hours'
+        ? `Waits until ${until?.toISOString() ?? 'the next month'}: the tenant has used its GPU hours of this month.`
+        : `Waits for the tenant's limit of ${of}: it needs ${need}, and ${have} more are allowed now.`
     case 'JOBS_AHEAD':
       return `Waits behind ${jobs[0] ?? 'another job'}${need > 1 ? ` and ${count(need - 1, 'other')}` : ''}.`
     case 'DRAINING':

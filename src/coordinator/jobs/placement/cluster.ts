@@ -8,9 +8,12 @@ import type { Queue__Output } from '../../../generated/proto/scaimind/v1/Queue.j
 import type { Engine } from '../../engines/engine.js'
 import { type Database, transact } from '../records/database.js'
 import { seenBy, sentenceOf, toBlockerMessage } from './blockers.js'
-import type { NodeEvictions } from './evictions.js'
+import type { Evictions } from './evictions.js'
 import { type InventoryNode, readInventory } from './inventory.js'
 import type { JobQueue } from './queue.js'
+
+/** Entries of a queue that are told: more than anybody reads, and a message that can be sent. */
+const entriesMax = 1000
 
 /** What callers may see of the cluster: all of its size, but of jobs only their own tenant's (all with `*`). */
 export function clusterView({
@@ -24,7 +27,7 @@ export function clusterView({
   engine: Engine
   database: Database
   queue: JobQueue
-  evictions: NodeEvictions
+  evictions: Evictions
   /** Says that nodes have changed. */
   announce: () => void
   clock: () => Date
@@ -92,7 +95,7 @@ export function clusterView({
       return await this.node(tenantId, nodeId)
     },
 
-    /** What waits; of other tenants' jobs only that they do. */
+    /** What waits, the first thousand of it by entry; of other tenants' jobs only that they do. */
     async queue(tenantId: string, only: string): Promise<Queue__Output> {
       const { view } = await queue.view()
       const entries = view
@@ -107,9 +110,8 @@ export function clusterView({
       return {
         depth: entries.length,
         depths: [...depths.values()],
-        entries: entries.map(({ job, decision, position }) => {
+        entries: entries.slice(0, entriesMax).map(({ job, decision, position }) => {
           const isOwn = tenantId === '*' || job.tenantId === tenantId
-          const { resource_config: resources } = JSON.parse(job.spec) as { resource_config: { gpu_count: number } }
           const blockers = decision.blockers.map((blocker) => seenBy(tenantId, blocker))
           return {
             job_id: isOwn ? job.jobId : '',
@@ -117,9 +119,9 @@ export function clusterView({
             queue: job.queue,
             priority: job.priority,
             position,
-            gpu_count: resources.gpu_count,
+            gpu_count: job.needs.gpuCount,
             waiting_for: !isOwn ? '' : decision.placement ? 'Starts now.' : sentenceOf(blockers),
-            queued_at: toTimestamp(job.queuedAt ?? job.createdAt),
+            queued_at: toTimestamp(job.queuedAt),
             estimated_start: isOwn && decision.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
             blockers: isOwn ? blockers.map(toBlockerMessage) : [],
           }

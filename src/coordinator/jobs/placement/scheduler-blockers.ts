@@ -1,6 +1,7 @@
 import type { EngineQueueEntry, Needs } from '../../engines/engine.js'
 import { type Blocker, blocker, roomBlockers } from './blockers.js'
-import { findRoom, type Machine, type NamedJob } from './place.js'
+import type { Machine, NamedJob } from './place.js'
+import { findRoom } from './room.js'
 
 /** What surrounds a job in its engine's queue. */
 export interface WaitContext {

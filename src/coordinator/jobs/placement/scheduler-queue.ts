@@ -9,14 +9,16 @@ import type { Log } from '../records/log.js'
 import { currentAttempt, holdsProcesses, type JobRecord, specOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
-import { type Blocker, earlyBlockers, quotaBlocker } from './blockers.js'
-import type { NodeEvictions } from './evictions.js'
+import { type Blocker, earlyBlockers } from './blockers.js'
+import type { Evictions } from './evictions.js'
+import { inOrder } from './fair-order.js'
 import { readInventory, toMachines } from './inventory.js'
 import { passes } from './passes.js'
-import { inOrder } from './place.js'
+import type { Waiting } from './place.js'
 import type { JobQueue, Prospect } from './queue.js'
-import type { TenantLimits } from './quota.js'
+import { quotaBlockers, type TenantLimits, type TenantUsage } from './quota.js'
 import { waitBlockers } from './scheduler-blockers.js'
+import type { Usage } from './usage.js'
 import { describeWaiting } from './waiting.js'
 
 /** What handing jobs over needs. */
@@ -27,8 +29,9 @@ export interface SchedulerQueueOptions {
   engine: Engine
   scheduler: EngineScheduler
   attempts: AttemptKeeper
-  evictions: NodeEvictions
-  limits: TenantLimits
+  evictions: Evictions
+  limitsOf: (tenantId: string) => TenantLimits
+  usage: Usage
   dataDir: string
   log: Log
   clock: () => Date
@@ -42,20 +45,20 @@ const nowMs = 2000
  * quota allows it. They stay QUEUED until the engine starts them; why they wait, and when they may start, is its word.
  */
 export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
-  const { store, database, changes, engine, scheduler, attempts, evictions, limits, dataDir, log, clock } = options
+  const { store, database, changes, engine, scheduler, attempts, evictions, limitsOf, usage, dataDir, log, clock } = options
   const queuePasses = passes({ changes, log, pass })
 
   return {
     start: queuePasses.start,
 
-    async view(guest) {
+    async view() {
       const [jobs, entries, inventory] = await Promise.all([
         store.findAll({ status: 'QUEUED' }),
         scheduler.queue(),
         readInventory(engine, database),
       ])
       const machines = toMachines(inventory)
-      const held = await heldGpus()
+      const used = await usage.read(clock())
       const waiting = await describeWaiting(database, jobs)
       const place = new Map(entries.map((entry, index) => [entry.attempt ? keyOf(entry.attempt) : '', index]))
       const placeOf = (job: JobRecord) => place.get(keyOf({ jobId: job.jobId, number: job.attempt })) ?? Number.POSITIVE_INFINITY
@@ -74,11 +77,22 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
               ? early
               : entry
                 ? waitBlockers(entry, { needs: waiter.needs, machines, ahead: aheadOf(entries, index, byId) })
-                : quotaBlockers(job.tenantId, waiter.needs.gpuCount, held)
-          const decision: Prospect = { jobId: job.jobId, placement: null, blockers, estimatedStart: entry?.estimatedStart ?? null }
-          return { job, decision }
+                : overQuota(waiter, used)
+          const decision: Prospect = {
+            jobId: job.jobId,
+            placement: null,
+            blockers,
+            victims: [],
+            estimatedStart: entry?.estimatedStart ?? null,
+          }
+          return { job: waiter, decision }
         })
-      return { view, guest: guest ? await prospectOf(guest, held) : null, ahead: entries.length }
+      return { view, indexes: new Map(view.map(({ job: { jobId } }, index) => [jobId, index])) }
+    },
+
+    async viewWith(guest) {
+      const [entries, used] = await Promise.all([scheduler.queue(), usage.read(clock())])
+      return { guest: await prospectOf(guest, used), ahead: entries.length }
     },
 
     // To know it the scheduler would have to be asked with each submission.
@@ -90,17 +104,19 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     const jobs = await store.findAll({ status: 'QUEUED', wanted: 'RUN' })
     if (jobs.length === 0) return
     const dependencies = await dependenciesOf(jobs)
-    const held = await heldGpus()
+    const used = await usage.read(clock())
+    const given = new Map<string, number>()
     const byId = new Map(jobs.map((job) => [job.jobId, job]))
-    for (const { jobId, tenantId, needs } of inOrder(await describeWaiting(database, jobs))) {
+    for (const waiter of inOrder(await describeWaiting(database, jobs))) {
+      const { jobId, tenantId, needs } = waiter
       const job = byId.get(jobId)
       const known = dependencies.get(jobId)
       // Until all that it depends on is in the engine, it can be told of none: it would start too early.
       if (!job || !known || signal.aborted) continue
       if (holdsProcesses(job)) {
         await tellAnew(job, known)
-      } else if (quotaBlockers(tenantId, needs.gpuCount, held).length === 0) {
-        held.set(tenantId, (held.get(tenantId) ?? 0) + needs.gpuCount)
+      } else if (overQuota(waiter, used, given.get(tenantId)).length === 0) {
+        given.set(tenantId, (given.get(tenantId) ?? 0) + needs.gpuCount)
         const begun = await beginAttempt({ store, database }, jobId, [])
         if (begun) attempts.launch(begun)
       }
@@ -136,11 +152,11 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     )
   }
 
-  async function prospectOf({ spec, tenantId }: { spec: Spec; tenantId: string }, held: Map<string, number>): Promise<Prospect> {
+  async function prospectOf({ spec, tenantId }: { spec: Spec; tenantId: string }, used: Map<string, TenantUsage>): Promise<Prospect> {
     const request = requestOf(spec, tenantId)
     const forecast = await scheduler.forecast(request)
-    const overQuota = quotaBlockers(tenantId, request.needs.gpuCount, held)
-    const startsNow = overQuota.length === 0 && forecast.start !== null && forecast.start.getTime() - clock().getTime() <= nowMs
+    const quota = overQuota(request, used)
+    const startsNow = quota.length === 0 && forecast.start !== null && forecast.start.getTime() - clock().getTime() <= nowMs
     const slot = { gpuIndexes: [], cpus: 0, memoryBytes: request.needs.memoryBytesPerNode }
     const entry = {
       attempt: null,
@@ -153,32 +169,18 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
       jobId: '',
       placement: startsNow ? forecast.nodeIds.map((nodeId) => ({ nodeId, ...slot })) : null,
       blockers: [
-        ...overQuota,
+        ...quota,
         ...(startsNow
           ? []
           : waitBlockers(entry, { needs: request.needs, machines: toMachines(await readInventory(engine, database)), ahead: [] })),
       ],
-      estimatedStart: overQuota.length > 0 ? null : forecast.start,
+      victims: [],
+      estimatedStart: quota.length > 0 ? null : forecast.start,
     }
   }
 
-  /** GPUs of each tenant that the engine has, or was asked for. */
-  async function heldGpus(): Promise<Map<string, number>> {
-    const attempts = await database.attempt.findMany({
-      where: { finishedAt: null },
-      include: { job: { select: { tenantId: true, spec: true } } },
-    })
-    const held = new Map<string, number>()
-    for (const { job } of attempts) {
-      held.set(job.tenantId, (held.get(job.tenantId) ?? 0) + specOf(job).resource_config.gpu_count)
-    }
-    return held
-  }
-
-  function quotaBlockers(tenantId: string, gpus: number, held: Map<string, number>): Blocker[] {
-    const has = held.get(tenantId) ?? 0
-    if (limits.gpusMax === 0 || gpus === 0 || has + gpus <= limits.gpusMax) return []
-    return [quotaBlocker(gpus, limits.gpusMax - has, [])]
+  function overQuota({ tenantId, needs }: Pick<Waiting, 'tenantId' | 'needs'>, used: Map<string, TenantUsage>, given = 0): Blocker[] {
+    return quotaBlockers({ needs }, { usage: used.get(tenantId), given, limits: limitsOf(tenantId), now: clock() })
   }
 }
 

@@ -17,6 +17,13 @@ export function needsOf({ resource_config: resources }: Pick<Spec, 'resource_con
   }
 }
 
+/** CPU slots that count as much as one GPU. */
+const cpusPerGpu = 8
+
+/** What a job takes of the cluster, in GPUs: without any by its CPU slots, eight of which count as one. */
+export const shareOf = ({ gpuCount, cpusPerNode, nodes }: Pick<Needs, 'gpuCount' | 'cpusPerNode' | 'nodes'>): number =>
+  gpuCount > 0 ? gpuCount : (cpusPerNode * nodes) / cpusPerGpu
+
 /** The later of the submission's `start_after` and the time that a retry waits for. */
 export function earliestStart({ scheduling_config }: Pick<Spec, 'scheduling_config'>, notBefore: Date | null): Date | null {
   const startAfter = fromTimestamp(scheduling_config.start_after)

@@ -129,10 +129,9 @@ function outputProblems({ register_as: registerAs }: Spec['output_config']): Fie
 
 function schedulingProblems(scheduling: Spec['scheduling_config']): FieldProblem[] {
   const path = 'scheduling_config'
-  const { queue, preemptible, max_runtime_seconds: limit, start_after: startAfter, depends_on: dependencies } = scheduling
+  const { queue, max_runtime_seconds: limit, start_after: startAfter, depends_on: dependencies } = scheduling
   return [
     ...when(!word.test(queue) || queue.length > 64, `${path}.queue`, 'A queue is 1 to 64 letters, digits and _ . : - only.'),
-    ...when(preemptible, `${path}.preemptible`, 'Jobs do not yet give way to others; leave preemptible out.'),
     ...when(Number(limit) > 1e9, `${path}.max_runtime_seconds`, `max_runtime_seconds is at most 1000000000, not ${limit}.`),
     ...when(
       startAfter !== null && !(Number(startAfter.seconds) >= 0 && Number(startAfter.seconds) < 253_402_300_800),

@@ -31,7 +31,7 @@ export interface ValidateOptions {
   engine: Engine
   database: Database
   settings: JobSettings
-  limits: TenantLimits
+  limitsOf: (tenantId: string) => TenantLimits
 }
 
 /**
@@ -42,12 +42,12 @@ export interface ValidateOptions {
 export async function validateSubmission(
   spec: Spec,
   tenantId: string,
-  { engine, database, settings, limits }: ValidateOptions,
+  { engine, database, settings, limitsOf }: ValidateOptions,
   { toleratesData = false } = {},
 ): Promise<Checked> {
   const [resolved, ofInventory, ofQueue, ofRecords] = await Promise.all([
     resolvePaths(spec, tenantId, settings),
-    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limits)),
+    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limitsOf(tenantId))),
     engine.scheduler?.queues().then((queues) => queueProblems(spec, queues)) ?? [],
     recordProblems(spec, tenantId, database),
   ])
