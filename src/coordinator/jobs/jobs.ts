@@ -12,6 +12,8 @@ import { seenBy, toBlockerMessage } from './placement/blockers.js'
 import { type ClusterView, clusterView } from './placement/cluster.js'
 import { clusterEvents } from './placement/cluster-events.js'
 import { nodeEvictions } from './placement/evictions.js'
+import { nodeAgents } from './placement/node-agents.js'
+import { nodeControl } from './placement/node-control.js'
 import { jobQueue } from './placement/queue.js'
 import { type TenantLimits, takingIn } from './placement/quota.js'
 import { jobBatches } from './records/batch.js'
@@ -50,7 +52,8 @@ export function buildJobs({ database, engine, history, settings, limits, updates
   const changes = jobChanges()
   const store = jobStore({ database, changes, clock })
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
-  const evictions = nodeEvictions({ database, store, clock })
+  const drains = nodeControl({ engine, database, clock })
+  const evictions = nodeEvictions({ database, store, control: drains, clock })
   const queue = jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock })
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
@@ -59,11 +62,14 @@ export function buildJobs({ database, engine, history, settings, limits, updates
   const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
   const takeIn = takingIn(database, limits)
   const control = jobControl({ store, database, idempotency: answers, clock })
-  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, announce: () => nodesChanged.emit('nodes'), clock })
+  const announce = () => nodesChanged.emit('nodes')
+  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, control: drains, settings, announce, clock })
   return {
     database,
     store,
+    engine,
     cluster,
+    agents: nodeAgents({ database, announce, clock }),
     clusterEvents: clusterEvents({
       cluster,
       changes,

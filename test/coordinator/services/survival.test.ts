@@ -115,6 +115,21 @@ describe('kill -9 of the coordinator in the middle of a job', () => {
     await tenant.until(cancelled, 'CANCELLED')
   })
 
+  it('what failed or was cancelled never runs again by a clean-up', async () => {
+    keepOnFailure(coordinator)
+    const cancelled = await tenant.submit(tenant.custom(slow(1000), { training: { max_retries: 3 } }))
+    await tenant.until(cancelled, 'TRAINING')
+    await tenant.call('CancelJob', { job_id: cancelled })
+    await tenant.until(cancelled, 'CANCELLED')
+    const failed = await tenant.submit(tenant.custom('process.exit(1)'))
+    await tenant.until(failed, 'FAILED')
+    const before = [await tenant.job(cancelled), await tenant.job(failed)]
+    await coordinator.restart()
+    await tenant.until(await tenant.submit(tenant.custom('')), 'COMPLETED')
+    expect([await tenant.job(cancelled), await tenant.job(failed)]).toEqual(before)
+    expect(before.map(({ attempts }) => attempts.length)).toEqual([1, 1])
+  })
+
   it('at any moment of the first second a job is neither lost nor started twice', async () => {
     keepOnFailure(coordinator)
     const script = `import { appendFileSync } from 'node:fs'\nappendFileSync(process.env.SCAIMIND_JOB_DIR + '/../../starts', 'x')`

@@ -58,11 +58,6 @@ export function storeNeverRan(
   return { steps: job.attempt === number ? steps : [], effects: writeAttempt(job, number, { finishedAt: now }) }
 }
 
-/** The engine lost sight of it, or sees it again. */
-export function storeReach(job: JobRecord, number: number, unreachable: boolean): Change | null {
-  return job.attempt !== number || job.unreachable === unreachable ? null : { steps: [{ set: { unreachable } }] }
-}
-
 const attemptOf = (job: JobRecord, number: number): Attempt | undefined => job.attempts.find((attempt) => attempt.number === number)
 
 function writeAttempt({ jobId }: JobRecord, number: number, data: Partial<Omit<Attempt, 'jobId' | 'number'>>): Change['effects'] {

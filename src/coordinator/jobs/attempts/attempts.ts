@@ -9,11 +9,13 @@ import { persist } from '../records/persist.js'
 import type { JobRecord } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
-import { storeEnd, storeHandle, storeNeverRan, storeReach, storeStart } from './attempt-changes.js'
+import { storeEnd, storeHandle, storeNeverRan, storeStart } from './attempt-changes.js'
+import { judgeNodes, judgeStart, withJudgement } from './blame.js'
 import { examineAttempt } from './examine.js'
 import { ownFailure } from './failure.js'
 import { followTrainer } from './follow-trainer.js'
 import { type Obedience, obey } from './obey.js'
+import { awayNow, lookForSign, type Reach, storeReach } from './reach.js'
 
 /** An attempt that this process looks after until its processes are proven dead. */
 interface Held extends Obedience {
@@ -25,6 +27,7 @@ interface Held extends Obedience {
   ended: PromiseWithResolver
   /** Resolves when its start is on record; the end is written after it. */
   started: Promise<void>
+  reach: Reach
 }
 
 interface PromiseWithResolver {
@@ -45,9 +48,12 @@ export interface AttemptsOptions {
 
 /** How often time limits are looked at and requests that failed are repeated. */
 const tickMs = 1000
+/** How often it is looked whether trainers write anything; more often where little silence is allowed. */
+const signLookMs = 30_000
 
 /** Looks after attempts: starts them, follows what their trainers tell, passes on what is wanted of them, and writes how they ended. */
 export function attemptKeeper({ store, database, changes, engine, settings, log, clock }: AttemptsOptions) {
+  const { cordonAfter } = settings
   const held = new Map<string, Held>()
   const closing = new AbortController()
   const { signal } = closing
@@ -62,6 +68,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   const ticker = setInterval(() => {
     for (const attempt of held.values()) void seeToIt(attempt)
   }, tickMs)
+  const listener = setInterval(
+    () => {
+      for (const attempt of held.values()) void lookAfterReach(attempt)
+    },
+    settings.silentTrainerMs > 0 ? Math.min(signLookMs, Math.max(200, settings.silentTrainerMs / 4)) : signLookMs,
+  )
   const listening = listenToEngine()
 
   return {
@@ -88,6 +100,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     /** Stops looking after attempts; their trainers run on. */
     async close(): Promise<void> {
       clearInterval(ticker)
+      clearInterval(listener)
       stopListening()
       closing.abort()
       for (const attempt of held.values()) {
@@ -103,7 +116,17 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     if (held.has(key) || signal.aborted) return null
     const directory = attemptDirectory(settings.dataDir, job.tenantId, job.jobId, number)
     const name: AttemptName = { jobId: job.jobId, number, directory }
-    const attempt: Held = { job, name, handle, asked: '', end: null, submitted: resolver(), ended: resolver(), started: Promise.resolve() }
+    const attempt: Held = {
+      job,
+      name,
+      handle,
+      asked: '',
+      end: null,
+      submitted: resolver(),
+      ended: resolver(),
+      started: Promise.resolve(),
+      reach: { away: null, sign: null },
+    }
     held.set(key, attempt)
     return attempt
   }
@@ -171,7 +194,9 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     const ending = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
       examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings }),
     )
-    await keep(attempt, 'the end', (job, now) => storeEnd(job, number, ending, now))
+    await keep(attempt, 'the end', (job, now) =>
+      withJudgement(storeEnd(job, number, ending, now), judgeNodes(job, number, ending), { job, number, cordonAfter, now }),
+    )
     held.delete(keyOf(jobId, number))
   }
 
@@ -181,7 +206,10 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     const isRefused = error instanceof InvalidInput
     const message = error instanceof Error ? error.message : String(error)
     const failure = ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
-    await keep(attempt, 'that it never ran', (job, now) => storeNeverRan(job, number, { failure, isRefused }, now))
+    await keep(attempt, 'that it never ran', (job, now) => {
+      const judgement = isRefused ? null : judgeStart(job, number, failure, now)
+      return withJudgement(storeNeverRan(job, number, { failure, isRefused }, now), judgement, { job, number, cordonAfter, now })
+    })
     held.delete(keyOf(jobId, number))
   }
 
@@ -204,10 +232,22 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
         attempt.ended.resolve()
         return
       case 'unreachable':
-        void keep(attempt, 'its reach', (job) => storeReach(job, attempt.name.number, event.unreachable)).catch(
-          logged(attempt, 'its reach could not be written'),
-        )
+        attempt.reach.away = event.unreachable ? { since: event.since, reason: event.reason } : null
+        void writeReach(attempt)
     }
+  }
+
+  async function lookAfterReach(attempt: Held): Promise<void> {
+    if (attempt.end) return
+    attempt.reach.sign = await lookForSign(attempt.reach.sign, attempt.name.directory, clock())
+    await writeReach(attempt)
+  }
+
+  async function writeReach(attempt: Held): Promise<void> {
+    const { number } = attempt.name
+    const away = awayNow(attempt.job, attempt.reach, { silentMs: settings.silentTrainerMs, now: clock() })
+    if (!storeReach(attempt.job, number, away)) return
+    await keep(attempt, 'its reach', (job) => storeReach(job, number, away)).catch(logged(attempt, 'its reach could not be written'))
   }
 
   async function seeToIt(attempt: Held): Promise<void> {

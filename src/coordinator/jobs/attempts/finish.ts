@@ -4,6 +4,7 @@ import type { AttemptEnd } from '../../engines/engine.js'
 import { canHappen } from '../records/lifecycle.js'
 import { currentAttempt, type JobRecord, specOf, statusOf, wantedOf } from '../records/record.js'
 import type { Step } from '../records/store.js'
+import { reachable } from './reach.js'
 
 /** Exit code of a trainer that saved and stopped because it was asked to. */
 const stopped = 85
@@ -29,7 +30,7 @@ export function decideEnd(job: JobRecord, ending: Ending, now: Date): Step[] {
   if (!canHappen('completed', statusOf(job))) return []
   const [first, ...others] = outcome(job, ending, now)
   // A start that was never heard of is known by now.
-  return first ? [{ ...first, set: { startedAt: job.startedAt, unreachable: false, ...first.set } }, ...others] : []
+  return first ? [{ ...first, set: { startedAt: job.startedAt, ...reachable, ...first.set } }, ...others] : []
 }
 
 function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, now: Date): Step[] {

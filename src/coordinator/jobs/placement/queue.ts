@@ -4,14 +4,14 @@ import { beginAttempt } from '../attempts/begin.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
-import { type JobRecord, placementOf, specOf } from '../records/record.js'
+import { type JobRecord, placementOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import { expected } from './blockers.js'
 import { estimateStarts, type Running, type Waiter } from './estimate.js'
 import type { NodeEvictions } from './evictions.js'
+import { expectedEnd } from './expected-end.js'
 import { readInventory, toMachines } from './inventory.js'
-import { runSecondsMax } from './needs.js'
 import { type Decision, type Machine, placeJobs } from './place.js'
 import type { TenantLimits } from './quota.js'
 import { describeGuest, describeWaiting, guestId } from './waiting.js'
@@ -146,19 +146,10 @@ export function jobQueue({ store, database, changes, engine, attempts, evictions
     return { jobs, waiting, machines, decisions: placeJobs(waiting, machines, clock(), limits.gpusMax) }
   }
 
-  /** What runs, and when it will be over by its trainer's estimate or by its limit, whichever comes first. */
+  /** What runs, and when it will be over by what is known. */
   async function runningJobs(): Promise<Running[]> {
     const attempts = await database.attempt.findMany({ where: { finishedAt: null }, include: { job: true } })
-    return attempts.map(({ job, ...attempt }) => {
-      const { eta_seconds: eta } = (job.progress === null ? {} : JSON.parse(job.progress)) as { eta_seconds?: number }
-      const limit = runSecondsMax(specOf(job))
-      const startedAt = attempt.startedAt ?? attempt.submittedAt
-      const ends = [
-        ...(eta === undefined ? [] : [job.updatedAt.getTime() + eta * 1000]),
-        ...(limit === null ? [] : [startedAt.getTime() + limit * 1000]),
-      ]
-      return { jobId: job.jobId, placement: placementOf(attempt), endsAt: ends.length > 0 ? new Date(Math.min(...ends)) : null }
-    })
+    return attempts.map((attempt) => ({ jobId: attempt.jobId, placement: placementOf(attempt), endsAt: expectedEnd(attempt) }))
   }
 }
 
