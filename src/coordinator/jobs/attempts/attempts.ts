@@ -93,6 +93,8 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
         )
         if (found) return await record(attempt, found)
         if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
+        // What is being cancelled, and never started, is not started only to be stopped.
+        if (attempt.job.wanted === 'CANCEL') return await neverRan(attempt, new Error('It was cancelled before it started.'))
         await submit(attempt)
       })
     },

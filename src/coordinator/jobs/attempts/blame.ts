@@ -26,10 +26,11 @@ export function judgeNodes(job: JobRecord, number: number, { end, failure }: Pic
   return nodeId === undefined ? null : { kind: 'blamed', nodeId, message: end.verdict?.words || failure.message, time: end.time }
 }
 
-/** What it says about its node that an attempt's trainer could not be started there; null where it was to run on several. Pure. */
+/** What it says about its node that an attempt's trainer could not be started there; null where it was to run on several, or was cancelled. Pure. */
 export function judgeStart(job: JobRecord, number: number, failure: JobFailure__Output, time: Date): Judgement | null {
   const attempt = job.attempts.find((candidate) => candidate.number === number)
   const [nodeId, ...others] = attempt ? nodesOf(attempt) : []
+  if (wantedOf(job) === 'CANCEL') return null
   return nodeId === undefined || others.length > 0 ? null : { kind: 'blamed', nodeId, message: failure.message, time }
 }
 
