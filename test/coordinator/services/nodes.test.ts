@@ -150,6 +150,11 @@ describe('GPUs that an agent is given for an attempt', () => {
     // What was placed on the node has its GPUs already.
     expect(await allocate(waiting, 4)).toEqual([0, 1, 2, 3])
     await cancel(tenant, waiting)
+    await tenant.call('DrainNode', { node_id: own })
+    expect(await tenant.refused('AllocateGPUs', { ...ask, job_id: second, gpu_count: 4 })).toMatchObject({
+      message: expect.stringMatching(/draining/),
+    })
+    await tenant.call('EnableNode', { node_id: own })
     expect(await allocate(second, 4)).toEqual([0, 1, 2, 3])
     await cancel(tenant, second)
     expect((await nodeOf(own)).gpus.some(({ allocated }) => allocated)).toBe(false)

@@ -9,7 +9,8 @@ const retryAfterSeconds = 10
 
 /**
  * Gives an attempt GPUs of a registered node, or the same again that it has there; 0 gives them back. Answers their indexes, ascending. Throws NODE_NOT_FOUND,
- * JOB_NOT_FOUND, JOB_STATE_CONFLICT where the attempt has ended, IDEMPOTENCY_CONFLICT where it has another number, and RATE_LIMITED where so many are not free.
+ * JOB_NOT_FOUND, JOB_STATE_CONFLICT where the attempt has ended, IDEMPOTENCY_CONFLICT where it has another number, and RATE_LIMITED where so many are not free,
+ * or the node is draining.
  */
 export async function allocateGpus(database: Database, request: AllocateGPUsRequest__Output, now: Date): Promise<number[]> {
   const { node_id: nodeId, job_id: jobId, attempt: number, gpu_count: count } = request
@@ -32,6 +33,9 @@ export async function allocateGpus(database: Database, request: AllocateGPUsRequ
       if (own.gpuIndexes.length === count) return own.gpuIndexes
       const release = placed ? 'by its placement' : 'which it gives back by asking for 0'
       throw new Failure('IDEMPOTENCY_CONFLICT', `Attempt ${number} of ${jobId} has ${own.gpuIndexes.length} GPUs of the node, ${release}.`)
+    }
+    if ((await tx.node.findUnique({ where: { nodeId } }))?.draining) {
+      throw new Failure('RATE_LIMITED', 'The node is draining: it takes no new work.', { retryAfterSeconds })
     }
     const taken = new Set([...(await placedOn(tx, nodeId)), ...reserved.flatMap(({ gpuIndexes }) => gpuIndexes)])
     const indexes = readGpus(agent.gpus).map(({ index }) => index)

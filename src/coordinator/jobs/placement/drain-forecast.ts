@@ -63,11 +63,15 @@ async function drainedJob(
   }
 }
 
+// A program of the tenant's own may never say so, and write much.
+const readyWithinLines = 1000
+
 /** Whether the trainer said that it saves when it is asked to stop; it says so as it starts. */
 async function canSave(directory: string): Promise<boolean> {
   const signal = new AbortController().signal
-  for await (const { event } of followTrainerEvents({ directory, fromLine: 0, closed: () => true, signal })) {
+  for await (const { event, line } of followTrainerEvents({ directory, fromLine: 0, closed: () => true, signal })) {
     if (event.type === 'ready') return event.signals.includes('TERM')
+    if (line > readyWithinLines) return false
   }
   return false
 }

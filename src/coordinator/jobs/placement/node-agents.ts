@@ -7,6 +7,8 @@ import type { Database } from '../records/database.js'
 
 /** A node whose agent says nothing for so long is OFFLINE. */
 const silentAfterMs = 30_000
+/** A node whose agent says nothing for so long is none any more. */
+const forgottenAfterMs = 7 * 24 * 3600 * 1000
 /** Between two words of an agent: one or two may be lost. */
 const intervalSeconds = 10
 const gpusMax = 64
@@ -32,6 +34,7 @@ export function nodeAgents({ database, announce, clock }: { database: Database; 
       if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
       const row = { hostname, gpus: storeGpus(gpus.map(toGpu)), cpus, memoryBytes: BigInt(memoryBytes), lastHeartbeat: clock() }
       await database.nodeAgent.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      await database.nodeAgent.deleteMany({ where: { lastHeartbeat: { lte: forgottenBefore(row.lastHeartbeat) } } })
       announce()
     },
 
@@ -63,9 +66,9 @@ export function nodeAgents({ database, announce, clock }: { database: Database; 
 export const unregistered = (nodeId: string): Failure =>
   new Failure('NODE_NOT_FOUND', `Node ${JSON.stringify(nodeId.slice(0, 255))} is not registered; its agent calls RegisterNode first.`)
 
-/** The nodes as their agents reported them. */
+/** The nodes as their agents reported them, those aside that said nothing for 7 days. */
 export async function readAgents(database: Database, now: Date): Promise<EngineNode[]> {
-  const rows = await database.nodeAgent.findMany({ orderBy: { nodeId: 'asc' } })
+  const rows = await database.nodeAgent.findMany({ where: { lastHeartbeat: { gt: forgottenBefore(now) } }, orderBy: { nodeId: 'asc' } })
   return rows.map(({ nodeId, hostname, gpus, cpus, memoryBytes, lastHeartbeat }) => ({
     nodeId,
     hostname,
@@ -78,6 +81,8 @@ export async function readAgents(database: Database, now: Date): Promise<EngineN
     lastHeartbeat,
   }))
 }
+
+const forgottenBefore = (now: Date): Date => new Date(now.getTime() - forgottenAfterMs)
 
 /** A node of the engine with what its agent says of its GPUs' use; one that is silent says nothing. */
 export function withUsage(node: EngineNode, agent: EngineNode | undefined): EngineNode {
