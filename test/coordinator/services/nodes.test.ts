@@ -2,8 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { fromTimestamp } from '../../../src/contract/proto.js'
+import { fromTimestamp, toTimestamp } from '../../../src/contract/proto.js'
+import { beginAttempt } from '../../../src/coordinator/jobs/attempts/begin.js'
+import { jobChanges } from '../../../src/coordinator/jobs/records/changes.js'
 import { type Database, openDatabase } from '../../../src/coordinator/jobs/records/database.js'
+import { jobStore } from '../../../src/coordinator/jobs/records/store.js'
 import type { AllocateGPUsResponse__Output } from '../../../src/generated/proto/scaimind/v1/AllocateGPUsResponse.js'
 import type { Cluster__Output } from '../../../src/generated/proto/scaimind/v1/Cluster.js'
 import type { ClusterEvent__Output } from '../../../src/generated/proto/scaimind/v1/ClusterEvent.js'
@@ -161,6 +164,19 @@ describe('GPUs that an agent is given for an attempt', () => {
     expect(await tenant.refused('AllocateGPUs', { ...ask, job_id: second, gpu_count: 4 })).toMatchObject({ code: 'JOB_STATE_CONFLICT' })
     expect(await tenant.refused('AllocateGPUs', { ...ask, job_id: 'job_none', gpu_count: 1 })).toMatchObject({ code: 'JOB_NOT_FOUND' })
     await cancel(tenant, first)
+  })
+
+  it('are not taken by a placement that was decided before they were given', async () => {
+    await register(own)
+    const holder = await running(tenant)
+    const later = { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }
+    const jobId = await tenant.submit(tenant.custom(forever, { resource_config: { gpu_count: 1 }, ...later }))
+    await allocate(holder, 1)
+    const store = jobStore({ database, changes: jobChanges(), clock: () => new Date() })
+    const placement = [{ nodeId: own, gpuIndexes: [0], cpus: 0, memoryBytes: 0 }]
+    expect(await beginAttempt({ store, database }, jobId, placement)).toBeNull()
+    expect(await tenant.job(jobId)).toMatchObject({ status: 'QUEUED', attempts: [] })
+    await cancel(tenant, jobId, holder)
   })
 
   it('are never given twice, however many ask at once and while jobs are placed', async () => {
