@@ -1,6 +1,7 @@
-import { resolve } from 'node:path'
+import { isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
 import { isTenantId } from './contract/ids.js'
+import { frameworkTypes } from './contract/statuses.js'
 
 /** Every setting by its environment variable. An empty value is an unset one. */
 type Environment = Record<string, string | undefined>
@@ -49,9 +50,9 @@ const apiSettingsAlone = z.object({
   SCAIMIND_HOST: z.string().default('127.0.0.1'),
   /** Port of GraphQL, REST and the pages; 0: any free one. */
   SCAIMIND_PORT: port.default(8080),
-  /** The coordinator's host. */
-  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1'),
-  /** The coordinator's port. */
+  /** The coordinator's host; of several coordinators `host[:port],host[:port]`: the API follows the one that is active. */
+  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1').transform(parseAddresses),
+  /** The coordinator's port, where the host does not name one. */
   SCAIMIND_GRPC_PORT: port.default(50051),
   /** Seconds after which a call to the coordinator is given up. */
   SCAIMIND_GRPC_TIMEOUT_S: z.coerce.number().positive().default(30),
@@ -155,6 +156,16 @@ const coordinatorSettings = z.object({
   SCAIMIND_ALLOW_CUSTOM_CODE: flag.default(false),
   /** Whether jobs may run code from the model. */
   SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
+  /** What runs the jobs: `local`, this machine; `slurm`, a cluster that its own scheduler orders. */
+  SCAIMIND_ENGINE: z.enum(['local', 'slurm']).default('local'),
+  /** Folders of Slurm's commands, separated by `:`. */
+  SCAIMIND_SLURM_PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
+  /** Slurm's configuration file; default: where Slurm itself looks. */
+  SCAIMIND_SLURM_CONF: z.string().optional(),
+  /** The partition that preemptible jobs go to whose queue is `default`: the cluster takes their places for others there. */
+  SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: z.string().optional(),
+  /** Whether Slurm has an account of each tenant's name, which its jobs are charged to. */
+  SCAIMIND_SLURM_ACCOUNTS: flag.default(false),
   /** CPU slots of this machine for jobs without GPUs; default: its cores less one, at least 1. */
   SCAIMIND_CPU_SLOTS: positive.optional(),
   /** Jobs of a tenant that are not finished; 0: no limit. */
@@ -173,8 +184,14 @@ const coordinatorSettings = z.object({
   SCAIMIND_SILENT_TRAINER_S: z.coerce.number().min(0).default(1800),
   /** Failures in a row that a node is blamed for when it is drained; `enable` lets it take work again. 0: never. */
   SCAIMIND_CORDON_AFTER: z.coerce.number().int().min(0).max(10).default(2),
-  /** The interpreter of CUSTOM scripts that end in .py. */
+  /** The interpreter of CUSTOM scripts, and of SCAIMIND_TRAINERS, that end in .py. */
   SCAIMIND_PYTHON: z.string().default('python3'),
+  /**
+   * The operator's own training programs by framework, for any model: `FSDP=/opt/trainers/train.py,DEEPSPEED=/opt/trainers/train.py`. Each is run by its framework's
+   * starter (torchrun for HF_TRAINER and MEGATRON, accelerate, deepspeed), found in the trainers' PATH; those that end in .py with SCAIMIND_PYTHON. Numbers that it
+   * prints as JSON objects are metrics, unless it writes metrics.jsonl itself. Default: none.
+   */
+  SCAIMIND_TRAINERS: z.string().default('').transform(parseTrainers),
 })
 
 /** Settings of `scaimind api`. */
@@ -235,6 +252,32 @@ function parseTenantSecrets(text: string, context: z.RefinementCtx): Map<string,
     secrets.set(tenant, value)
   }
   return secrets
+}
+
+function parseTrainers(text: string, context: z.RefinementCtx): Map<string, string> {
+  const known = frameworkTypes.filter((name) => name !== 'CUSTOM')
+  const programs = new Map<string, string>()
+  for (const pair of text.split(',').filter(Boolean)) {
+    const [framework = '', path = ''] = pair.split(/=(.*)/s)
+    if (!known.some((name) => name === framework) || !isAbsolute(path))
+      context.addIssue(`"${pair}" must read framework=/path/of/program, the framework one of ${known.join(', ')}`)
+    programs.set(framework, path)
+  }
+  return programs
+}
+
+function parseAddresses(text: string, context: z.RefinementCtx): { host: string; port: number | undefined }[] {
+  return text.split(',').map((part) => {
+    const address = part.trim()
+    // More than one colon without brackets is an IPv6 address.
+    const [, bracketed, plain, given] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(address) ?? [undefined, undefined, address]
+    const host = bracketed ?? plain ?? ''
+    const named = given === undefined ? undefined : Number(given)
+    if (host === '' || /[\s[\]]/.test(host) || (named !== undefined && (named < 1 || named > 65535))) {
+      context.addIssue(`"${address}" must read host, host:port or [IPv6]:port`)
+    }
+    return { host, port: named }
+  })
 }
 
 function parseClaims(text: string, context: z.RefinementCtx) {

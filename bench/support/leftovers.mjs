@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { readLauncher } from '../../dist/coordinator/engines/local/folder.js'
+import { readLauncher } from '../../dist/coordinator/engines/attempt-folder.js'
 import { processesOf, toHandle } from '../../dist/coordinator/engines/local/handle.js'
 import { killTrainerGroup, signalProcess } from '../../dist/coordinator/engines/local/processes.js'
 

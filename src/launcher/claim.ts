@@ -1,8 +1,10 @@
 import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { bootId, startTimeOf } from './processes.js'
+import { rankFile } from './rank-file.js'
 
-/** What `launcher.json` says: who runs the attempt. A pid is believed only with its start time, within the same boot. */
+/** What `launcher.json`, and of other ranks `launcher.<rank>.json`, says: who runs the attempt. A pid is believed only with its start time, within the same boot. */
 export interface LauncherRecord {
   pid: number
   start_time: string
@@ -13,16 +15,16 @@ export interface LauncherRecord {
   trainer: { pid: number; start_time: string } | null
 }
 
-/** A folder that this launcher alone runs. */
+/** A folder that this launcher alone runs, for its rank. */
 export interface Claim {
   /** Tells which process is the trainer. */
   recordTrainer(pid: number): void
 }
 
-/** Takes the attempt's folder; null where another launcher has it already. Of any number that try at once exactly one gets it. */
-export function claimFolder(directory: string, token: string): Claim | null {
-  const path = join(directory, 'launcher.json')
-  const part = `${path}.${process.pid}`
+/** Takes the attempt's folder for a rank; null where another launcher has it already. Of any number that try at once exactly one gets it. */
+export function claimFolder(directory: string, rank: number, token: string): Claim | null {
+  const path = join(directory, rankFile('launcher', rank))
+  const part = `${path}.${hostname()}.${process.pid}`
   const record: LauncherRecord = {
     pid: process.pid,
     start_time: startTimeOf(process.pid) ?? '',

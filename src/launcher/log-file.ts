@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { lineAppender } from './append.js'
+import type { Fence } from './fence.js'
 import { levelReader } from './level.js'
 import { lineSplitter } from './lines.js'
 
@@ -16,8 +17,8 @@ export interface LogFile {
 export type OutputStream = 'stdout' | 'stderr'
 
 /** Opens the log of a rank. Where the disk is full lines are left out, and their number is told when there is room again: the trainer must not stand still for its log. */
-export function openLogFile(directory: string, rank: number): LogFile {
-  const append = lineAppender(join(directory, `logs.${rank}.jsonl`))
+export function openLogFile(directory: string, rank: number, fence: Fence): LogFile {
+  const append = lineAppender(join(directory, `logs.${rank}.jsonl`), fence)
   const splitters = { stdout: lineSplitter(), stderr: lineSplitter() }
   const levels = { stdout: levelReader(), stderr: levelReader() }
   let seq = 0

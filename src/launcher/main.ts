@@ -1,32 +1,53 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, renameSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { constants } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type LauncherArguments, readArguments } from './arguments.js'
 import { claimFolder } from './claim.js'
+import { type Fence, takeFence } from './fence.js'
 import { openLogFile } from './log-file.js'
 import { type LaunchOrder, readOrder } from './order.js'
 import { openOutputMetrics } from './output-metrics.js'
 import { drain, openOutputPipes } from './output-pipes.js'
-import { isGroupAlive, signalGroup } from './processes.js'
+import { rankFile } from './rank-file.js'
 import { readyPids } from './ready-pids.js'
-import { openGate, prepareTrainer } from './trainer-process.js'
+import { giveSignsOfLife } from './signs-of-life.js'
+import { identityOf, openGate, prepareTrainer } from './trainer-process.js'
+import { type TrainerProcesses, trainerProcesses } from './trainer-processes.js'
+
+/** The exit code of a launcher whose attempt is another's: one has its folder, or a newer attempt has begun. */
+const overtakenCode = 3
+const fenceIntervalMs = 1000
 
 /**
- * Runs one attempt on one node: `node main.js FOLDER`. It outlives whoever started it, and imports nothing of ours, so that it can.
+ * Runs one attempt on one node: `node main.js FOLDER`, and on several nodes one a node. It outlives whoever started it, and imports nothing of
+ * ours, so that it can.
  *
- * In the folder it reads `launch.json`, and writes `launcher.json` (who runs it), `logs.<rank>.jsonl`, for trainers that only print
- * `metrics.jsonl`, and last, when the trainer's whole process group is dead and its output is written, `exit.json`.
+ * In the folder it reads `launch.json`, and writes `launcher.json` (who runs it), `logs.<rank>.jsonl`, `alive.<rank>` while the trainer runs, for
+ * trainers that only print `metrics.jsonl` (rank 0), and last, when the trainer's processes are dead and its output is written, `exit.json`.
+ * Ranks beyond 0 write `launcher.<rank>.json` and `exit.<rank>.json`.
  *
- * SIGTERM: asks the trainer's group to stop, once, and kills it after the grace. SIGUSR1: goes on to the pids that announced it.
+ * SIGTERM: asks the trainer's group to stop, once, and kills it after the grace. SIGUSR1: goes on to the pids that announced it. Where a newer attempt of
+ * the job has begun, the trainer is killed and nothing more is written.
+ *
+ * Answers the exit code: the trainer's, 128 and the signal's number where one ended it, 127 where it cannot be started, 3 where the attempt is another's.
  */
-async function runAttempt(directory: string): Promise<void> {
+async function runAttempt(given: LauncherArguments): Promise<number> {
+  const { directory, rank } = given
   const order = readOrder(directory)
   const requests = listenForSignals(directory, order)
-  const claim = claimFolder(directory, order.token)
-  if (!claim) return
-  const logs = openLogFile(directory, order.rank)
-  const metrics = order.metrics_from_output ? openOutputMetrics(directory) : () => {}
+  const fence = takeFence(directory, order, () => {
+    requests.kill()
+    process.exit(overtakenCode)
+  })
+  const claim = claimFolder(directory, rank, order.token)
+  if (!claim) return overtakenCode
+  setInterval(() => fence.check(), fenceIntervalMs)
+  const logs = openLogFile(directory, rank, fence)
+  // The file has one writer: what other ranks print of metrics is in the log.
+  const metrics = order.metrics_from_output && rank === 0 ? openOutputMetrics(directory, fence) : () => {}
   const output = openOutputPipes()
   const drains = (['stdout', 'stderr'] as const).map((stream) => {
     const told = (lines: string[]) => (stream === 'stdout' ? metrics(lines) : undefined)
@@ -35,21 +56,27 @@ async function runAttempt(directory: string): Promise<void> {
       end: () => told(logs.finish(stream)),
     })
   })
-  const trainer = await startOrFailure(prepareTrainer(directory, order, output))
+  const leader = await startOrFailure(prepareTrainer({ order, arguments: given, environment: process.env, output }))
   for (const { writeEnd } of Object.values(output)) closeSync(writeEnd)
-  if (trainer instanceof Error) {
-    logs.say(`The trainer cannot be started: ${trainer.message}`)
-    return writeExit(directory, 127, null)
+  if (leader instanceof Error) {
+    logs.say(`The trainer cannot be started: ${leader.message}`)
+    await writeExit(given, fence, { code: 127, signal: null })
+    return 127
   }
-  const { pid } = trainer
-  const exited = once(trainer, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
-  claim.recordTrainer(pid)
-  openGate(trainer)
-  requests.started(pid)
+  const marks = Object.entries(identityOf(directory, rank)).map(([name, value]) => `${name}=${value}`)
+  const trainer = trainerProcesses(leader.pid, given.starter.length > 0 ? marks : [])
+  const exited = once(leader, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+  fence.check()
+  claim.recordTrainer(leader.pid)
+  openGate(leader)
+  requests.started(trainer)
+  const stopSigns = giveSignsOfLife(directory, rank, fence)
   const [code, signal] = await exited
-  await killLeftovers(pid)
+  await killLeftovers(trainer)
+  stopSigns()
   await Promise.all(drains.map((stream) => stream.finished()))
-  await writeExit(directory, code, signal)
+  await writeExit(given, fence, { code, signal })
+  return code ?? 128 + (signal ? constants.signals[signal] : 0)
 }
 
 /** The trainer once it has a pid, or why it cannot be started. */
@@ -65,22 +92,22 @@ async function startOrFailure(preparing: Promise<ChildProcess>): Promise<(ChildP
 }
 
 /** From here on signals are requests. Those that come before the trainer is there wait for it. */
-function listenForSignals(directory: string, order: LaunchOrder): { started(pid: number): void } {
-  let group: number | null = null
+function listenForSignals(directory: string, order: LaunchOrder): { started(processes: TrainerProcesses): void; kill(): void } {
+  let trainer: TrainerProcesses | null = null
   let stopAsked = false
   function stop(): void {
     // A second SIGTERM would make a trainer give up its checkpoint, and only says what the first one said.
-    if (stopAsked && group !== null) return
+    if (stopAsked && trainer !== null) return
     stopAsked = true
-    if (group === null) return
-    const trainerGroup = group
-    signalGroup(trainerGroup, 'SIGTERM')
-    setTimeout(() => signalGroup(trainerGroup, 'SIGKILL'), order.stop_grace_seconds * 1000)
+    if (trainer === null) return
+    const stopped = trainer
+    stopped.signal('SIGTERM')
+    setTimeout(() => stopped.kill(), order.stop_grace_seconds * 1000)
   }
   process.on('SIGTERM', stop)
   process.on('SIGUSR1', () => {
-    if (group === null) return
-    for (const pid of readyPids(directory, group)) {
+    if (trainer === null) return
+    for (const pid of readyPids(directory, trainer)) {
       try {
         process.kill(pid, 'SIGUSR1')
       } catch {
@@ -90,28 +117,37 @@ function listenForSignals(directory: string, order: LaunchOrder): { started(pid:
   })
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
   return {
-    started(pid) {
-      group = pid
+    started(processes) {
+      trainer = processes
       if (!stopAsked) return
       stopAsked = false
       stop()
     },
+    // Before it has started it waits for this process, and ends with it.
+    kill: () => trainer?.kill(),
   }
 }
 
-async function killLeftovers(group: number): Promise<void> {
-  for (let pauseMs = 5; isGroupAlive(group); pauseMs = Math.min(pauseMs * 2, 200)) {
-    signalGroup(group, 'SIGKILL')
+async function killLeftovers(trainer: TrainerProcesses): Promise<void> {
+  for (let pauseMs = 5; trainer.isAlive(); pauseMs = Math.min(pauseMs * 2, 200)) {
+    trainer.kill()
     await delay(pauseMs)
   }
 }
 
+/** One of the two is null. */
+interface TrainerEnd {
+  code: number | null
+  signal: NodeJS.Signals | null
+}
+
 /** Tells the end, by rename. Where the disk stays full for a while the attempt counts as lost. */
-async function writeExit(directory: string, code: number | null, signal: string | null): Promise<void> {
-  const path = join(directory, 'exit.json')
+async function writeExit({ directory, rank }: LauncherArguments, fence: Fence, end: TrainerEnd): Promise<void> {
+  const path = join(directory, rankFile('exit', rank))
   for (let tries = 1; ; tries++) {
+    fence.check()
     try {
-      writeFileSync(`${path}.part`, JSON.stringify({ code, signal, time: new Date().toISOString() }))
+      writeFileSync(`${path}.part`, JSON.stringify({ ...end, time: new Date().toISOString() }))
       return renameSync(`${path}.part`, path)
     } catch (error) {
       if (tries === 10) throw error
@@ -121,10 +157,7 @@ async function writeExit(directory: string, code: number | null, signal: string 
 }
 
 try {
-  const [directory] = process.argv.slice(2)
-  if (!directory) throw new Error("give the attempt's folder")
-  await runAttempt(resolve(directory))
-  process.exit(0)
+  process.exit(await runAttempt(readArguments(process.argv.slice(2))))
 } catch (error) {
   process.stderr.write(`${(error as Error).message}\n`)
   process.exit(1)

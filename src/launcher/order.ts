@@ -5,20 +5,15 @@ import { join } from 'node:path'
 export interface LaunchOrder {
   job_id: string
   attempt: number
-  /** Whoever claimed the folder under another token is obeyed, and this launcher stops. */
+  /** Names the launch of the attempt; also what its fence holds. */
   token: string
-  /** Program and arguments. */
+  /** Program and arguments; the starter's words are not among them. */
   command: string[]
   /** The trainer's whole environment, but for what the launcher adds. */
   environment: Record<string, string>
-  rank: number
-  world_size: number
   stop_grace_seconds: number
   /** Whether JSON objects of numbers on standard output are metrics. */
   metrics_from_output?: boolean
-  /** Where rank 0 is met; default: this machine, any free port. */
-  master_addr?: string
-  master_port?: number
 }
 
 /** Reads the order. Throws where a field is missing or of another type. */
@@ -29,8 +24,6 @@ export function readOrder(directory: string): LaunchOrder {
     attempt: 'number',
     token: 'string',
     environment: 'object',
-    rank: 'number',
-    world_size: 'number',
   } as const
   for (const [name, type] of Object.entries(types)) {
     if (typeof order[name as keyof LaunchOrder] !== type) throw new Error(`launch.json: ${name} must be of type ${type}`)

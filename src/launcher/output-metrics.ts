@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { lineAppender } from './append.js'
+import type { Fence } from './fence.js'
 
 /** Metrics of a trainer that only prints: takes its lines of standard output. */
 export type OutputMetrics = (lines: string[]) => void
@@ -8,13 +9,13 @@ export type OutputMetrics = (lines: string[]) => void
  * Writes `metrics.jsonl` from printed lines such as `{"loss": 1.2, "step": 3}`; without a step, metrics are counted from 1. Writes nothing
  * where the trainer has a `metrics.jsonl` of its own: a file has one writer.
  */
-export function openOutputMetrics(directory: string): OutputMetrics {
+export function openOutputMetrics(directory: string, fence: Fence): OutputMetrics {
   let append: ((lines: string) => boolean) | null | undefined
   let count = 0
   return (lines) => {
     const metrics = lines.flatMap((line) => parseMetrics(line) ?? [])
     if (metrics.length === 0 || append === null) return
-    append ??= openOwn(join(directory, 'metrics.jsonl'))
+    append ??= openOwn(join(directory, 'metrics.jsonl'), fence)
     const time = new Date().toISOString()
     append?.(metrics.map(({ step, epoch, values }) => `${JSON.stringify({ step: step ?? ++count, epoch, time, values })}\n`).join(''))
   }
@@ -37,9 +38,9 @@ export function parseMetrics(line: string): { step: number | null; epoch: number
   return { step: step === undefined ? null : Number(step), epoch: Number(epoch ?? 0), values: values as Record<string, number> }
 }
 
-function openOwn(path: string): ((lines: string) => boolean) | null {
+function openOwn(path: string, fence: Fence): ((lines: string) => boolean) | null {
   try {
-    return lineAppender(path, 'ax')
+    return lineAppender(path, fence, 'ax')
   } catch {
     return null
   }

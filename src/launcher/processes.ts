@@ -49,6 +49,27 @@ export function isGroupAlive(group: number): boolean {
   })
 }
 
+/** Whether a process was started with all of these `NAME=value` in its environment. Elsewhere than on Linux nobody can tell. */
+export function carries(pid: number, marks: string[]): boolean {
+  try {
+    if (!linux) return false
+    const variables = new Set(readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0'))
+    return marks.every((mark) => variables.has(mark))
+  } catch {
+    return false
+  }
+}
+
+/** The processes alive that carry all of `marks`, but for this one. */
+export function carriersOf(marks: string[]): number[] {
+  if (!linux) return []
+  return readdirSync('/proc').flatMap((name) => {
+    const pid = /^\d+$/.test(name) ? Number(name) : process.pid
+    // A zombie has no environment.
+    return pid !== process.pid && carries(pid, marks) ? [pid] : []
+  })
+}
+
 interface Stat {
   state: string
   group: number

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
+import { inheritedVariables, type LauncherArguments } from './arguments.js'
 import type { LaunchOrder } from './order.js'
 import type { OutputPipe } from './output-pipes.js'
 
@@ -9,28 +10,38 @@ import type { OutputPipe } from './output-pipes.js'
  */
 const gate = 'read -r go <&3 || exit 125; exec 3<&-; unset PWD OLDPWD SHLVL; exec "$@"'
 
+/** What a trainer's process is made of. */
+export interface TrainerOptions {
+  order: LaunchOrder
+  arguments: LauncherArguments
+  /** The launcher's own environment: of it a trainer gets MASTER_ADDR and MASTER_PORT (default: this machine, any free port), and what is inherited. */
+  environment: NodeJS.ProcessEnv
+  output: { stdout: OutputPipe; stderr: OutputPipe }
+}
+
 /** Prepares the trainer's process, in a session and process group of its own, with the attempt's folder as its working directory. It starts when `openGate` is called. */
-export async function prepareTrainer(
-  directory: string,
-  order: LaunchOrder,
-  output: { stdout: OutputPipe; stderr: OutputPipe },
-): Promise<ChildProcess> {
+export async function prepareTrainer({ order, arguments: given, environment, output }: TrainerOptions): Promise<ChildProcess> {
+  const { directory, rank, nodes, inherit, starter } = given
   const env = {
     ...order.environment,
-    SCAIMIND_JOB_DIR: directory,
-    RANK: String(order.rank),
+    ...inheritedVariables(inherit, environment),
+    ...identityOf(directory, rank),
+    RANK: String(rank),
     LOCAL_RANK: '0',
-    WORLD_SIZE: String(order.world_size),
-    MASTER_ADDR: order.master_addr ?? '127.0.0.1',
-    MASTER_PORT: String(order.master_port ?? (await freePort())),
+    WORLD_SIZE: String(nodes),
+    MASTER_ADDR: environment.MASTER_ADDR ?? '127.0.0.1',
+    MASTER_PORT: environment.MASTER_PORT ?? String(await freePort()),
   }
-  return spawn('/bin/sh', ['-c', gate, 'trainer', ...order.command], {
+  return spawn('/bin/sh', ['-c', gate, 'trainer', ...starter, ...order.command], {
     cwd: directory,
     env,
     detached: true,
     stdio: ['ignore', output.stdout.writeEnd, output.stderr.writeEnd, 'pipe'],
   })
 }
+
+/** The variables that tell a trainer's processes from all others; no starter changes them. */
+export const identityOf = (directory: string, rank: number) => ({ SCAIMIND_JOB_DIR: directory, NODE_RANK: String(rank) })
 
 /** Lets a prepared trainer start. */
 export function openGate(trainer: ChildProcess): void {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { type Files, readTrained, trainedFiles } from './artefacts.js'
 import { writeFolder } from './durable.js'
+import type { Fence } from './fence.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
 import { TrainerFailure } from './problems.js'
@@ -38,8 +39,12 @@ interface Manifest {
 
 const MANIFEST = 'manifest.json'
 
-/** Saves a checkpoint as `folder`, complete or not at all: `manifest.json` lists every file with size and SHA-256. Answers its bytes. */
-export function saveCheckpoint(folder: string, plan: TrainingPlan, model: Model, { trained, mean, square, state }: Snapshot): number {
+/** Saves a checkpoint as `folder`, complete or not at all: `manifest.json` lists every file with size and SHA-256. Not where a newer attempt has begun meanwhile. Answers its bytes. */
+export function saveCheckpoint(
+  folder: string,
+  { plan, model, fence }: { plan: TrainingPlan; model: Model; fence: Fence },
+  { trained, mean, square, state }: Snapshot,
+): number {
   const moments: TensorMap = new Map([
     ...[...mean].map(([name, tensor]) => [`mean.${name}`, tensor] as const),
     ...[...square].map(([name, tensor]) => [`square.${name}`, tensor] as const),
@@ -55,7 +60,7 @@ export function saveCheckpoint(folder: string, plan: TrainingPlan, model: Model,
     files: Object.fromEntries([...files].map(([name, content]) => [name, { bytes: content.length, sha256: sha256(content) }])),
   }
   files.set(MANIFEST, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
-  return writeFolder(folder, files)
+  return writeFolder(folder, files, () => fence.check())
 }
 
 /**

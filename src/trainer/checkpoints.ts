@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Fingerprint, saveCheckpoint } from './checkpoint.js'
+import type { Fence } from './fence.js'
 import type { Journal } from './journal.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
@@ -22,8 +23,9 @@ export function checkpointKeeper(
     model,
     session,
     journal,
+    fence,
     fingerprint,
-  }: { plan: TrainingPlan; model: Model; session: Session; journal: Journal; fingerprint: Fingerprint },
+  }: { plan: TrainingPlan; model: Model; session: Session; journal: Journal; fence: Fence; fingerprint: Fingerprint },
 ) {
   const kept: number[] = []
   return {
@@ -34,7 +36,7 @@ export function checkpointKeeper(
       const id = `step-${step}`
       const path = `checkpoints/${id}`
       const state = { step, epoch, tokens_seen: tokensSeen, metrics, fingerprint }
-      const bytes = saveCheckpoint(join(directory, path), plan, model, { ...session.snapshot(), state })
+      const bytes = saveCheckpoint(join(directory, path), { plan, model, fence }, { ...session.snapshot(), state })
       kept.push(step)
       journal.event({ type: 'checkpoint', checkpoint_id: id, step, path, bytes, metrics })
       journal.log(`saved checkpoint ${id} (${bytes} bytes)`)
@@ -46,6 +48,8 @@ export function checkpointKeeper(
   function deleteOldest(): void {
     const step = kept.shift() as number
     const path = `checkpoints/step-${step}`
+    // A newer attempt may be going on from it.
+    fence.check()
     // The manifest goes first: a half-deleted checkpoint must not look complete.
     rmSync(join(directory, path, 'manifest.json'), { force: true })
     if (existsSync(join(directory, path))) rmSync(join(directory, path), { recursive: true })

@@ -4,9 +4,9 @@ import type { Files } from './artefacts.js'
 
 /**
  * Makes a folder of files appear whole or not at all: written under a temporary name beside it, synced, then renamed. An older folder
- * of that name is replaced. Answers its size in bytes.
+ * of that name is replaced. Answers its size in bytes. `ready` is called when all is written and nothing has its name yet; what it throws stops it there.
  */
-export function writeFolder(folder: string, files: Files): number {
+export function writeFolder(folder: string, files: Files, ready: () => void = () => {}): number {
   const parent = dirname(folder)
   const temporary = `${folder}.tmp-${process.pid}`
   mkdirSync(parent, { recursive: true })
@@ -18,6 +18,7 @@ export function writeFolder(folder: string, files: Files): number {
     bytes += content.length
   }
   syncFolder(temporary)
+  ready()
   rmSync(folder, { recursive: true, force: true })
   renameSync(temporary, folder)
   syncFolder(parent)

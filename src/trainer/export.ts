@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { effectiveWeights, type Files, modelFiles, trainedFiles } from './artefacts.js'
 import type { PreparedData } from './data/prepare.js'
 import { writeFolder } from './durable.js'
+import type { Fence } from './fence.js'
 import type { Journal, Score } from './journal.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
@@ -17,12 +18,12 @@ export interface RunSummary {
 }
 
 /** Writes `output/` (and, for `merge_adapter`, `output/merged/`), each whole or not at all, and tells each as an artefact. */
-export function exportOutput(directory: string, { plan, model, trained, data, summary, journal }: ExportInput): void {
+export function exportOutput(directory: string, { plan, model, trained, data, summary, journal, fence }: ExportInput): void {
   const isLora = plan.trainingType === 'LORA'
   const card = Buffer.from(modelCard(plan, model, data, summary))
   const output: Files = new Map([...trainedFiles(plan, model, trained), ['README.md', card]])
   const write = (path: string, kind: 'adapter' | 'model', files: Files) => {
-    const bytes = writeFolder(join(directory, path), files)
+    const bytes = writeFolder(join(directory, path), files, () => fence.check())
     journal.event({ type: 'artefact', kind, path, files: [...files.keys()], bytes })
     journal.log(`saved ${kind} in ${path} (${bytes} bytes)`)
   }
@@ -39,6 +40,7 @@ interface ExportInput {
   data: PreparedData
   summary: RunSummary
   journal: Journal
+  fence: Fence
 }
 
 function modelCard(plan: TrainingPlan, model: Model, data: PreparedData, { steps, epochs, finalLoss, evaluation }: RunSummary): string {

@@ -1,5 +1,6 @@
 import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Fence } from './fence.js'
 
 /** The states of a job that a trainer announces. */
 export type Phase = 'PREPARING' | 'TRAINING' | 'CHECKPOINTING' | 'EVALUATING' | 'EXPORTING'
@@ -57,9 +58,15 @@ export interface Journal {
   log(line: string): void
 }
 
-/** Writes `events.jsonl` and `metrics.jsonl` in an attempt's folder, each line whole and at once. Numbers that are not finite are left out. */
-export function openJournal(directory: string): Journal {
-  const append = (file: string, line: object) => appendFileSync(join(directory, file), `${JSON.stringify(line)}\n`)
+/** How old, in milliseconds, what is known of newer attempts may be when a line is written. */
+const FENCE_AGE_MS = 1000
+
+/** Writes `events.jsonl` and `metrics.jsonl` in an attempt's folder, each line whole and at once, unless a newer attempt has begun. Numbers that are not finite are left out. */
+export function openJournal(directory: string, fence: Fence): Journal {
+  const append = (file: string, line: object) => {
+    fence.check(FENCE_AGE_MS)
+    appendFileSync(join(directory, file), `${JSON.stringify(line)}\n`)
+  }
   return {
     event: ({ type, ...rest }) => append('events.jsonl', { type, time: new Date().toISOString(), ...rest }),
     metrics: (step, epoch, values) => {

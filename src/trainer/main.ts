@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type EvaluationOrder, runBenchmarks } from './benchmarks/run.js'
 import { checkJob, checkModel } from './check.js'
+import { FENCED, openFence } from './fence.js'
 import { type InspectedSource, inspectSource } from './inspect.js'
 import { type Journal, openJournal } from './journal.js'
 import { readModel } from './model/folder.js'
@@ -75,10 +76,11 @@ async function generate(folder: string): Promise<void> {
   }
 }
 
-/** Runs an attempt; answers the exit code: 0 done, 85 stopped on request, 1 failed. */
+/** Runs an attempt; answers the exit code: 0 done, 85 stopped on request, 1 failed. Where a newer attempt of the job has begun the process ends at once, with 86. */
 async function runAttempt(directory: string): Promise<number> {
   const requests = listenForRequests(directory, () => process.exit(STOPPED))
-  const journal = openJournal(directory)
+  const fence = openFence(resolve(directory), () => process.exit(FENCED))
+  const journal = openJournal(directory, fence)
   try {
     journal.event({ type: 'ready', signals: ['USR1', 'TERM'], pid: process.pid })
     journal.event({ type: 'phase', phase: 'PREPARING' })
@@ -97,7 +99,7 @@ async function runAttempt(directory: string): Promise<number> {
     const model = readModel(plan.model.folder)
     // Loaded only now, so that the handlers above are in place while the backend starts.
     const { train } = await import('./train.js')
-    await train({ directory, plan, model, journal, requests })
+    await train({ directory, plan, model, journal, fence, requests })
     return 0
   } catch (error) {
     if (error instanceof Stopped) return STOPPED

@@ -4,6 +4,7 @@ import { type Example, planBatches } from './data/batches.js'
 import { prepareData } from './data/prepare.js'
 import { sampleTexts, scoreOf } from './evaluation.js'
 import { exportOutput } from './export.js'
+import type { Fence } from './fence.js'
 import type { Journal } from './journal.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
@@ -20,6 +21,7 @@ export interface RunInput {
   plan: TrainingPlan
   model: Model
   journal: Journal
+  fence: Fence
   requests: Requests
 }
 
@@ -27,7 +29,7 @@ export interface RunInput {
  * Runs an attempt from its data to its output. Throws Stopped once a requested stop is done, TrainerFailure for what can be expected to
  * go wrong. The phases of the journal follow the steps of this function.
  */
-export async function train({ directory, plan, model, journal, requests }: RunInput): Promise<void> {
+export async function train({ directory, plan, model, journal, fence, requests }: RunInput): Promise<void> {
   const { hyperparameters, data: dataPlan, output } = plan
   const data = prepareData(plan, model.config.max_position_embeddings)
   for (const remark of data.remarks) journal.log(`warning: ${remark}`)
@@ -48,7 +50,7 @@ export async function train({ directory, plan, model, journal, requests }: RunIn
   )
 
   const session = openSession(plan, model, data.rowLength)
-  const keeper = checkpointKeeper(directory, { plan, model, session, journal, fingerprint })
+  const keeper = checkpointKeeper(directory, { plan, model, session, journal, fence, fingerprint })
   const epochAt = (step: number) => round(step / batches.stepsPerEpoch, 4)
   const evaluate = (examples: readonly Example[]) =>
     session.evaluate(examples, async () => {
@@ -121,7 +123,7 @@ export async function train({ directory, plan, model, journal, requests }: RunIn
   if (requests.stop) stopHere()
   journal.event({ type: 'phase', phase: 'EXPORTING' })
   const summary = { steps: totalSteps, epochs: at.epoch, finalLoss: at.metrics.loss ?? Number.NaN, evaluation }
-  exportOutput(directory, { plan, model, trained, data, summary, journal })
+  exportOutput(directory, { plan, model, trained, data, summary, journal, fence })
 }
 
 function saveIsDue(output: TrainingPlan['output'], step: number, stepsPerEpoch: number, totalSteps: number): boolean {

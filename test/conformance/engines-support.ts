@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { onTestFinished, vi } from 'vitest'
 import type { AttemptOrder, Engine, EngineEvent } from '../../src/coordinator/engines/engine.js'
 
@@ -37,10 +37,11 @@ let count = 0
 /** An attempt in a folder of its own, whose trainer is a Node script. Nothing in it is shared with another. */
 export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): AttemptOrder {
   const jobId = `job_${process.pid}x${++count}`
-  const directory = join(mkdtempSync(join(tmpdir(), 'scaimind-attempt-')), '1')
-  mkdirSync(directory)
+  const job = mkdtempSync(join(tmpdir(), 'scaimind-job-'))
+  const directory = join(job, 'attempts', '1')
+  mkdirSync(directory, { recursive: true })
   onTestFinished(({ task }) => {
-    if (task.result?.state === 'pass') rmSync(dirname(directory), { recursive: true, force: true })
+    if (task.result?.state === 'pass') rmSync(job, { recursive: true, force: true })
   })
   writeFileSync(join(directory, 'job.json'), '{}')
   writeFileSync(join(directory, 'script.mjs'), script)
@@ -51,6 +52,7 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
     token: `token-${jobId}`,
     directory,
     command: [process.execPath, join(directory, 'script.mjs')],
+    framework: '',
     environment: { PATH: '/usr/bin:/bin' },
     placement: [{ nodeId: hostname(), gpuIndexes: [], cpus: 1, memoryBytes: 0 }],
     scheduling: null,

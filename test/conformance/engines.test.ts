@@ -172,12 +172,24 @@ describe.each(engines)('The $name engine', ({ begin }) => {
     })
     await engine.submit(order)
     await told.ended(order.jobId)
-    const { PATH, GREETING, SCAIMIND_JOB_DIR, RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT, OMP_NUM_THREADS, ...rest } =
-      JSON.parse(await untilWritten(order, 'environment'))
+    const {
+      PATH,
+      GREETING,
+      SCAIMIND_JOB_DIR,
+      RANK,
+      NODE_RANK,
+      WORLD_SIZE,
+      LOCAL_RANK,
+      MASTER_ADDR,
+      MASTER_PORT,
+      OMP_NUM_THREADS,
+      ...rest
+    } = JSON.parse(await untilWritten(order, 'environment'))
     expect({ PATH, GREETING }).toEqual(order.environment)
-    expect({ SCAIMIND_JOB_DIR, RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR }).toEqual({
+    expect({ SCAIMIND_JOB_DIR, RANK, NODE_RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR }).toEqual({
       SCAIMIND_JOB_DIR: order.directory,
       RANK: '0',
+      NODE_RANK: '0',
       WORLD_SIZE: '1',
       LOCAL_RANK: '0',
       MASTER_ADDR: '127.0.0.1',

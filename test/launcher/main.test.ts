@@ -1,48 +1,17 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-
-const launcher = resolve(import.meta.dirname, '../../dist/launcher/main.js')
-
-/** An attempt's folder with an order to run a Node script. */
-function orderOf(script: string, more: object = {}): string {
-  const folder = mkdtempSync(join(tmpdir(), 'scaimind-launcher-'))
-  const order = {
-    job_id: 'job',
-    attempt: 1,
-    token: 't',
-    environment: { PATH: '/usr/bin:/bin' },
-    rank: 0,
-    world_size: 1,
-    stop_grace_seconds: 30,
-  }
-  writeFileSync(
-    join(folder, 'launch.json'),
-    JSON.stringify({ ...order, command: [process.execPath, '--input-type=module', '-e', script], ...more }),
-  )
-  return folder
-}
-const start = (folder: string) => spawn(process.execPath, [launcher, folder], { stdio: ['ignore', 'ignore', 'pipe'] })
-const exited = async (folder: string) => {
-  const [code] = await once(start(folder), 'exit')
-  return code
-}
-const read = (folder: string, name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8'))
-const logs = (folder: string) =>
-  readFileSync(join(folder, 'logs.0.jsonl'), 'utf8')
-    .split('\n')
-    .flatMap((line) => (line === '' ? [] : [JSON.parse(line)]))
+import { exited, logs, orderOf, read, start } from './support.js'
 
 describe('A launcher', () => {
   it('has its folder to itself: of several that start at once, one runs the trainer', async () => {
     const folder = orderOf(`import { appendFileSync } from 'node:fs'; appendFileSync('starts', 'x')`)
-    expect(await Promise.all([exited(folder), exited(folder), exited(folder)])).toEqual([0, 0, 0])
-    expect(await exited(folder)).toBe(0)
+    const codes = await Promise.all([exited(folder), exited(folder), exited(folder)])
+    expect(codes.sort()).toEqual([0, 3, 3])
+    expect(await exited(folder)).toBe(3)
     expect(readFileSync(join(folder, 'starts'), 'utf8')).toBe('x')
-    expect(readdirSync(folder).sort()).toEqual(['exit.json', 'launch.json', 'launcher.json', 'logs.0.jsonl', 'starts'])
+    expect(readdirSync(folder).sort()).toEqual(['alive.0', 'exit.json', 'launch.json', 'launcher.json', 'logs.0.jsonl', 'starts'])
   })
 
   it('writes what the trainer prints, with stream and level, and metrics where it is asked for them', async () => {
@@ -72,7 +41,7 @@ describe('A launcher', () => {
       writeFileSync('escaped', String(child.pid))
       console.log('said')
       process.exit(7)`)
-    await exited(folder)
+    expect(await exited(folder)).toBe(7)
     expect(read(folder, 'exit.json')).toMatchObject({ code: 7 })
     expect(logs(folder).map(({ text }) => text)).toEqual(['said'])
     process.kill(Number(readFileSync(join(folder, 'escaped'), 'utf8')))
@@ -83,6 +52,13 @@ describe('A launcher', () => {
     await exited(folder)
     expect(read(folder, 'exit.json')).toMatchObject({ code: 127 })
     expect(logs(folder)).toMatchObject([{ level: 'ERROR', text: expect.stringContaining('cannot be started') }])
+  })
+
+  it('ends as its trainer did: with its code, or 128 and the number of its signal', async () => {
+    expect(await exited(orderOf('process.exit(85)'))).toBe(85)
+    const folder = orderOf(`process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000)`)
+    expect(await exited(folder)).toBe(143)
+    expect(read(folder, 'exit.json')).toMatchObject({ code: null, signal: 'SIGTERM' })
   })
 
   it('refuses an order that it cannot read, and writes nothing', async () => {

@@ -16,7 +16,7 @@ const written = () =>
 
 describe('Printed metrics', () => {
   it('are JSON objects of numbers, with a step or counted', () => {
-    const take = openOutputMetrics(folder)
+    const take = openOutputMetrics(folder, { check: () => {} })
     take(['hello', '{"loss": 1.5}', '{"loss": 1.25, "step": 7, "epoch": 0.5}'])
     take(['{"loss": 1}'])
     expect(written()).toMatchObject([
@@ -35,12 +35,12 @@ describe('Printed metrics', () => {
 
   it('are left alone where the trainer writes its own', () => {
     writeFileSync(join(folder, 'metrics.jsonl'), 'its own\n')
-    openOutputMetrics(folder)(['{"loss": 1}'])
+    openOutputMetrics(folder, { check: () => {} })(['{"loss": 1}'])
     expect(readFileSync(join(folder, 'metrics.jsonl'), 'utf8')).toBe('its own\n')
   })
 
   it('make no file where there are none', () => {
-    openOutputMetrics(folder)(['hello'])
+    openOutputMetrics(folder, { check: () => {} })(['hello'])
     expect(existsSync(join(folder, 'metrics.jsonl'))).toBe(false)
   })
 })

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { readLauncher } from '../../src/coordinator/engines/local/folder.js'
+import { readLauncher } from '../../src/coordinator/engines/attempt-folder.js'
 import { processesOf, toHandle } from '../../src/coordinator/engines/local/handle.js'
 import { killTrainerGroup, signalProcess } from '../../src/coordinator/engines/local/processes.js'
 

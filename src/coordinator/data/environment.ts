@@ -37,12 +37,14 @@ export function environmentProblems(environment: Record<string, string>): FieldP
   })
 }
 
-/** The trainer's environment, built from nothing: a plain PATH, HOME (the attempt's folder), LANG and TZ, then the job's own. Nothing of the coordinator's. */
+/** The trainer's environment, built from nothing: a PATH, HOME (the attempt's folder), LANG and TZ, then the job's own. Nothing of the coordinator's. */
 export function trainerEnvironment(options: {
   /** The attempt's folder. */
   directory: string
   /** The job's. */
   environment: Record<string, string>
+  /** The folders of PATH. Default: the plain ones. */
+  searchPath?: string[]
 }): Record<string, string> {
   return {
     LANG: 'C.UTF-8',
@@ -50,7 +52,7 @@ export function trainerEnvironment(options: {
     // A pipe would be filled by the block, and live logs come late.
     PYTHONUNBUFFERED: '1',
     ...options.environment,
-    PATH: trainerSearchPath.join(':'),
+    PATH: (options.searchPath ?? trainerSearchPath).join(':'),
     HOME: options.directory,
   }
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { access, constants, readFile, stat } from 'node:fs/promises'
-import { extname, isAbsolute, join } from 'node:path'
+import { dirname, extname, isAbsolute, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { FieldProblem } from '../../contract/failure.js'
@@ -20,6 +20,8 @@ export interface TrainerChoice {
 export interface TrainerSettings {
   /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. An absolute path, or a name. */
   python: string
+  /** The operator's own training programs by FrameworkType: SCAIMIND_TRAINERS. Default: none. */
+  programs?: ReadonlyMap<string, string>
   /** Folders in which programs that are given by name are looked for. Default: the PATH that trainers get. */
   searchPath?: string[]
   /** The Node program. Default: the one that runs this process. */
@@ -30,11 +32,15 @@ export interface TrainerSettings {
   checkTimeoutMs?: number
 }
 
-/** What runs a job: the embedded trainer, or the tenant's own script. */
+/** What runs a job: the embedded trainer, the tenant's own script, or the operator's program for its framework. */
 export interface Trainer {
-  kind: 'embedded' | 'custom'
+  kind: 'embedded' | 'custom' | 'program'
   /** Program and arguments. */
   command: string[]
+  /** The FrameworkType whose starter runs the command; '' where it is run as it is. */
+  framework: string
+  /** The folders of its PATH. For the operator's program that of SCAIMIND_PYTHON too, where a virtual environment has its starters. */
+  searchPath: string[]
 }
 
 /** The trainer of a job, or what is wrong with the fields that name it. */
@@ -43,18 +49,34 @@ export async function findTrainer(
   settings: TrainerSettings,
 ): Promise<{ trainer: Trainer; problems: [] } | { trainer: null; problems: FieldProblem[] }> {
   if (frameworkType === 'CUSTOM') return customTrainer(customScriptPath, settings)
+  const program = await operatorProgram({ modelId, frameworkType }, settings)
+  if (program !== null) return programTrainer(frameworkOf(frameworkType), program, settings)
   const problems: FieldProblem[] = []
-  if (!['', 'FRAMEWORK_TYPE_UNSPECIFIED', 'HF_TRAINER'].includes(frameworkType)) {
-    const message = `This coordinator has no trainer for ${frameworkType}; leave the type empty, or give CUSTOM and a script.`
+  if (frameworkOf(frameworkType) !== 'HF_TRAINER') {
+    const message = `This coordinator has no trainer for ${frameworkType}; leave the type empty, or give CUSTOM and a script. ${operatorMaySet}`
     problems.push({ path: 'training_config.framework.type', message })
   }
   if (!(await isEmbeddedModel(modelId))) {
-    const message = `This coordinator has no trainer for ${JSON.stringify(modelId)}; it trains scaimind/byte-tiny and models saved by such jobs.`
+    const message = `This coordinator has no trainer for ${JSON.stringify(modelId)}; it trains scaimind/byte-tiny and models saved by such jobs. ${operatorMaySet}`
     problems.push({ path: 'training_config.base_model.model_id', message })
   }
   if (problems.length > 0) return { trainer: null, problems }
-  return { trainer: { kind: 'embedded', command: embeddedCommand(settings) }, problems: [] }
+  return { trainer: { kind: 'embedded', command: embeddedCommand(settings), framework: '', searchPath: trainerSearchPath }, problems: [] }
 }
+
+const operatorMaySet = 'The operator sets a program for a framework by SCAIMIND_TRAINERS.'
+
+/** The operator's program that trains a job, a path; null where it is for another trainer. Models of the embedded trainer stay with it under HF_TRAINER. */
+export async function operatorProgram(
+  { modelId, frameworkType }: Pick<TrainerChoice, 'modelId' | 'frameworkType'>,
+  { programs }: Pick<TrainerSettings, 'programs'>,
+): Promise<string | null> {
+  const framework = frameworkOf(frameworkType)
+  const program = programs?.get(framework)
+  return program === undefined || (framework === 'HF_TRAINER' && (await isEmbeddedModel(modelId))) ? null : program
+}
+
+const frameworkOf = (frameworkType: string) => (['', 'FRAMEWORK_TYPE_UNSPECIFIED'].includes(frameworkType) ? 'HF_TRAINER' : frameworkType)
 
 /** A source of data, as counted by the trainer. */
 export interface CheckedSource {
@@ -119,21 +141,39 @@ async function isEmbeddedModel(modelId: string): Promise<boolean> {
   }
 }
 
-async function customTrainer(script: string, { python, searchPath = trainerSearchPath, nodeBinary = process.execPath }: TrainerSettings) {
-  const refuse = (message: string) => ({ trainer: null, problems: [{ path: 'training_config.framework.custom_script_path', message }] })
-  const run = (...command: string[]) => ({ trainer: { kind: 'custom' as const, command }, problems: [] as [] })
-  if (script === '') return refuse('A CUSTOM job needs a script.')
-  if (!(await isFile(script))) return refuse(`${script} is not a file.`)
+async function customTrainer(script: string, settings: TrainerSettings) {
+  if (script === '') return refuse('custom_script_path', 'A CUSTOM job needs a script.')
+  const found = await commandOf(script, settings)
+  if (!found.command) return refuse('custom_script_path', found.problem)
+  return { trainer: { kind: 'custom' as const, command: found.command, framework: '', searchPath: trainerSearchPath }, problems: [] as [] }
+}
+
+async function programTrainer(framework: string, program: string, settings: TrainerSettings) {
+  const found = await commandOf(program, settings)
+  if (!found.command) return refuse('type', `The program for ${framework} cannot be run: ${found.problem} ${operatorMaySet}`)
+  const searchPath = isAbsolute(settings.python) ? [dirname(settings.python), ...trainerSearchPath] : trainerSearchPath
+  return { trainer: { kind: 'program' as const, command: found.command, framework, searchPath }, problems: [] as [] }
+}
+
+const refuse = (field: string, message: string) => ({ trainer: null, problems: [{ path: `training_config.framework.${field}`, message }] })
+
+/** How a script is run, by its ending, or why it cannot be. */
+async function commandOf(
+  script: string,
+  { python, searchPath = trainerSearchPath, nodeBinary = process.execPath }: TrainerSettings,
+): Promise<{ command: string[] } | { command: null; problem: string }> {
+  const no = (problem: string) => ({ command: null, problem })
+  if (!(await isFile(script))) return no(`${script} is not a file.`)
   const ending = extname(script)
-  if (['.js', '.mjs', '.cjs'].includes(ending)) return run(nodeBinary, script)
+  if (['.js', '.mjs', '.cjs'].includes(ending)) return { command: [nodeBinary, script] }
   if (ending === '.py') {
     const interpreter = await findProgram(python, searchPath)
     return interpreter
-      ? run(interpreter, script)
-      : refuse(`There is no ${python} for scripts that end in .py; the operator sets it by SCAIMIND_PYTHON.`)
+      ? { command: [interpreter, script] }
+      : no(`There is no ${python} for scripts that end in .py; the operator sets it by SCAIMIND_PYTHON.`)
   }
-  if (await isExecutable(script)) return run(script)
-  return refuse(`${script} ends neither in .py nor in .js or .mjs, and is not executable.`)
+  if (await isExecutable(script)) return { command: [script] }
+  return no(`${script} ends neither in .py nor in .js or .mjs, and is not executable.`)
 }
 
 async function findProgram(name: string, searchPath: string[]): Promise<string | null> {

@@ -7,7 +7,7 @@ export interface Engine {
   /** `local` or `slurm`. */
   readonly name: string
   readonly version: string
-  /** Starts the attempt and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. */
+  /** Starts the attempt, or puts it in the engine's own queue, and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. Throws EngineRefusal. */
   submit(attempt: AttemptOrder): Promise<EngineHandle>
   /** Takes an attempt up in a later life of the coordinator, by its stored handle or, with null, by job and number. Answers null where it was never started. */
   reattach(attempt: AttemptName, handle: EngineHandle | null): Promise<EngineHandle | null>
@@ -25,13 +25,18 @@ export interface Engine {
   close(): Promise<void>
 }
 
+/** The engine will never run an attempt as it was asked; the message is its own word on why. */
+export class EngineRefusal extends Error {
+  override name = 'EngineRefusal'
+}
+
 /** A scheduler that orders its own queue, as Slurm's. */
 export interface EngineScheduler {
   /** What waits there, ours and others', in the order that it would start. */
   queue(): Promise<EngineQueueEntry[]>
   /** Where and when a submission would start that is not submitted. */
   forecast(request: SchedulingRequest): Promise<EngineForecast>
-  /** Tells it the priority of a waiting attempt, and what it waits for, anew. Nothing where it runs or has ended. */
+  /** Tells it the priority of a waiting attempt, and what it waits for, where that is news to it. Nothing where it runs or has ended. */
   update(attempt: AttemptName, handle: EngineHandle, request: Pick<SchedulingRequest, 'priority' | 'dependencies'>): Promise<void>
   /** Queues that jobs may name, the default one first. */
   queues(): Promise<EngineQueue[]>
@@ -89,8 +94,8 @@ export interface EngineQueueEntry {
   queue: string
   /** Why it waits, in the engine's own word (Slurm's reason: `Resources`, `Priority`, `BeginTime`, …). */
   reason: string
-  /** What that is for callers. */
-  waitsFor: EngineWait
+  /** What that is for callers; null where nothing is in its way. */
+  waitsFor: EngineWait | null
   /** When the engine expects to start it; null where it does not know. */
   estimatedStart: Date | null
 }
@@ -105,6 +110,8 @@ export interface EngineForecast {
   nodeIds: string[]
   /** Why not now, in the engine's words; empty where it would start at once. */
   reason: string
+  /** What that is for callers; null where it would start at once. */
+  waitsFor: EngineWait | null
 }
 
 /** A queue of the engine. */
@@ -146,9 +153,11 @@ export interface AttemptOrder extends AttemptName {
   token: string
   /** The trainer: program and arguments, never a shell line. */
   command: string[]
+  /** The FrameworkType whose starter runs the command (`starterWords`); '' where it is run as it is. */
+  framework: string
   /** The whole environment of the trainer but for what the launcher adds (SCAIMIND_JOB_DIR, RANK, WORLD_SIZE, MASTER_ADDR, …). */
   environment: Record<string, string>
-  /** Whether JSON objects of numbers that the trainer prints are its metrics: for CUSTOM, which writes no `metrics.jsonl` of its own. Default false. */
+  /** Whether JSON objects of numbers that the trainer prints are its metrics, unless it writes `metrics.jsonl` itself. Default false. */
   metricsFromOutput?: boolean
   /** Where it runs; empty where the engine's own scheduler will choose. */
   placement: Placement[]
@@ -207,4 +216,6 @@ export interface EngineGpu {
   memoryUsedBytes: number | null
   /** 0 to 1. */
   utilization: number | null
+  /** Whether someone holds it in an engine that others use too; left out where only our record knows. */
+  busy?: boolean
 }

@@ -16,6 +16,7 @@ import { nodeAgents } from './placement/node-agents.js'
 import { nodeControl } from './placement/node-control.js'
 import { jobQueue } from './placement/queue.js'
 import { type TenantLimits, takingIn } from './placement/quota.js'
+import { schedulerQueue } from './placement/scheduler-queue.js'
 import { jobBatches } from './records/batch.js'
 import { jobChanges } from './records/changes.js'
 import type { Database } from './records/database.js'
@@ -54,7 +55,9 @@ export function buildJobs({ database, engine, history, settings, limits, updates
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
   const drains = nodeControl({ engine, database, clock })
   const evictions = nodeEvictions({ database, store, control: drains, clock })
-  const queue = jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock })
+  const parts = { store, database, changes, engine, attempts, evictions, limits, log, clock }
+  const { scheduler } = engine
+  const queue = scheduler ? schedulerQueue({ ...parts, scheduler, dataDir: settings.dataDir }) : jobQueue(parts)
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
@@ -107,7 +110,10 @@ export function buildJobs({ database, engine, history, settings, limits, updates
 
     /** Takes up what an earlier life left running, then begins to give places. */
     async start(): Promise<{ close(): Promise<void> }> {
-      const found = await recover({ database, store, attempts })
+      const found = await recover({ database, store, attempts }).catch(async (error: unknown) => {
+        await attempts.close()
+        throw error
+      })
       if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
       const keeping = keepContent({ store, changes, content, settings, log })
       const giving = queue.start()

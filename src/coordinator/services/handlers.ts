@@ -61,6 +61,8 @@ export interface Entrance {
   log: Log
   /** Aborts when the coordinator stops: streams then end with UNAVAILABLE, so that their readers come back. */
   stopping: AbortSignal
+  /** Every call is answered with this, once its caller is known; without it calls are answered by their methods. */
+  refusal?: () => Failure
 }
 
 /**
@@ -70,7 +72,7 @@ export interface Entrance {
 export function implement(
   service: ServiceDefinition,
   methods: Methods,
-  { readCaller, log, stopping }: Entrance,
+  { readCaller, log, stopping, refusal }: Entrance,
 ): UntypedServiceImplementation {
   const unknown = Object.keys(methods).filter((name) => !(name in service))
   if (unknown.length > 0) throw new Error(`The service has no method ${unknown.join(', ')}.`)
@@ -85,6 +87,7 @@ export function implement(
       }
       const enter = (metadata: Metadata) => {
         const caller = readCaller(metadata, method ?? { allowsAllTenants: true })
+        if (refusal) throw refusal()
         if (!method) throw new Failure('NOT_IMPLEMENTED', `${path.slice(1)} is not built yet.`)
         return { caller, method }
       }

@@ -10,7 +10,7 @@ let stub: StubCoordinator
 let coordinator: CoordinatorClient
 const context = { tenantId: 'acme', requestId: 'req-1' }
 const connect = (log = silent, timeoutMs = 5000) =>
-  connectCoordinator({ host: '127.0.0.1', port: stub.port, secret: stub.secret, timeoutMs, log })
+  connectCoordinator({ addresses: [{ host: '127.0.0.1', port: stub.port }], secret: stub.secret, timeoutMs, log })
 
 beforeEach(async () => {
   stub = await new StubCoordinator().start()

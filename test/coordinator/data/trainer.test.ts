@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { readCoordinatorConfig } from '../../../src/config.js'
 import { findTrainer, validateWithTrainer } from '../../../src/coordinator/data/trainer.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-trainer-'))
@@ -16,13 +17,13 @@ function file(name: string, text = ''): string {
 describe('The trainer of a job', () => {
   it('is the embedded one for models of ours', async () => {
     const embedded = {
-      trainer: { kind: 'embedded', command: [process.execPath, expect.stringMatching(/dist\/trainer\/main\.js$/)] },
+      trainer: { kind: 'embedded', command: [process.execPath, expect.stringMatching(/dist\/trainer\/main\.js$/)], framework: '' },
       problems: [],
     }
-    expect(await find({})).toEqual(embedded)
-    expect(await find({ frameworkType: 'HF_TRAINER' })).toEqual(embedded)
+    expect(await find({})).toMatchObject(embedded)
+    expect(await find({ frameworkType: 'HF_TRAINER' })).toMatchObject(embedded)
     file('config.json', '{"model_type": "scaimind_byte"}')
-    expect(await find({ modelId: folder })).toEqual(embedded)
+    expect(await find({ modelId: folder })).toMatchObject(embedded)
   })
 
   it('is not there for other models and frameworks; both are named', async () => {
@@ -34,10 +35,39 @@ describe('The trainer of a job', () => {
     expect(await find({ modelId: folder })).toMatchObject({ problems: [{ message: expect.stringContaining('no trainer for') }] })
   })
 
+  it("is the operator's program for the framework, for any model but the embedded trainer's own under HF_TRAINER", async () => {
+    const program = file('operators.py')
+    const { SCAIMIND_TRAINERS: programs } = readCoordinatorConfig({
+      SCAIMIND_API_SECRET: '0123456789abcdef',
+      COORDINATOR_DATABASE_URL: 'mysql://localhost/x',
+      SCAIMIND_TRAINERS: `HF_TRAINER=${program},FSDP=${program},DEEPSPEED=/no/such/program`,
+    })
+    const ask = (frameworkType: string, modelId: string) =>
+      findTrainer({ frameworkType, modelId, customScriptPath: '' }, { ...settings, programs })
+    for (const [type, framework] of [
+      ['FSDP', 'FSDP'],
+      ['HF_TRAINER', 'HF_TRAINER'],
+      ['', 'HF_TRAINER'],
+    ] as const) {
+      const found = await ask(type, 'meta-llama/Llama-3.1-8B')
+      expect(found).toMatchObject({ trainer: { kind: 'program', command: ['/bin/sh', program], framework }, problems: [] })
+      expect(found.trainer?.searchPath.slice(0, 2)).toEqual(['/bin', '/usr/local/bin'])
+    }
+    expect(await ask('', 'scaimind/byte-tiny')).toMatchObject({ trainer: { kind: 'embedded' } })
+    expect(await ask('DEEPSPEED', 'x/y')).toMatchObject({
+      problems: [{ path: 'training_config.framework.type', message: expect.stringMatching(/not a file\..*SCAIMIND_TRAINERS/) }],
+    })
+    expect(await ask('MEGATRON', 'x/y')).toMatchObject({ problems: [{ message: expect.stringContaining('SCAIMIND_TRAINERS') }, {}] })
+  })
+
+  it.each(['CUSTOM=/x', 'FSDP=relative.py', 'TPU=/x', 'FSDP'])('is not set by %s', (text) => {
+    expect(() => readCoordinatorConfig({ SCAIMIND_TRAINERS: text })).toThrow(`"${text}" must read framework=/path/of/program`)
+  })
+
   it('is the script of a CUSTOM job', async () => {
     const custom = (customScriptPath: string) => find({ frameworkType: 'CUSTOM', customScriptPath })
     const python = file('train.py')
-    expect(await custom(python)).toEqual({ trainer: { kind: 'custom', command: ['/bin/sh', python] }, problems: [] })
+    expect(await custom(python)).toMatchObject({ trainer: { kind: 'custom', command: ['/bin/sh', python], framework: '' }, problems: [] })
     const node = file('train.mjs')
     expect(await custom(node)).toMatchObject({ trainer: { command: [process.execPath, node] } })
     const program = file('train')

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AttemptOrder, Engine } from '../../../src/coordinator/engines/engine.js'
 import { localEngine } from '../../../src/coordinator/engines/local/engine.js'
-import { attemptOf, isAlive, listen, type Told, untilWritten } from '../../conformance/engines-support.js'
+import { attemptOf, isAlive, listen, logLines, type Told, untilWritten } from '../../conformance/engines-support.js'
 
 const dist = resolve(import.meta.dirname, '../../../dist')
 const runsOn = `import { writeFileSync } from 'node:fs'
@@ -41,6 +41,22 @@ describe('The local engine', () => {
     expect(isAlive(trainer)).toBe(false)
     expect(existsSync(join(order.directory, 'exit.json'))).toBe(false)
   })
+
+  it.runIf(process.platform === 'linux')(
+    'lets no worker of a starter run on where the launcher was killed, though each has a session of its own',
+    async () => {
+      const order = attemptOf(`import { spawn } from 'node:child_process'
+      import { writeFileSync } from 'node:fs'
+      const worker = spawn('sleep', ['600'], { detached: true, stdio: 'ignore' })
+      setInterval(() => {}, 1000)
+      writeFileSync('worker', String(worker.pid))`)
+      await engine.submit(order)
+      const worker = Number(await untilWritten(order, 'worker'))
+      process.kill(launcherOf(order).pid, 'SIGKILL')
+      expect(await told.ended(order.jobId)).toMatchObject({ lost: true })
+      expect(isAlive(worker)).toBe(false)
+    },
+  )
 
   it('finds what was lost while nobody looked, and lets nothing of it run on', async () => {
     const order = attemptOf(runsOn)
@@ -83,14 +99,12 @@ describe('The local engine', () => {
         token: order.token,
         command: order.command,
         environment: {},
-        rank: 0,
-        world_size: 1,
         stop_grace_seconds: 1,
       }),
     )
     expect(await engine.reattach(order, null)).toBeNull()
     const late = spawn(process.execPath, [join(dist, 'launcher/main.js'), order.directory])
-    expect(await once(late, 'exit')).toEqual([0, null])
+    expect(await once(late, 'exit')).toEqual([3, null])
     expect(existsSync(join(order.directory, 'starts'))).toBe(false)
     expect(existsSync(join(order.directory, 'logs.0.jsonl'))).toBe(false)
   })
@@ -118,6 +132,19 @@ describe('The local engine', () => {
     await engine.signal(order, handle, 'kill')
     expect(isAlive(bystander.pid ?? 0)).toBe(true)
     bystander.kill()
+  })
+
+  it("runs a framework's program under its starter, where the trainer's PATH has it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'scaimind-starter-'))
+    writeFileSync(join(folder, 'torchrun'), '#!/bin/sh\necho "$@"; echo "meet at $MASTER_ADDR:$MASTER_PORT"', { mode: 0o755 })
+    const order = attemptOf('', { framework: 'HF_TRAINER', environment: { PATH: `${folder}:/usr/bin:/bin` } })
+    order.placement = [{ nodeId: 'x', gpuIndexes: [0, 1], cpus: 1, memoryBytes: 0 }]
+    await engine.submit(order)
+    expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 0 })
+    const [words = '', meeting = ''] = logLines(order).map(({ text }) => text)
+    expect(words).toMatch(/^--nnodes=1 --nproc-per-node=2 --node-rank=0 --master-addr=127\.0\.0\.1 --master-port=\d+ --no-python \//)
+    expect(words).toContain(`--master-port=${meeting.split(':')[1]} `)
+    expect(words.endsWith(order.command.join(' '))).toBe(true)
   })
 
   it("keeps the job's environment from other users", async () => {

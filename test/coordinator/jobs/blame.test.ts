@@ -34,6 +34,7 @@ describe('The end of an attempt', () => {
   it('says nothing where it was wanted, gave way, or failed by itself', () => {
     for (const of of [job({ wanted: 'CANCEL' }), job({ wanted: 'PAUSE' }), job({ evicted: 'drained' })]) expect(judge(of, lost)).toBeNull()
     expect(judge(job(), {}, ownFailure('CODE', 'It broke.'))).toBeNull()
+    expect(judge(job(), { ...lost, verdict: { cause: 'PREEMPTED', words: 'PREEMPTED' } })).toBeNull()
   })
 })
 

@@ -2,16 +2,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Engine, EngineNode } from '../../../src/coordinator/engines/engine.js'
 import { readInventory } from '../../../src/coordinator/jobs/placement/inventory.js'
 import { nodeControl } from '../../../src/coordinator/jobs/placement/node-control.js'
-import { type Database, openDatabase } from '../../../src/coordinator/jobs/records/database.js'
+import { openDatabase, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import { clusterMethods } from '../../../src/coordinator/services/cluster.js'
 import { freshDatabase } from '../../support/database.js'
 
-let database: Database
+let records: ReturnType<typeof openDatabase>
+let database: ReturnType<typeof underLease>
 
 beforeAll(async () => {
-  database = openDatabase(await freshDatabase('coordinator'))
+  records = openDatabase(await freshDatabase('coordinator'))
+  database = underLease(records, 0n)
 })
-afterAll(() => database?.$disconnect())
+afterAll(() => records?.$disconnect())
 
 /** A cluster that keeps drains itself, and shows each change only at the second look after it. */
 function cluster(...nodeIds: string[]) {
@@ -79,7 +81,7 @@ describe('Where the engine keeps drains itself', () => {
     const { control, drained, seen, told } = cluster('c1')
     await control.drain('c1', { reason: 'x', evictAt: new Date(0) })
     const blame = { nodeId: 'c1', jobId: 'job_a', attempt: 1, tenantId: 't', time: new Date(), message: '' }
-    await database.nodeBlame.create({ data: blame })
+    await records.nodeBlame.create({ data: blame })
     drained.delete('c1')
     await seen('c1')
     await control.settle()
@@ -91,7 +93,7 @@ describe('Where the engine keeps drains itself', () => {
     const { control, seen, told } = cluster('d1')
     await seen('d1')
     const row = { nodeId: 'd1', draining: true, cordoned: true, reason: 'Cordoned: …', updatedAt: new Date() }
-    await database.node.create({ data: row })
+    await records.node.create({ data: row })
     await control.settle()
     await control.settle()
     expect(await rowOf('d1')).toMatchObject({ cordoned: true })

@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,12 +8,22 @@ const forever = 'setInterval(() => {}, 1000)'
 
 let coordinator: TestCoordinator
 
-// A machine of four GPUs, as its nvidia-smi says, of which a tenant may hold two.
+// A machine of four GPUs, as its nvidia-smi says, of which a tenant may hold two. Its operator has a program for FSDP, with a Python beside which there is a
+// starter; both are the shell.
 beforeAll(async () => {
   const folder = mkdtempSync(join(tmpdir(), 'scaimind-gpus-'))
   const lines = [0, 1, 2, 3].map((index) => `echo "${index}, NVIDIA A100-SXM4-80GB, 81920, 1024, 50"`)
   writeFileSync(join(folder, 'nvidia-smi'), `#!/bin/sh\n${lines.join('\n')}\n`, { mode: 0o755 })
-  const settings = { PATH: `${folder}:${process.env.PATH}`, SCAIMIND_TENANT_GPUS_MAX: '2' }
+  const skipsOptions = 'shift; while case "$1" in --*) ;; *) false ;; esac; do echo "$1"; shift; done; exec "$@"'
+  writeFileSync(join(folder, 'accelerate'), `#!/bin/sh\n${skipsOptions}\n`, { mode: 0o755 })
+  symlinkSync('/bin/sh', join(folder, 'python3'))
+  writeFileSync(join(folder, 'train.py'), `echo '{"loss": 0.5}'; while [ ! -e go ]; do sleep 0.02; done`)
+  const settings = {
+    PATH: `${folder}:${process.env.PATH}`,
+    SCAIMIND_TENANT_GPUS_MAX: '2',
+    SCAIMIND_PYTHON: join(folder, 'python3'),
+    SCAIMIND_TRAINERS: `FSDP=${join(folder, 'train.py')}`,
+  }
   coordinator = await startTestCoordinator(settings, { process: true })
 })
 afterAll(() => coordinator?.close())
@@ -40,6 +50,23 @@ describe('The GPUs of a machine', () => {
     await tenant.until(waiting, 'TRAINING')
     await tenant.call('CancelJob', { job_id: waiting })
     await tenant.until(waiting, 'CANCELLED')
+  })
+
+  it("are used by the operator's program for a framework, which its starter runs for any model", async () => {
+    keepOnFailure(coordinator)
+    const tenant = coordinator.tenant()
+    const training = { framework: { type: 'FSDP' }, base_model: { model_id: 'meta-llama/Llama-3.1-8B' } }
+    const spec = tenant.custom('', { training, resource_config: { gpu_count: 2 } })
+    expect(await tenant.call('SubmitJob', { spec, dry_run: true })).toMatchObject({ plan: { sources: [{ readable: true, problems: [] }] } })
+    const id = await tenant.submit(spec)
+    await tenant.until(id, 'TRAINING')
+    writeFileSync(join(coordinator.dataDir, 'jobs', tenant.id, id, 'attempts/1/go'), '')
+    await tenant.until(id, 'COMPLETED')
+    expect(await tenant.job(id)).toMatchObject({ code: { trainer: 'program' } })
+    const metrics = await tenant.call('GetJobMetrics', { job_id: id, names: ['loss'] })
+    expect(metrics).toMatchObject({ series: [{ points: [{ value: 0.5 }] }] })
+    const log = readFileSync(join(coordinator.dataDir, 'jobs', tenant.id, id, 'attempts/1/logs.0.jsonl'), 'utf8')
+    expect(log).toContain('--num_processes=2')
   })
 
   it('that are lacking are named with the jobs that hold them, to the tenant that these belong to', async () => {

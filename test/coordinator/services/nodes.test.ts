@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { fromTimestamp, toTimestamp } from '../../../src/contract/proto.js'
 import { beginAttempt } from '../../../src/coordinator/jobs/attempts/begin.js'
 import { jobChanges } from '../../../src/coordinator/jobs/records/changes.js'
-import { type Database, openDatabase } from '../../../src/coordinator/jobs/records/database.js'
+import { openDatabase, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import { jobStore } from '../../../src/coordinator/jobs/records/store.js'
 import type { AllocateGPUsResponse__Output } from '../../../src/generated/proto/scaimind/v1/AllocateGPUsResponse.js'
 import type { Cluster__Output } from '../../../src/generated/proto/scaimind/v1/Cluster.js'
@@ -19,7 +19,7 @@ const forever = 'setInterval(() => {}, 1000)'
 const broken = `console.error('GPU 0: uncorrectable ECC error'); process.exit(1)`
 
 let coordinator: TestCoordinator
-let database: Database
+let database: ReturnType<typeof openDatabase>
 let tenant: CoordinatorTenant
 let folder: string
 
@@ -172,9 +172,11 @@ describe('GPUs that an agent is given for an attempt', () => {
     const later = { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }
     const jobId = await tenant.submit(tenant.custom(forever, { resource_config: { gpu_count: 1 }, ...later }))
     await allocate(holder, 1)
-    const store = jobStore({ database, changes: jobChanges(), clock: () => new Date() })
+    const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+    const records = underLease(database, epoch)
+    const store = jobStore({ database: records, changes: jobChanges(), clock: () => new Date() })
     const placement = [{ nodeId: own, gpuIndexes: [0], cpus: 0, memoryBytes: 0 }]
-    expect(await beginAttempt({ store, database }, jobId, placement)).toBeNull()
+    expect(await beginAttempt({ store, database: records }, jobId, placement)).toBeNull()
     expect(await tenant.job(jobId)).toMatchObject({ status: 'QUEUED', attempts: [] })
     await cancel(tenant, jobId, holder)
   })

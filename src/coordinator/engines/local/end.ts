@@ -1,9 +1,9 @@
 import { watch } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { readExit } from '../attempt-folder.js'
 import type { AttemptEnd } from '../engine.js'
-import { readExit } from './folder.js'
 import type { AttemptProcesses } from './handle.js'
-import { isRunning, isTrainerGroupAlive, killTrainerGroup } from './processes.js'
+import { isRunning, isTrainerGroupAlive, killCarriers, killTrainerGroup } from './processes.js'
 
 /** How an attempt ended, as far as its processes tell. */
 export interface ProcessesEnd extends Omit<AttemptEnd, 'time' | 'verdict'> {
@@ -32,7 +32,9 @@ export async function untilEnd(
       // Read after the look at the launcher: one that has ended has written it, if ever.
       const exit = await readExit(directory)
       if (exit && !isTrainerAlive) return { time: exit.time, exitCode: exit.code, signal: exit.signal ?? '', lost: false }
-      if (!isLauncherAlive && !isTrainerAlive) return { time: null, exitCode: null, signal: '', lost: true }
+      // While the launcher lives, these are its own to kill.
+      const carriers = isLauncherAlive || exit ? 0 : killCarriers(directory)
+      if (!isLauncherAlive && !isTrainerAlive && carriers === 0) return { time: null, exitCode: null, signal: '', lost: true }
       if (!isLauncherAlive && trainer) killTrainerGroup(trainer, directory)
       await exitFile.changed(isLauncherAlive && !exit ? pollMs : 20, signal)
     }

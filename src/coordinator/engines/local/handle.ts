@@ -1,5 +1,5 @@
+import type { LauncherRecord } from '../attempt-folder.js'
 import type { EngineHandle } from '../engine.js'
-import type { LauncherRecord } from './folder.js'
 import type { Identity } from './processes.js'
 
 /** The processes of an attempt. */

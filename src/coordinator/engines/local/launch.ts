@@ -2,10 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder } from '../attempt-folder.js'
 import type { AttemptOrder } from '../engine.js'
-import { type LauncherRecord, readExit, readLauncher, sealFolder, unsealFolder, writeOrder } from './folder.js'
+import { writeLaunchOrder } from '../launch-order.js'
+import { starterWords } from '../starter.js'
 import { isRunning } from './processes.js'
 
 /** How launchers are started. */
@@ -24,14 +27,19 @@ const claimMs = 60_000
 export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: LaunchSettings): Promise<LauncherRecord> {
   const { directory } = order
   await unsealFolder(directory)
-  await writeOrder(directory, toLaunchOrder(order))
+  await writeLocalOrder(order)
   const log = openSync(join(directory, 'launcher.log'), 'a', 0o600)
-  const launcher = spawn(nodeBinary, [launcherPath, directory], {
+  const masterPort = String(await freePort())
+  const address = { nodeRank: '0', masterAddress: '127.0.0.1', masterPort }
+  const gpusPerNode = order.placement[0]?.gpuIndexes.length ?? 0
+  const starter = starterWords({ framework: order.framework, nodes: 1, gpusPerNode, address })
+  const words = starter.length > 0 ? ['--with', ...starter] : []
+  const launcher = spawn(nodeBinary, [launcherPath, directory, ...words], {
     cwd: directory,
     // A session of its own: it outlives the coordinator, and a Ctrl-C in the coordinator's terminal does not reach it.
     detached: true,
     stdio: ['ignore', log, log],
-    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin' },
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', MASTER_ADDR: address.masterAddress, MASTER_PORT: masterPort },
   })
   closeSync(log)
   launcher.unref()
@@ -76,35 +84,22 @@ async function failedStart(launcher: ChildProcess, directory: string): Promise<L
   throw new Error(`The launcher in ${directory} ended before it began: ${log.trim().slice(-500)}`)
 }
 
-function toLaunchOrder({
-  jobId,
-  number,
-  token,
-  command,
-  environment,
-  metricsFromOutput,
-  placement,
-  stopGraceSeconds,
-}: AttemptOrder): object {
-  const [place, ...others] = placement
-  if (!place || others.length > 0) throw new Error(`This engine has one node; ${jobId} was placed on ${placement.length}.`)
+/** For workers to meet at. The launcher would find one too, but a starter is told it by its words. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const address = server.address()
+  server.close()
+  return typeof address === 'object' && address ? address.port : 0
+}
+
+async function writeLocalOrder(order: AttemptOrder): Promise<void> {
+  const [place, ...others] = order.placement
+  if (!place || others.length > 0) throw new Error(`This engine has one node; ${order.jobId} was placed on ${order.placement.length}.`)
   const { gpuIndexes, cpus } = place
-  return {
-    job_id: jobId,
-    attempt: number,
-    token,
-    command,
-    environment: {
-      // More threads than slots make each of them slower.
-      OMP_NUM_THREADS: String(Math.max(1, cpus)),
-      ...environment,
-      // nvidia-smi counts by bus; CUDA by speed, unless told.
-      ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
-      CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
-    },
-    rank: 0,
-    world_size: 1,
-    stop_grace_seconds: stopGraceSeconds,
-    metrics_from_output: metricsFromOutput ?? false,
-  }
+  await writeLaunchOrder(order, cpus, {
+    // nvidia-smi counts by bus; CUDA by speed, unless told.
+    ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
+    CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
+  })
 }

@@ -40,6 +40,14 @@ export function killTrainerGroup(trainer: Identity, directory: string): void {
   if (isTrainerGroupAlive(trainer, directory)) send(-trainer.pid, 'SIGKILL')
 }
 
+/** Kills what carries the attempt's folder in its environment, on Linux, and answers how many there were: a starter's workers have sessions of their own, and outlive it. */
+export function killCarriers(directory: string): number {
+  if (!linux) return 0
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && carriesFolder(Number(name), directory))
+  for (const pid of pids) send(Number(pid), 'SIGKILL')
+  return pids.length
+}
+
 let boot: string | undefined
 
 /** Names the time since the machine was switched on, in the launcher's words. */

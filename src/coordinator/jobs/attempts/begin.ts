@@ -3,7 +3,7 @@ import type { Placement } from '../../engines/engine.js'
 import { completeCheckpoints } from '../records/checkpoints.js'
 import type { Database, Transaction } from '../records/database.js'
 import { canHappen } from '../records/lifecycle.js'
-import { type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
+import { holdsProcesses, type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
 import { heldReservations } from '../records/reservations.js'
 import type { JobStore } from '../records/store.js'
 
@@ -34,10 +34,10 @@ export async function beginAttempt(
         fromCheckpoint,
         submittedAt: now,
       }
-      const set = { attempt: number, notBefore: null, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
+      const set = { attempt: number, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
       const nodes = placement.map(({ nodeId }) => nodeId).join(', ')
       return {
-        steps: [placement.length > 0 ? { happened: 'placed', message: `Placed on ${nodes}.`, set } : { set }],
+        steps: [placement.length > 0 ? { happened: 'placed', message: `Placed on ${nodes}.`, set: { ...set, notBefore: null } } : { set }],
         effects: (tx) => tx.attempt.create({ data: attempt }),
         remember: (tx) => requireUnreserved(tx, placement),
       }
@@ -48,9 +48,6 @@ export async function beginAttempt(
     })
   return begun ? job : null
 }
-
-/** Whether processes of the job may be alive, or an engine may yet start some: then nothing ends it but their proven death. */
-export const holdsProcesses = ({ attempts }: JobRecord): boolean => attempts.some(({ finishedAt }) => finishedAt === null)
 
 class GpusReserved extends Error {}
 

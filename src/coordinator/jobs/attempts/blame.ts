@@ -11,7 +11,7 @@ export type Judgement = { kind: 'blamed'; nodeId: string; message: string; time:
 
 /**
  * What the end of an attempt says about its nodes; null where it says nothing. A node is blamed where it or the attempt's launcher died, or where the failure is of
- * class NODE. Only an attempt that did its work shows that a node works: a failure of the job's own neither blames nor clears, since a broken node makes
+ * class NODE, unless the engine says that it was something else. Only an attempt that did its work shows that a node works: a failure of the job's own neither blames nor clears, since a broken node makes
  * odd failures too, and neither does a stop that was wanted. Where an attempt of several nodes was lost, nobody knows which of them it was. Pure.
  */
 export function judgeNodes(job: JobRecord, number: number, { end, failure }: Pick<Ending, 'end' | 'failure'>): Judgement | null {
@@ -20,7 +20,8 @@ export function judgeNodes(job: JobRecord, number: number, { end, failure }: Pic
   const nodeIds = nodesOf(attempt)
   if (end.exitCode === 0 && !end.lost) return { kind: 'works', nodeIds }
   if (wantedOf(job) !== 'RUN' || attempt.evicted !== null || ranTooLong(job, end.time) !== null) return null
-  const isLost = end.lost || end.verdict?.cause === 'NODE_FAILED'
+  if (end.verdict && end.verdict.cause !== 'NODE_FAILED') return null
+  const isLost = end.lost || end.verdict !== null
   if (!isLost && failure.class !== 'NODE') return null
   const nodeId = nodeIds.length === 1 ? nodeIds[0] : isLost ? undefined : nodeIds.find((id) => id === failure.node)
   return nodeId === undefined ? null : { kind: 'blamed', nodeId, message: end.verdict?.words || failure.message, time: end.time }

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Job } from '../../../generated/prisma/coordinator/client.js'
+import type { AttemptEnd, AttemptName } from '../../engines/engine.js'
 import { currentAttempt, type JobRecord } from '../records/record.js'
 import type { Change } from '../records/store.js'
 
@@ -23,6 +24,63 @@ export interface Reach {
   away: Away | null
   /** Null before the first look. */
   sign: Sign | null
+}
+
+/** An attempt whose reach is looked after. */
+export interface Reachable {
+  job: JobRecord
+  name: AttemptName
+  /** Null until it ended. */
+  end: AttemptEnd | null
+  reach: Reach
+}
+
+/** How often it is looked whether trainers write anything; more often where little silence is allowed. */
+const lookMs = 30_000
+
+/**
+ * Looks from time to time whether the trainers of attempts write anything, hears what the engine says of its contact with them, and hands what changes to `keep`.
+ * After `silentMs` without a sign a trainer is silent; 0: never.
+ */
+export function reachWatch<Attempt extends Reachable>({
+  attempts,
+  silentMs,
+  keep,
+  clock,
+}: {
+  attempts: () => Iterable<Attempt>
+  silentMs: number
+  keep: (attempt: Attempt, decide: (job: JobRecord) => Change | null) => void
+  clock: () => Date
+}) {
+  const timer = setInterval(
+    () => {
+      for (const attempt of attempts()) void look(attempt)
+    },
+    silentMs > 0 ? Math.min(lookMs, Math.max(200, silentMs / 4)) : lookMs,
+  )
+
+  return {
+    /** The engine cannot be asked about the attempt, or with null it can. */
+    hear(attempt: Attempt, away: Away | null): void {
+      attempt.reach.away = away
+      tell(attempt)
+    },
+    close: () => clearInterval(timer),
+  }
+
+  async function look(attempt: Attempt): Promise<void> {
+    if (attempt.end) return
+    attempt.reach.sign = await lookForSign(attempt.reach.sign, attempt.name.directory, clock())
+    tell(attempt)
+  }
+
+  function tell(attempt: Attempt): void {
+    const away = awayNow(attempt.job, attempt.reach, { silentMs, now: clock() })
+    const decide = (job: JobRecord) => storeReach(job, attempt.name.number, away)
+    // No transaction where there is nothing to write.
+    if (decide(attempt.job)) keep(attempt, decide)
+  }
 }
 
 /** The columns of a job that can be reached. */
@@ -56,7 +114,7 @@ export function awayNow(job: Pick<Job, 'status'>, { away, sign }: Reach, { silen
 const writtenByProcesses = /^(?:metrics|events|logs\.\d+)\.jsonl$/
 
 /** The newest sign of an attempt's processes. The first look goes by the files' own times; later ones by our clock, since a shared folder's may be another. */
-export async function lookForSign(before: Sign | null, directory: string, now: Date): Promise<Sign> {
+async function lookForSign(before: Sign | null, directory: string, now: Date): Promise<Sign> {
   // A folder that cannot be read is no sign of anything.
   const names = await readdir(directory).catch(() => [])
   const found = await Promise.all(

@@ -6,6 +6,7 @@ import type { DataHash__Output } from '../../../generated/proto/scaimind/v1/Data
 import type { TrainerCode__Output } from '../../../generated/proto/scaimind/v1/TrainerCode.js'
 import type { FileHashes } from '../../data/hash.js'
 import { hashFile } from '../../data/line-hash.js'
+import { operatorProgram } from '../../data/trainer.js'
 import { hashFolder } from '../../journal/folders.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
@@ -66,10 +67,16 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
         dataset_id: named?.type === 'dataset' ? named.path : '',
       })
     }
-    const { base_model: model, framework } = resolved.training_config
-    const code = framework.type === 'CUSTOM' ? await customCode(framework.custom_script_path) : await embeddedCode()
+    const { base_model: model } = resolved.training_config
+    const code = await codeOf(resolved)
     const modelFingerprint = isLocalModel(model.model_id) ? await fingerprint(model.model_id) : ''
     return { dataHashes, code, contentHash: contentHashOf({ spec: given, dataHashes, code, modelFingerprint }) }
+  }
+
+  async function codeOf({ training_config: { base_model: model, framework } }: Spec): Promise<TrainerCode__Output> {
+    if (framework.type === 'CUSTOM') return scriptCode('custom', framework.custom_script_path)
+    const program = await operatorProgram({ modelId: model.model_id, frameworkType: framework.type }, settings.trainer)
+    return program === null ? embeddedCode() : scriptCode('program', program)
   }
 
   function embeddedCode(): Promise<TrainerCode__Output> {
@@ -84,8 +91,8 @@ async function readEmbeddedCode(folder: string): Promise<TrainerCode__Output> {
   return { trainer: 'embedded', version, content_hash: await hashFolder(folder, (name) => name.endsWith('.js')) }
 }
 
-async function customCode(script: string): Promise<TrainerCode__Output> {
-  return { trainer: 'custom', version: '', content_hash: (await hashFile(script, 'bytes')).contentHash }
+async function scriptCode(trainer: 'custom' | 'program', script: string): Promise<TrainerCode__Output> {
+  return { trainer, version: '', content_hash: (await hashFile(script, 'bytes')).contentHash }
 }
 
 /** What stands at a model's path, told from names, sizes and times: weights are too large to be read for it. */

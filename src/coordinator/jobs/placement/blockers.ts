@@ -33,7 +33,8 @@ export function expected(blocker: Blocker, jobId: string, starts: ReadonlyMap<st
   return { ...blocker, until: blocker.until ?? (first === undefined ? null : (starts.get(first) ?? null)) }
 }
 
-const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
+/** A blocker of a kind, with what is known of it. */
+export const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
   kind,
   of: '',
   need: 0,
@@ -125,6 +126,7 @@ function sentence({ kind, of, need, have, until, jobs }: SeenBlocker): string {
     case 'DRAINING':
       return `Waits for node ${of}, which is draining.`
     case 'NODES':
+      if (of) return `Waits for nodes: ${of}.`
       return `Waits for ${count(need, 'node')} with enough of it together; ${have} ${have === 1 ? 'has' : 'have'} room.`
     case 'GPUS':
       return `Waits for ${count(need, of ? `${of} GPU` : 'GPU')}; ${have} ${have === 1 ? 'is' : 'are'} free.`

@@ -1,7 +1,7 @@
 import type { FieldProblem } from '../../../contract/failure.js'
 import type { EngineNode } from '../../engines/engine.js'
+import { needsOf } from '../records/needs.js'
 import type { Spec } from '../records/spec.js'
-import { needsOf } from './needs.js'
 import { findRoom, type Machine } from './place.js'
 import type { TenantLimits } from './quota.js'
 

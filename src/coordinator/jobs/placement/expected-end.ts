@@ -1,6 +1,6 @@
 import type { Attempt, Job } from '../../../generated/prisma/coordinator/client.js'
+import { runSecondsMax } from '../records/needs.js'
 import { specOf } from '../records/record.js'
-import { runSecondsMax } from './needs.js'
 
 /** When a running attempt will be over by its trainer's estimate or by its limit, whichever comes first; null where nothing is known. */
 export function expectedEnd({ job, ...attempt }: Attempt & { job: Job }): Date | null {

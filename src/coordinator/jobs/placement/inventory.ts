@@ -44,7 +44,7 @@ export function toMachines(inventory: InventoryNode[]): Machine[] {
       hostname: node.hostname,
       takesWork: node.online && !draining,
       draining: node.online && draining,
-      gpus: node.gpus.map(({ index, type, memoryBytes }) => ({ index, type, memoryBytes, free: !taken.has(index) })),
+      gpus: node.gpus.map(({ index, type, memoryBytes, busy }) => ({ index, type, memoryBytes, free: !busy && !taken.has(index) })),
       cpus: node.cpus,
       cpusFree: node.cpus - holders.reduce((sum, { cpus }) => sum + cpus, 0),
       memoryBytes: node.memoryBytes,

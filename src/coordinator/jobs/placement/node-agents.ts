@@ -3,7 +3,7 @@ import type { Gpu__Output } from '../../../generated/proto/scaimind/v1/Gpu.js'
 import type { HeartbeatRequest__Output } from '../../../generated/proto/scaimind/v1/HeartbeatRequest.js'
 import type { RegisterNodeRequest__Output } from '../../../generated/proto/scaimind/v1/RegisterNodeRequest.js'
 import type { EngineGpu, EngineNode } from '../../engines/engine.js'
-import type { Database } from '../records/database.js'
+import { type Database, transact } from '../records/database.js'
 
 /** A node whose agent says nothing for so long is OFFLINE. */
 const silentAfterMs = 30_000
@@ -33,8 +33,10 @@ export function nodeAgents({ database, announce, clock }: { database: Database; 
       ]
       if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
       const row = { hostname, gpus: storeGpus(gpus.map(toGpu)), cpus, memoryBytes: BigInt(memoryBytes), lastHeartbeat: clock() }
-      await database.nodeAgent.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
-      await database.nodeAgent.deleteMany({ where: { lastHeartbeat: { lte: forgottenBefore(row.lastHeartbeat) } } })
+      await transact(database, async (tx) => {
+        await tx.nodeAgent.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+        await tx.nodeAgent.deleteMany({ where: { lastHeartbeat: { lte: forgottenBefore(row.lastHeartbeat) } } })
+      })
       announce()
     },
 
@@ -56,7 +58,8 @@ export function nodeAgents({ database, announce, clock }: { database: Database; 
         const told = gpus.find(({ index }) => index === gpu.index)
         return told ? { ...gpu, ...usageOf(told) } : gpu
       })
-      await database.nodeAgent.updateMany({ where: { nodeId: row.nodeId }, data: { gpus: storeGpus(now), lastHeartbeat: clock() } })
+      const data = { gpus: storeGpus(now), lastHeartbeat: clock() }
+      await transact(database, (tx) => tx.nodeAgent.updateMany({ where: { nodeId: row.nodeId }, data }))
       return intervalSeconds
     },
   }

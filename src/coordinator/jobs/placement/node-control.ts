@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from '../../../contract/failure.js'
 import type { Engine } from '../../engines/engine.js'
-import type { Database } from '../records/database.js'
+import { type Database, transact } from '../records/database.js'
 
 /** What was decided about a node: why it drains, and when what still runs there is evicted; null: never. */
 export interface Drain {
@@ -23,7 +23,7 @@ export function nodeControl({ engine, database, clock }: { engine: Engine; datab
     /** Resolves when the engine shows the node as draining. Throws BACKEND_TIMEOUT where it does not within 10 s; it is told again then until it does. */
     async drain(nodeId: string, { reason, evictAt }: Drain): Promise<void> {
       const row = { draining: true, confirmed: false, reason: reason.slice(0, 1000), evictAt, updatedAt: clock() }
-      await database.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      await transact(database, (tx) => tx.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row }))
       if (!control) return
       await control.drain(nodeId, row.reason)
       await untilShown(nodeId, true)
@@ -47,8 +47,9 @@ export function nodeControl({ engine, database, clock }: { engine: Engine; datab
       for (const { nodeId, confirmed, reason, updatedAt } of rows) {
         const node = nodes.find((candidate) => candidate.nodeId === nodeId)
         if (!node) continue
-        if (node.draining) await confirm(nodeId, updatedAt)
-        else if (confirmed) await forget(nodeId, updatedAt)
+        if (node.draining) {
+          if (!confirmed) await confirm(nodeId, updatedAt)
+        } else if (confirmed) await forget(nodeId, updatedAt)
         else await control.drain(nodeId, reason)
       }
     },
@@ -69,12 +70,14 @@ export function nodeControl({ engine, database, clock }: { engine: Engine; datab
 
   /** Nothing where it was decided anew meanwhile. */
   async function confirm(nodeId: string, updatedAt: Date): Promise<void> {
-    await database.node.updateMany({ where: { nodeId, updatedAt, confirmed: false }, data: { confirmed: true } })
+    await transact(database, (tx) => tx.node.updateMany({ where: { nodeId, updatedAt, confirmed: false }, data: { confirmed: true } }))
   }
 
   async function forget(nodeId: string, updatedAt?: Date): Promise<void> {
-    const { count } = await database.node.deleteMany({ where: { nodeId, ...(updatedAt ? { updatedAt } : {}) } })
-    if (count > 0 || !updatedAt) await database.nodeBlame.deleteMany({ where: { nodeId } })
+    await transact(database, async (tx) => {
+      const { count } = await tx.node.deleteMany({ where: { nodeId, ...(updatedAt ? { updatedAt } : {}) } })
+      if (count > 0 || !updatedAt) await tx.nodeBlame.deleteMany({ where: { nodeId } })
+    })
   }
 }
 

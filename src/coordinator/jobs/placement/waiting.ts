@@ -1,8 +1,8 @@
 import type { Database } from '../records/database.js'
+import { earliestStart, needsOf, runSecondsMax } from '../records/needs.js'
 import { type JobRecord, specOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { Waiter } from './estimate.js'
-import { earliestStart, needsOf, runSecondsMax } from './needs.js'
 
 /** The place of a submission that is no job yet: behind those that came at the same moment. */
 export const guestId = '~'

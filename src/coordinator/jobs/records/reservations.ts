@@ -1,5 +1,5 @@
 import type { Prisma } from '../../../generated/prisma/coordinator/client.js'
-import type { Database, Transaction } from './database.js'
+import type { Reader } from './database.js'
 
 /** GPUs of a node that its agent was given for an attempt. */
 export interface Reservation {
@@ -12,7 +12,7 @@ export interface Reservation {
 
 /** The reservations that hold: those of attempts that have not ended. */
 export async function heldReservations(
-  database: Database | Transaction,
+  database: Pick<Reader, 'gpuReservation' | 'attempt'>,
   where: Prisma.GpuReservationWhereInput = {},
 ): Promise<Reservation[]> {
   const rows = await database.gpuReservation.findMany({ where })

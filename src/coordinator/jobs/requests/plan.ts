@@ -11,11 +11,11 @@ import { estimateMemory, fitToNodes } from '../content/memory.js'
 import { readModelShape } from '../content/model-shape.js'
 import { seenBy, toBlockerMessage } from '../placement/blockers.js'
 import { toEmptyMachine } from '../placement/cluster-limits.js'
-import { needsOf } from '../placement/needs.js'
 import { findRoom } from '../placement/place.js'
 import type { JobQueue } from '../placement/queue.js'
 import { estimateRunSeconds } from '../placement/run-time.js'
 import type { Database } from '../records/database.js'
+import { needsOf } from '../records/needs.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
 import type { Checked } from './validate.js'
@@ -78,15 +78,14 @@ async function reportSources(
   { dataHashes }: Content,
 ): Promise<SourceReport__Output[]> {
   const { sources, preprocess } = checked.spec.data_config
-  const { framework, training_type: trainingType } = checked.spec.training_config
+  const { training_type: trainingType } = checked.spec.training_config
   const asked = sources.map(({ path, format }) => ({
     path,
     format,
     field_mapping: preprocess?.field_mapping ?? {},
     training_type: trainingType,
   }))
-  // What a program of the tenant's own makes of its data, nobody else knows.
-  const inspections = framework.type === 'CUSTOM' || !checked.isReadThrough ? [] : await inspectSources(asked, trainer)
+  const inspections = !checked.isEmbedded || !checked.isReadThrough ? [] : await inspectSources(asked, trainer)
   return await Promise.all(
     sources.map(async ({ path }, index) => {
       const inspection = inspections[index]

@@ -4,6 +4,7 @@ import type { Engine } from '../../engines/engine.js'
 import { toJobFile } from '../content/job-file.js'
 import { resolvePaths } from '../content/resolve.js'
 import { inventoryProblems } from '../placement/cluster-limits.js'
+import { queueProblems } from '../placement/queue-limits.js'
 import type { TenantLimits } from '../placement/quota.js'
 import type { Database } from '../records/database.js'
 import type { JobSettings } from '../records/settings.js'
@@ -17,6 +18,8 @@ export interface Checked {
   totalSteps: number | null
   /** False where there is so much data that only the job itself will read it through. */
   isReadThrough: boolean
+  /** Whether the embedded trainer is to read the data; what another program makes of it, nobody else knows. */
+  isEmbedded: boolean
   /** With its paths followed. */
   spec: Spec
   /** What is wrong in the files themselves, by the path of their source; a submission is refused for it, a plan tells it. */
@@ -42,13 +45,14 @@ export async function validateSubmission(
   { engine, database, settings, limits }: ValidateOptions,
   { toleratesData = false } = {},
 ): Promise<Checked> {
-  const [resolved, ofInventory, ofRecords] = await Promise.all([
+  const [resolved, ofInventory, ofQueue, ofRecords] = await Promise.all([
     resolvePaths(spec, tenantId, settings),
     engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limits)),
+    engine.scheduler?.queues().then((queues) => queueProblems(spec, queues)) ?? [],
     recordProblems(spec, tenantId, database),
   ])
   // A field that is wrong in itself is not told once more for what it would lead to.
-  const problems = [fieldProblems(spec, settings), ofInventory, resolved.problems, ofRecords].reduce(withNews)
+  const problems = [fieldProblems(spec, settings), ofInventory, ofQueue, resolved.problems, ofRecords].reduce(withNews)
   const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
   const all = withNews(problems, checked.problems)
   const dataProblems = all.slice(problems.length).filter(({ path }) => sourcePath.test(path))
@@ -91,21 +95,21 @@ async function askTrainer(
   settings: JobSettings,
 ): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
   const { base_model: model, framework } = spec.training_config
-  const nothing = { data: [], totalSteps: null, isReadThrough: true }
+  const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
   const found = await findTrainer(
     { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
     settings.trainer,
   )
   if (!found.trainer) return { ...nothing, problems: found.problems }
-  if (found.trainer.kind === 'custom') return { ...nothing, problems: [] }
+  if (found.trainer.kind !== 'embedded') return { ...nothing, problems: [] }
   const check = (asked: Spec) =>
     validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
   try {
-    return { ...(await check(spec)), isReadThrough: true }
+    return { ...(await check(spec)), isReadThrough: true, isEmbedded: true }
   } catch (error) {
     if (!(error instanceof TrainerTooSlow)) throw error
     const { problems } = await check(withoutSources(spec))
-    return { ...nothing, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
+    return { ...nothing, isEmbedded: true, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
   }
 }
 

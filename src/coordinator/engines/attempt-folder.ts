@@ -24,9 +24,9 @@ export async function readLauncher(directory: string): Promise<LauncherRecord | 
   return launcherShape.safeParse(record).data ?? null
 }
 
-/** Reads `exit.json`; null where it is not there. */
-export async function readExit(directory: string): Promise<ExitRecord | null> {
-  return exitShape.safeParse(await readJson(join(directory, 'exit.json'))).data ?? null
+/** Reads a rank's `exit.json`, which of ranks beyond 0 has the number; null where it is not there. */
+export async function readExit(directory: string, rank = 0): Promise<ExitRecord | null> {
+  return exitShape.safeParse(await readJson(join(directory, rank === 0 ? 'exit.json' : `exit.${rank}.json`))).data ?? null
 }
 
 /** Whether a launch was ever ordered in the folder. */
@@ -63,7 +63,8 @@ export async function unsealFolder(directory: string): Promise<void> {
   if ((await readLauncher(directory)) === 'sealed') await rm(join(directory, 'launcher.json'), { force: true })
 }
 
-async function readJson(path: string): Promise<unknown> {
+/** Reads a file of JSON; null where it is not there, or cut short. */
+export async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'))
   } catch (error) {

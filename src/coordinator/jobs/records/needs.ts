@@ -1,6 +1,6 @@
 import { fromTimestamp } from '../../../contract/proto.js'
 import type { Needs } from '../../engines/engine.js'
-import type { Spec } from '../records/spec.js'
+import type { Spec } from './spec.js'
 
 const gigabyte = 1e9
 

@@ -1,0 +1,133 @@
+import { dirname, join } from 'node:path'
+import type { ExitRecord } from '../attempt-folder.js'
+import type { AttemptEnd, AttemptName, EngineEvent, EngineVerdict } from '../engine.js'
+import { silentLauncher } from './contact.js'
+import { type SlurmHandle, storeHandle } from './handle.js'
+import { isNodeOnline } from './nodes.js'
+import type { SlurmJob, SlurmNode } from './parse.js'
+import { phaseOf, verdictOf } from './states.js'
+import { newestRequeued, readToken, readTraces, type Traces } from './traces.js'
+
+/** An attempt that is followed to its end. */
+export interface Followed {
+  /** The attempt that is current: Slurm may begin the next under the same handle. */
+  attempt: AttemptName
+  handle: SlurmHandle
+  startTold: boolean
+  /** What we asked of it in this life. */
+  asked: Set<string>
+  /** When it was first seen to have ended without all of its traces. */
+  endSeenAt: number | null
+  /** Where it runs, by Slurm's last word. */
+  nodeIds: string[]
+  /** Each launcher's last sign of life and when it came, by our clock. */
+  signs: { value: string; seenAt: number }[]
+  /** Whether one of its nodes was seen away while it ran there. */
+  nodeLost: string
+}
+
+/** For files on a shared folder to be seen here, after Slurm says that their writer has ended. */
+const tracesLateMs = 5000
+
+/** What is known of a followed attempt at one time. */
+export interface Look {
+  /** Null: Slurm does not know it any more. */
+  job: SlurmJob | null
+  nodes: Map<string, SlurmNode>
+  now: Date
+}
+
+/**
+ * Goes on from what was told of an attempt to what is to tell now, in order, and remembers it in `followed`. `done`: it has ended, and nothing more
+ * will come.
+ */
+export async function advance(followed: Followed, look: Look): Promise<{ events: EngineEvent[]; done: boolean }> {
+  const { job, nodes, now } = look
+  const events: EngineEvent[] = []
+  const phase = job ? phaseOf(job.states) : null
+  noteLostNodes(followed, nodes)
+  if (phase === 'ENDING') return { events, done: false }
+  for (;;) {
+    const next = await requeuedAs(followed, job)
+    if (!next) break
+    events.push(...(await requeue(followed, next, look)))
+  }
+  if (phase === 'WAITING') return { events, done: false }
+  if (phase === 'RUNNING' && job) {
+    followed.nodeIds = job.nodes.map(({ nodeId }) => nodeId)
+    if (!followed.startTold) events.push(start(followed, job, job.startTime ?? now))
+    return { events, done: false }
+  }
+  const traces = await readTraces(followed.attempt.directory)
+  if (await mayStillSpeak(followed, traces, look)) return { events, done: false }
+  const ranEnd = traces.exits.length > 0 || traces.claims.length > 0
+  if (ranEnd && !followed.startTold) events.push(start(followed, job, job?.startTime ?? now))
+  events.push({ type: 'ended', attempt: followed.attempt, ...endOf(traces, look, verdictFor(followed, traces, job)) })
+  return { events, done: true }
+}
+
+function start(followed: Followed, job: SlurmJob | null, time: Date): EngineEvent {
+  followed.startTold = true
+  return { type: 'started', attempt: followed.attempt, time, ...(job && job.nodes.length > 0 ? { placement: job.nodes } : {}) }
+}
+
+/** The next attempt of the same submission, if Slurm has begun one. It counts them; where it has forgotten the job, the folders of later ones say so. */
+async function requeuedAs({ attempt, handle }: Followed, job: SlurmJob | null): Promise<AttemptName | null> {
+  const attempts = dirname(attempt.directory)
+  const number = attempt.number + 1
+  const newest = job ? handle.base + job.restarts : await newestRequeued(attempts, handle.base)
+  return newest > attempt.number ? { jobId: attempt.jobId, number, directory: join(attempts, String(number)) } : null
+}
+
+async function requeue(followed: Followed, next: AttemptName, look: Look): Promise<EngineEvent[]> {
+  const { attempt, handle } = followed
+  const traces = await readTraces(attempt.directory)
+  const events: EngineEvent[] = []
+  if (traces.claims.length > 0 && !followed.startTold) events.push(start(followed, null, look.now))
+  const words = followed.nodeLost || 'requeued by Slurm'
+  const verdict: EngineVerdict = { cause: followed.nodeLost ? 'NODE_FAILED' : 'PREEMPTED', words }
+  const end = endOf(traces, { ...look, job: null }, verdict)
+  const token = await readToken(next.directory)
+  events.push({ type: 'requeued', attempt, next, handle: storeHandle(handle), token, end })
+  Object.assign(followed, { attempt: next, startTold: false, asked: new Set(), endSeenAt: null, nodeIds: [], signs: [], nodeLost: '' })
+  return events
+}
+
+/** Whether more may come of an attempt that Slurm calls ended, or has forgotten. */
+async function mayStillSpeak(followed: Followed, { claims, exits }: Traces, { job, now }: Look): Promise<boolean> {
+  if (exits.length >= claims.length) return false
+  // Slurm's word is proof of death; without it only a long silence is.
+  if (!job) return !(await silentLauncher(followed, claims.length, now))
+  followed.endSeenAt ??= now.getTime()
+  return now.getTime() - followed.endSeenAt < tracesLateMs
+}
+
+function verdictFor({ asked }: Followed, { timeIsUp, refusal }: Traces, job: SlurmJob | null): EngineVerdict | null {
+  if (refusal !== null) return { cause: 'REFUSED', words: refusal }
+  if (timeIsUp) return { cause: 'TIME_LIMIT', words: 'the longest run was over' }
+  const verdict = job && verdictOf(job.states, job.reason)
+  return verdict?.cause === 'CANCELLED' && (asked.has('stop') || asked.has('kill')) ? null : verdict
+}
+
+function endOf({ claims, exits, refusal }: Traces, { job, now }: Look, verdict: EngineVerdict | null): AttemptEnd {
+  const inOrder = [...exits].sort((a, b) => a.time.getTime() - b.time.getTime())
+  const isBad = ({ code, signal }: ExitRecord) => code !== 0 || signal !== null
+  const telling = inOrder.find(isBad) ?? (exits.length >= claims.length ? inOrder.at(-1) : undefined)
+  if (telling) {
+    const time = inOrder.at(-1)?.time ?? telling.time
+    return { time, exitCode: telling.code, signal: telling.signal ?? '', lost: false, verdict }
+  }
+  const time = job?.endTime ?? now
+  const neverRan = claims.length === 0
+  // No launcher was there to tell: the script itself failed, or never ran.
+  const exitCode = neverRan && verdict === null && job?.exitCode ? job.exitCode : null
+  const lost = !neverRan || (exitCode === null && verdict === null && refusal === null && job === null)
+  return { time, exitCode, signal: '', lost, verdict }
+}
+
+function noteLostNodes(followed: Followed, nodes: Map<string, SlurmNode>): void {
+  for (const id of followed.nodeIds) {
+    const node = nodes.get(id)
+    if (node && !isNodeOnline(node)) followed.nodeLost = `NODE_FAIL: ${id} is ${node.states.join(', ')}`
+  }
+}

@@ -1,0 +1,69 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { type ExitRecord, readExit, readJson } from '../attempt-folder.js'
+
+/** What an attempt's processes have left in its folder. */
+export interface Traces {
+  /** Launchers that claimed the folder, by rank. */
+  claims: number[]
+  /** How each rank ended that did. */
+  exits: ExitRecord[]
+  /** Slurm's word that the longest run was over. */
+  timeIsUp: boolean
+  /** Why Slurm refused the submission; null where it did not. */
+  refusal: string | null
+}
+
+const refusalShape = z.object({ words: z.string() })
+const requeuedShape = z.object({ from: z.number(), restarts: z.number(), time: z.coerce.date() })
+const tokenShape = z.object({ token: z.string() })
+
+/** Reads what is in an attempt's folder; a folder that is not there is empty. */
+export async function readTraces(directory: string): Promise<Traces> {
+  const names = await readdir(directory).catch((): string[] => [])
+  const ranks = (name: string) => names.flatMap((file) => rankOf(file, name))
+  const exits = await Promise.all(ranks('exit').map((rank) => readExit(directory, rank)))
+  return {
+    claims: ranks('launcher'),
+    exits: exits.filter((exit) => exit !== null),
+    timeIsUp: names.includes('time-limit'),
+    refusal: refusalShape.safeParse(await readJson(join(directory, 'refused.json'))).data?.words ?? null,
+  }
+}
+
+/** How the scheduler itself began this attempt: `requeued.json`; null where we did. */
+export async function readRequeue(directory: string): Promise<z.infer<typeof requeuedShape> | null> {
+  return requeuedShape.safeParse(await readJson(join(directory, 'requeued.json'))).data ?? null
+}
+
+/** The newest attempt that the scheduler itself began of the submission of attempt `base`; `base` where it began none. */
+export async function newestRequeued(attempts: string, base: number): Promise<number> {
+  const numbers = (await readdir(attempts).catch((): string[] => [])).map(Number).filter((number) => number > base)
+  const requeues = await Promise.all(
+    numbers.map(async (number) => ((await readRequeue(join(attempts, String(number))))?.restarts === number - base ? number : base)),
+  )
+  return Math.max(base, ...requeues)
+}
+
+/** The attempt's fencing token, by `launch.json`; empty where that is not there yet. */
+export async function readToken(directory: string): Promise<string> {
+  return tokenShape.safeParse(await readJson(join(directory, 'launch.json'))).data?.token ?? ''
+}
+
+/** A state of each launcher's sign of life that differs from the one before: `alive.<rank>`. */
+export async function readSigns(directory: string, ranks: number): Promise<string[]> {
+  return Promise.all(
+    Array.from({ length: ranks }, (_, rank) =>
+      stat(join(directory, `alive.${rank}`)).then(
+        ({ mtimeMs }) => String(mtimeMs),
+        () => '',
+      ),
+    ),
+  )
+}
+
+function rankOf(file: string, name: string): number[] {
+  const match = new RegExp(`^${name}(?:\\.(\\d+))?\\.json$`).exec(file)
+  return match ? [Number(match[1] ?? 0)] : []
+}
