@@ -193,6 +193,10 @@ const coordinatorSettings = z.object({
   SCAIMIND_PROGRESS_RETENTION_HOURS: z.coerce.number().positive().max(876_000).default(1),
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
+  /** Seconds for which a trainer that trains has written nothing when its job is told as unreachable; nothing is ended for it. 0: never. */
+  SCAIMIND_SILENT_TRAINER_S: z.coerce.number().min(0).default(1800),
+  /** Failures in a row that a node is blamed for when it is drained; `enable` lets it take work again. 0: never. */
+  SCAIMIND_CORDON_AFTER: z.coerce.number().int().min(0).max(10).default(2),
   /** The interpreter of CUSTOM scripts, and of SCAIMIND_TRAINERS, that end in .py. */
   SCAIMIND_PYTHON: z.string().default('python3'),
   /**

@@ -61,6 +61,8 @@ export async function beginWork(
       allowCustomCode: config.SCAIMIND_ALLOW_CUSTOM_CODE,
       allowTrustRemoteCode: config.SCAIMIND_ALLOW_TRUST_REMOTE_CODE,
       stopGraceSeconds: config.SCAIMIND_STOP_GRACE_SECONDS,
+      silentTrainerMs: config.SCAIMIND_SILENT_TRAINER_S * 1000,
+      cordonAfter: config.SCAIMIND_CORDON_AFTER,
       trainer,
       datasetFile: cache.fileFor,
     },

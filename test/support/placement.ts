@@ -45,6 +45,7 @@ export const onGpus = (jobId: string, gpuCount: number, some: Partial<Waiting> =
 export const machine = (nodeId: string, gpus: number, cpus = 4): Machine => ({
   nodeId,
   hostname: nodeId,
+  features: [],
   takesWork: true,
   draining: false,
   gpus: Array.from({ length: gpus }, (_, index) => ({ index, type: 'a100', memoryBytes: 80e9, free: true })),

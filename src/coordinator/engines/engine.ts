@@ -60,7 +60,7 @@ export interface Needs {
   /** Slots that a job without GPUs takes on each of its nodes. */
   cpusPerNode: number
   memoryBytesPerNode: number
-  /** `node_id` or `hostname` and its value. */
+  /** What a node must be: `node_id`, `hostname` or `feature`, and its value. */
   nodeSelector: Record<string, string>
 }
 
@@ -198,6 +198,8 @@ export interface EngineVerdict {
 export interface EngineNode {
   nodeId: string
   hostname: string
+  /** Words that jobs can select nodes by. */
+  features: string[]
   online: boolean
   /** Draining by the engine's own will, not by our record. */
   draining: boolean

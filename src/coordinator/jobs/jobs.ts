@@ -13,6 +13,8 @@ import { type ClusterView, clusterView } from './placement/cluster.js'
 import { clusterEvents } from './placement/cluster-events.js'
 import { jobEvictions } from './placement/evictions.js'
 import { takingIn } from './placement/intake.js'
+import { nodeAgents } from './placement/node-agents.js'
+import { nodeControl } from './placement/node-control.js'
 import type { PreemptionRules } from './placement/preempt.js'
 import { jobQueue } from './placement/queue.js'
 import type { TenantLimits } from './placement/quota.js'
@@ -58,7 +60,8 @@ export function buildJobs(options: JobsOptions) {
   const changes = jobChanges()
   const store = jobStore({ database, changes, clock })
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
-  const evictions = jobEvictions({ database, store, clock })
+  const drains = nodeControl({ engine, database, clock })
+  const evictions = jobEvictions({ database, store, control: drains, clock })
   const usage = tenantUsage({ database, halfLifeMs })
   const parts = { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock }
   const { scheduler } = engine
@@ -70,11 +73,14 @@ export function buildJobs(options: JobsOptions) {
   const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
   const takeIn = takingIn({ database, limitsOf, readUsage: usage.read, clock })
   const control = jobControl({ store, database, idempotency: answers, clock })
-  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, announce: () => nodesChanged.emit('nodes'), clock })
+  const announce = () => nodesChanged.emit('nodes')
+  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, control: drains, settings, announce, clock })
   return {
     database,
     store,
+    engine,
     cluster,
+    agents: nodeAgents({ database, announce, clock }),
     clusterEvents: clusterEvents({
       cluster,
       changes,

@@ -90,7 +90,7 @@ describe('An attempt that its engine runs again by itself', () => {
   })
   it('leaves a job that is to stop as it is, for the new attempt to be taken back', () => {
     const change = storeRequeue(handedOver('TRAINING', { wanted: 'PAUSE' }), 1, requeued)
-    expect(change?.steps).toEqual([{ set: { attempt: 2, unreachable: false } }])
+    expect(change?.steps).toMatchObject([{ set: { attempt: 2, unreachable: false } }])
   })
 })
 

@@ -39,6 +39,7 @@ export interface SlurmPlace {
 export interface SlurmNode {
   name: string
   hostname: string
+  features: string[]
   states: string[]
   reason: string
   /** Who set the reason; empty where nobody did. */
@@ -79,6 +80,8 @@ const text = z
   .string()
   .nullish()
   .transform((value) => value ?? '')
+// 22.05 has one text, with commas, later versions a list.
+const list = z.union([z.string().transform((words) => words.split(',').filter(Boolean)), z.array(z.string())]).default([])
 // 22.05 has wait(2)'s status, later versions its parts.
 const exitCode = z.union([
   z.number().transform((status) => status >> 8 || (status & 127 ? 128 + (status & 127) : 0)),
@@ -129,6 +132,7 @@ const nodeShape = z
   .object({
     name: z.string(),
     hostname: text,
+    features: list,
     state: words,
     // 22.05 has the flags apart.
     state_flags: words.default([]),
@@ -144,6 +148,7 @@ const nodeShape = z
     (node): SlurmNode => ({
       name: node.name,
       hostname: node.hostname || node.name,
+      features: node.features,
       states: [...node.state, ...node.state_flags],
       reason: node.reason,
       reasonUser: node.reason_set_by_user,

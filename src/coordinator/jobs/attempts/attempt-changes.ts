@@ -5,6 +5,7 @@ import { canHappen } from '../records/lifecycle.js'
 import { type JobRecord, placementOf, specOf, statusOf, storePlacement } from '../records/record.js'
 import type { Change, Step } from '../records/store.js'
 import { decideEnd, type Ending, lossOf, notStarted } from './finish.js'
+import { reachable } from './reach.js'
 
 /** The engine took the attempt. */
 export function storeHandle(job: JobRecord, number: number, handle: EngineHandle): Change | null {
@@ -91,7 +92,7 @@ export function storeRequeue(
 }
 
 function requeueSteps(job: JobRecord, end: AttemptEnd, number: number): Step[] {
-  const set = { attempt: number, unreachable: false }
+  const set = { attempt: number, ...reachable }
   // One that is to stop has not lost anything that it would wait for: the new attempt is taken back before it starts.
   if (job.wanted !== 'RUN' || !canHappen('preempted', statusOf(job))) return [{ set }]
   const message = `${lossOf(end)} It runs again as attempt ${number}`
@@ -112,11 +113,6 @@ export function storeNeverRan(
   if (!attempt || attempt.finishedAt) return null
   const steps: Step[] = job.wanted === 'CANCEL' ? [{ happened: 'cancelled' }] : notStarted(job, isRefused, failure, now)
   return { steps: job.attempt === number ? steps : [], effects: writeAttempt(job, number, { finishedAt: now }) }
-}
-
-/** The engine lost sight of it, or sees it again. */
-export function storeReach(job: JobRecord, number: number, unreachable: boolean): Change | null {
-  return job.attempt !== number || job.unreachable === unreachable ? null : { steps: [{ set: { unreachable } }] }
 }
 
 const attemptOf = (job: JobRecord, number: number): Attempt | undefined => job.attempts.find((attempt) => attempt.number === number)

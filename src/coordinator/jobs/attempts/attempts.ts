@@ -9,11 +9,14 @@ import { persist } from '../records/persist.js'
 import type { JobRecord } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
-import { storeEnd, storeHandle, storeNeverRan, storeReach, storeRequeue, storeStart } from './attempt-changes.js'
+import { storeEnd, storeHandle, storeNeverRan, storeRequeue, storeStart } from './attempt-changes.js'
+import { judgeNodes, judgeStart, withJudgement } from './blame.js'
 import { examineAttempt } from './examine.js'
 import { ownFailure } from './failure.js'
 import { followTrainer } from './follow-trainer.js'
 import { type Obedience, obey } from './obey.js'
+import { type Reach, reachWatch } from './reach.js'
+import { type PromiseWithResolver, resolver } from './resolver.js'
 import { schedulingOf } from './scheduling.js'
 
 /** An attempt that this process looks after until its processes are proven dead. */
@@ -30,11 +33,7 @@ interface Held extends Obedience {
   ended: PromiseWithResolver
   /** Resolves when its start is on record; the end is written after it. */
   started: Promise<void>
-}
-
-interface PromiseWithResolver {
-  promise: Promise<void>
-  resolve: () => void
+  reach: Reach
 }
 
 /** What attempts need. */
@@ -53,6 +52,7 @@ const tickMs = 1000
 
 /** Looks after attempts: starts them, follows what their trainers tell, passes on what is wanted of them, and writes how they ended. */
 export function attemptKeeper({ store, database, changes, engine, settings, log, clock }: AttemptsOptions) {
+  const { cordonAfter } = settings
   const held = new Map<string, Held>()
   const closing = new AbortController()
   const { signal } = closing
@@ -67,6 +67,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   const ticker = setInterval(() => {
     for (const attempt of held.values()) void seeToIt(attempt)
   }, tickMs)
+  const reach = reachWatch({
+    attempts: () => held.values(),
+    silentMs: settings.silentTrainerMs,
+    keep: (attempt: Held, decide) => void keep(attempt, 'its reach', decide).catch(logged(attempt, 'its reach could not be written')),
+    clock,
+  })
   const listening = listenToEngine()
 
   return {
@@ -81,6 +87,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     /** Stops looking after attempts; their trainers run on. */
     async close(): Promise<void> {
       clearInterval(ticker)
+      reach.close()
       stopListening()
       closing.abort()
       for (const attempt of held.values()) {
@@ -102,6 +109,8 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       )
       if (found) return await record(attempt, found)
       if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
+      // What is being cancelled, and never started, is not started only to be stopped.
+      if (attempt.job.wanted === 'CANCEL') return await neverRan(attempt, new Error('It was cancelled before it started.'))
       await submit(attempt)
     })
   }
@@ -122,6 +131,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       running: resolver(),
       ended: resolver(),
       started: Promise.resolve(),
+      reach: { away: null, sign: null },
     }
     held.set(key, attempt)
     return attempt
@@ -192,14 +202,19 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     if (signal.aborted) return
     const { requeued } = attempt
     if (requeued) {
-      await keep(attempt, 'that it runs again', (job) => storeRequeue(job, number, requeued))
+      const lost = { end: requeued.end, failure: ownFailure('UNKNOWN', 'The engine gave it up.') }
+      await keep(attempt, 'that it runs again', (job, now) =>
+        withJudgement(storeRequeue(job, number, requeued), judgeNodes(job, number, lost), { job, number, cordonAfter, now }),
+      )
       held.delete(keyOf(jobId, number))
       return takeUp(attempt.job, requeued.next.number, requeued.handle)
     }
     const ending = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
       examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings }),
     )
-    await keep(attempt, 'the end', (job, now) => storeEnd(job, number, ending, now))
+    await keep(attempt, 'the end', (job, now) =>
+      withJudgement(storeEnd(job, number, ending, now), judgeNodes(job, number, ending), { job, number, cordonAfter, now }),
+    )
     held.delete(keyOf(jobId, number))
   }
 
@@ -212,7 +227,10 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       error instanceof EngineRefusal
         ? ownFailure('UNKNOWN', message, { hint: 'Ask for what the cluster has, or ask whoever runs it.' })
         : ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
-    await keep(attempt, 'that it never ran', (job, now) => storeNeverRan(job, number, { failure, isRefused }, now))
+    await keep(attempt, 'that it never ran', (job, now) => {
+      const judgement = isRefused ? null : judgeStart(job, number, failure, now)
+      return withJudgement(storeNeverRan(job, number, { failure, isRefused }, now), judgement, { job, number, cordonAfter, now })
+    })
     held.delete(keyOf(jobId, number))
   }
 
@@ -239,9 +257,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
         endOf(attempt, event.end)
         return
       case 'unreachable':
-        void keep(attempt, 'its reach', (job) => storeReach(job, attempt.name.number, event.unreachable)).catch(
-          logged(attempt, 'its reach could not be written'),
-        )
+        reach.hear(attempt, event.unreachable ? { since: event.since, reason: event.reason } : null)
     }
   }
 
@@ -276,11 +292,3 @@ export type AttemptKeeper = ReturnType<typeof attemptKeeper>
 const isRefusal = (error: unknown): boolean => error instanceof InvalidInput || error instanceof EngineRefusal
 
 const keyOf = (jobId: string, number: number): string => `${jobId}/${number}`
-
-function resolver(): PromiseWithResolver {
-  let resolve = () => {}
-  const promise = new Promise<void>((done) => {
-    resolve = done
-  })
-  return { promise, resolve }
-}

@@ -4,6 +4,7 @@ import type { AttemptEnd } from '../../engines/engine.js'
 import { canHappen } from '../records/lifecycle.js'
 import { currentAttempt, type JobRecord, specOf, statusOf, wantedOf } from '../records/record.js'
 import type { Step } from '../records/store.js'
+import { reachable } from './reach.js'
 
 /** Exit code of a trainer that saved and stopped because it was asked to. */
 const stopped = 85
@@ -40,7 +41,7 @@ export function decideEnd(job: JobRecord, ending: Ending, now: Date): Step[] {
   if (arrived.length === 0 && !canHappen('completed', status)) return []
   const [first, ...others] = outcome(job, ending, now)
   // A start that was never heard of is known by now.
-  return first ? [...arrived, { ...first, set: { startedAt: job.startedAt, unreachable: false, ...first.set } }, ...others] : []
+  return first ? [...arrived, { ...first, set: { startedAt: job.startedAt, ...reachable, ...first.set } }, ...others] : []
 }
 
 /** What becomes of a job whose attempt was ended in its engine's queue. */

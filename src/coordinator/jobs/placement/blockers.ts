@@ -3,6 +3,7 @@ import type { BlockerKind } from '../../../contract/statuses.js'
 import type { Blocker__Output } from '../../../generated/proto/scaimind/v1/Blocker.js'
 import type { Needs } from '../../engines/engine.js'
 import type { Machine, NamedJob, Waiting } from './place.js'
+import { isSelected } from './room.js'
 
 /** One thing that a waiting job lacks, with all jobs that are in its way; see the proto message. */
 export interface Blocker {
@@ -148,10 +149,7 @@ export const toBlockerMessage = ({ until, ...rest }: SeenBlocker): Blocker__Outp
 /** Whether a machine could hold the job's part with nothing else on it, online or not draining apart. */
 function couldHold(needs: Needs, machine: Machine): boolean {
   if (!machine.takesWork && !machine.draining) return false
-  const isSelected = Object.entries(needs.nodeSelector).every(
-    ([key, value]) => (key === 'node_id' ? machine.nodeId : key === 'hostname' ? machine.hostname : null) === value,
-  )
-  if (!isSelected || machine.memoryBytes < needs.memoryBytesPerNode) return false
+  if (!isSelected(needs, machine) || machine.memoryBytes < needs.memoryBytesPerNode) return false
   return needs.gpuCount > 0 ? usableGpus(needs, machine).length >= needs.gpuCount / needs.nodes : machine.cpus >= needs.cpusPerNode
 }
 

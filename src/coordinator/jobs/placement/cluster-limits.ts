@@ -47,7 +47,16 @@ export function inventoryProblems(spec: Spec, nodes: EngineNode[], { gpus: gpusM
 }
 
 /** A node with nothing running on it, that takes work. */
-export function toEmptyMachine({ nodeId, hostname, gpus, cpus, memoryBytes }: EngineNode): Machine {
+export function toEmptyMachine({ nodeId, hostname, features, gpus, cpus, memoryBytes }: EngineNode): Machine {
   const room = { cpus, cpusFree: cpus, memoryBytes, memoryBytesFree: memoryBytes }
-  return { nodeId, hostname, takesWork: true, draining: false, gpus: gpus.map((gpu) => ({ ...gpu, free: true })), ...room, holders: [] }
+  return {
+    nodeId,
+    hostname,
+    features,
+    takesWork: true,
+    draining: false,
+    gpus: gpus.map((gpu) => ({ ...gpu, free: true })),
+    ...room,
+    holders: [],
+  }
 }

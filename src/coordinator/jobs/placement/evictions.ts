@@ -2,6 +2,7 @@ import { isActive } from '../../../contract/statuses.js'
 import type { Database } from '../records/database.js'
 import { currentAttempt, nodesOf, statusOf } from '../records/record.js'
 import type { JobStore } from '../records/store.js'
+import type { NodeControl } from './node-control.js'
 
 interface Eviction {
   reason: string
@@ -15,10 +16,21 @@ interface Eviction {
  * Has jobs give their places back: those on nodes that are drained with `evict`, or whose deadline has passed, and those that give way to a job of higher priority. What
  * is intended is written at the attempt first; whoever looks after the attempt then asks its trainer to save and stop, in this life of the coordinator or a later one.
  */
-export function jobEvictions({ database, store, clock }: { database: Database; store: JobStore; clock: () => Date }) {
+export function jobEvictions({
+  database,
+  store,
+  control,
+  clock,
+}: {
+  database: Database
+  store: JobStore
+  control: NodeControl
+  clock: () => Date
+}) {
   return {
     /** Asks every attempt on nodes that are due. Repeating it asks nobody twice. */
     async evictDue(): Promise<void> {
+      await control.settle()
       const due = await database.node.findMany({ where: { draining: true, evictAt: { lte: clock() } } })
       if (due.length === 0) return
       const reasons = new Map(due.map(({ nodeId, reason }) => [nodeId, reason]))

@@ -63,6 +63,7 @@ export interface Holder extends NamedJob {
 export interface Machine {
   nodeId: string
   hostname: string
+  features: readonly string[]
   /** Online and not draining. */
   takesWork: boolean
   /** Online, and takes no new work. */

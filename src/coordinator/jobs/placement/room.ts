@@ -80,8 +80,10 @@ export function emptied(machines: readonly Machine[]): Machine[] {
 }
 
 /** Whether a machine is one that the job asks for by its selector. */
-export function isSelected({ nodeSelector }: Needs, { nodeId, hostname }: Machine): boolean {
-  return Object.entries(nodeSelector).every(([key, value]) => (key === 'node_id' ? nodeId : key === 'hostname' ? hostname : null) === value)
+export function isSelected({ nodeSelector }: Needs, { nodeId, hostname, features }: Machine): boolean {
+  return Object.entries(nodeSelector).every(([key, value]) =>
+    key === 'feature' ? features.includes(value) : (key === 'node_id' ? nodeId : key === 'hostname' ? hostname : null) === value,
+  )
 }
 
 function gather(needs: Needs, machines: Iterable<Machine>, gpusOn: (machine: Machine) => number[] | null): Placement[] | null {

@@ -1,6 +1,6 @@
 import type { Database } from '../records/database.js'
-import { runSecondsMax } from '../records/needs.js'
-import { placementOf, specOf } from '../records/record.js'
+import { placementOf } from '../records/record.js'
+import { expectedEnd } from './expected-end.js'
 import type { Running } from './place.js'
 
 /** How long it counts that a job was asked to give its place back. */
@@ -24,12 +24,6 @@ export async function readRunning(database: Database, now: Date): Promise<Runnin
   const asked = attempts.filter(({ job }) => job.preemptible).map(({ jobId }) => jobId)
   const [saved, evictions] = asked.length === 0 ? [new Map(), new Map()] : await Promise.all([savedAt(asked), evictionsOf(asked)])
   return attempts.map(({ jobId, gpus, share, startedAt, submittedAt, evicted, job, placement }) => {
-    const { eta_seconds: eta } = (job.progress === null ? {} : JSON.parse(job.progress)) as { eta_seconds?: number }
-    const limit = runSecondsMax(specOf(job))
-    const ends = [
-      ...(eta === undefined ? [] : [job.updatedAt.getTime() + eta * 1000]),
-      ...(limit === null ? [] : [(startedAt ?? submittedAt).getTime() + limit * 1000]),
-    ]
     return {
       jobId,
       tenantId: job.tenantId,
@@ -39,7 +33,7 @@ export async function readRunning(database: Database, now: Date): Promise<Runnin
       share,
       gpuCount: gpus,
       startedAt,
-      endsAt: ends.length > 0 ? new Date(Math.min(...ends)) : null,
+      endsAt: expectedEnd({ startedAt, submittedAt, job }),
       savedAt: saved.get(jobId) ?? null,
       leaving: evicted !== null || job.wanted !== 'RUN',
       evictionsLately: evictions.get(jobId) ?? 0,

@@ -87,6 +87,8 @@ export function toJobMessage(job: JobRecord, now: Date): Job__Output {
     wanted,
     content_hash: job.contentHash,
     unreachable: job.unreachable,
+    unreachable_since: job.unreachableSince && toTimestamp(job.unreachableSince),
+    unreachable_reason: job.unreachableReason,
     gpu_seconds: gpuSeconds(job.attempts, now),
     nodes: current && isActive(status) ? nodesOf(current) : [],
     blockers: [],

@@ -108,9 +108,9 @@ function resourceProblems(resources: Spec['resource_config']): FieldProblem[] {
     ...when(gpus % nodes !== 0, `${path}.gpu_count`, `${gpus} GPUs cannot be spread evenly over ${nodes} nodes.`),
     ...when(type !== '' && !word.test(type), `${path}.gpu_type`, 'A GPU type is letters, digits and _ . : - only.'),
     ...Object.entries(selector).flatMap(([key, value]) =>
-      key === 'node_id' || key === 'hostname'
+      key === 'node_id' || key === 'hostname' || key === 'feature'
         ? when(!word.test(value), `${path}.node_selector.${key}`, 'A value is letters, digits and _ . : - only.')
-        : when(true, `${path}.node_selector`, `Nodes are selected by node_id or hostname, not by ${JSON.stringify(key)}.`),
+        : when(true, `${path}.node_selector`, `Nodes are selected by node_id, hostname or feature, not by ${JSON.stringify(key)}.`),
     ),
     ...(['min_gpu_memory_gb', 'memory_gb_per_node'] as const).flatMap((name) =>
       when(
