@@ -33,7 +33,7 @@ export class SlurmCommandFailed extends Error {
 
 /** What Slurm's programs say where the controller is not there, or has no time now. */
 const unavailable =
-  /unable to (contact|establish)|connect(ion)? (failure|refused|timed out)|socket timed out|timed out on send|zero bytes|temporarily unable|communication|controller not responding|authentication|munge|transport|backup mode|standby|too many (open|simultaneous)/i
+  /unable to (contact|establish|process configuration)|connect(ion)? (failure|refused|timed out)|socket timed out|timed out on send|zero bytes|temporarily unable|communication|controller not responding|authentication|munge|transport|backup mode|standby|too many (open|simultaneous)/i
 
 /** Longest time for a command: Slurm's own try for ten seconds or more to reach a controller that is away. */
 const timeoutMs = 60_000

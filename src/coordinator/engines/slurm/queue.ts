@@ -3,11 +3,11 @@ import { attemptOfName } from './options.js'
 import type { SlurmJob } from './parse.js'
 import { phaseOf, waitOf } from './states.js'
 
-/** What waits, in the order in which Slurm would start it: by priority, then by age. `user`: whose jobs are ours. */
+/** What waits, in the order in which Slurm would start it: by priority, then by age; last what may not start yet, whatever is free. `user`: whose jobs are ours. */
 export function waitingJobs(jobs: SlurmJob[], user: string): EngineQueueEntry[] {
   return jobs
     .filter(({ states }) => phaseOf(states) === 'WAITING')
-    .sort((a, b) => b.priority - a.priority || a.id - b.id)
+    .sort((a, b) => Number(mayStart(b)) - Number(mayStart(a)) || b.priority - a.priority || a.id - b.id)
     .map((job) => ({
       attempt: runningAttemptOf(job, user),
       queue: job.partition,
@@ -16,6 +16,8 @@ export function waitingJobs(jobs: SlurmJob[], user: string): EngineQueueEntry[] 
       estimatedStart: job.startTime,
     }))
 }
+
+const mayStart = ({ reason }: SlurmJob): boolean => !['DEPENDENCY', 'START_TIME', 'FOREVER'].includes(waitOf(reason))
 
 /** The attempt of ours that a job runs or would run, those that Slurm itself began anew counted; null where the job is none of ours. */
 function runningAttemptOf({ name, user: owner, restarts }: SlurmJob, user: string): EngineQueueEntry['attempt'] {

@@ -1,12 +1,13 @@
 import { InvalidInput } from '../../../contract/failure.js'
 import { type AttemptEnd, type AttemptName, type Engine, type EngineEvent, type EngineHandle, EngineRefusal } from '../../engines/engine.js'
+import { mergeRanks } from '../../journal/merge.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { orderAttempt } from '../content/job-file.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
 import { persist } from '../records/persist.js'
-import type { JobRecord } from '../records/record.js'
+import { type JobRecord, nodesOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
 import { storeEnd, storeHandle, storeNeverRan, storeRequeue, storeStart } from './attempt-changes.js'
@@ -182,7 +183,9 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     attempt.submitted.resolve()
     void seeToIt(attempt)
     await attempt.running.promise
+    await attempt.started
     if (signal.aborted) return
+    const merging = mergeLogs(attempt)
     await persist({ signal, log, what: `following ${keyOf(jobId, number)}` }, () =>
       followTrainer(store, {
         dataDir: settings.dataDir,
@@ -193,7 +196,20 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
         signal,
       }),
     )
+    await merging
     if (attempt.end) await finish(attempt, attempt.end)
+  }
+
+  /** Makes one log of those of several launchers, for as long as they write. */
+  async function mergeLogs(attempt: Held): Promise<void> {
+    const { jobId, number, directory } = attempt.name
+    const row = attempt.job.attempts.find((candidate) => candidate.number === number)
+    const ranks = row ? nodesOf(row).length : 1
+    if (ranks < 2) return
+    const closed = () => attempt.end !== null
+    await persist({ signal, log, what: `merging the logs of ${keyOf(jobId, number)}` }, () =>
+      mergeRanks({ directory, ranks, closed, signal }),
+    )
   }
 
   async function finish(attempt: Held, end: AttemptEnd): Promise<void> {

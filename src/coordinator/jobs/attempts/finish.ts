@@ -47,7 +47,7 @@ export function decideEnd(job: JobRecord, ending: Ending, now: Date): Step[] {
 /** What becomes of a job whose attempt was ended in its engine's queue. */
 function neverStarted(job: JobRecord, { end: { verdict }, failure }: Ending, now: Date): Step[] {
   if (wantedOf(job) === 'CANCEL') return [{ happened: 'cancelled' }]
-  if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: verdict.words }]
+  if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: `Cancelled in the cluster: ${verdict.words}` }]
   return notStarted(job, verdict?.cause === 'REFUSED', failure, now)
 }
 
@@ -61,7 +61,7 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
     return [{ happened: 'completed', message: 'Completed.', set }]
   }
   const { verdict } = end
-  if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: verdict.words }]
+  if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: `Cancelled in the cluster: ${verdict.words}` }]
   // It was asked to give its place back: however it then ended, that was no failure of its own.
   if (currentAttempt(job)?.evicted || verdict?.cause === 'PREEMPTED') return losePlace(job, end)
   const overtime = ranTooLong(job, end.time)
