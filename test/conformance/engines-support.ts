@@ -93,9 +93,12 @@ export function untilWritten(order: AttemptOrder, name: string): Promise<string>
   )
 }
 
-/** The attempt's log lines. */
-export function logLines(order: AttemptOrder): { seq: number; rank: number; stream: string; level: string; text: string }[] {
-  const text = readFileSync(join(order.directory, 'logs.0.jsonl'), 'utf8')
+/** The log lines of one of the attempt's ranks. */
+export function logLines(
+  order: AttemptOrder,
+  rank = 0,
+): { seq: number; rank: number; stream: string; level: string; text: string; time: string }[] {
+  const text = readFileSync(join(order.directory, `logs.${rank}.jsonl`), 'utf8')
   return text.split('\n').flatMap((line) => (line === '' ? [] : JSON.parse(line)))
 }
 

@@ -35,8 +35,8 @@ export class SlurmCommandFailed extends Error {
 const unavailable =
   /unable to (contact|establish)|connect(ion)? (failure|refused|timed out)|socket timed out|timed out on send|zero bytes|temporarily unable|communication|controller not responding|authentication|munge|transport|backup mode|standby|too many (open|simultaneous)/i
 
-/** Longest time for a command: Slurm's own try for ten seconds or more to reach a controller that is away. */
-const timeoutMs = 60_000
+/** Longest time for a command; Slurm's own try for a minute or more to reach a controller that is away. */
+const timeoutMs = 30_000
 const outputBytesMax = 2 ** 29
 
 /**

@@ -126,8 +126,11 @@ function endOf({ claims, exits, refusal }: Traces, { job, now }: Look, verdict: 
 }
 
 function noteLostNodes(followed: Followed, nodes: Map<string, SlurmNode>): void {
-  for (const id of followed.nodeIds) {
-    const node = nodes.get(id)
-    if (node && !isNodeOnline(node)) followed.nodeLost = `NODE_FAIL: ${id} is ${node.states.join(', ')}`
-  }
+  const away = awayNode(followed, nodes)
+  if (nodes.size > 0) followed.nodeLost = away ? `NODE_FAIL: ${away.name} is ${away.states.join(', ')}` : ''
+}
+
+/** A node that the attempt runs on, by Slurm's last word, and with which Slurm has no contact. */
+export function awayNode({ nodeIds }: Followed, nodes: Map<string, SlurmNode>): SlurmNode | undefined {
+  return nodeIds.flatMap((id) => nodes.get(id) ?? []).find((node) => !isNodeOnline(node))
 }

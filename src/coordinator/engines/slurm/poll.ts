@@ -3,7 +3,7 @@ import type { AttemptName, EngineEvent, EngineSignal } from '../engine.js'
 import type { EventQueue } from '../event-queue.js'
 import type { SlurmView } from './cluster.js'
 import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
-import { contactKeeper } from './contact.js'
+import { awayMs, contactKeeper } from './contact.js'
 import { advance, type Followed } from './follow.js'
 import type { SlurmHandle } from './handle.js'
 import type { SlurmNode } from './parse.js'
@@ -38,6 +38,11 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
   async function poll(): Promise<void> {
     const followed = [...all.values()]
     const now = clock()
+    const away = (error: unknown) => {
+      for (const event of contact.slurmAway(followed, error, { since: now, now: clock() })) events.push(event)
+    }
+    // Commands themselves try for long to reach a controller that is away.
+    const overdue = setTimeout(away, awayMs, new Error('Slurm does not answer squeue.'))
     try {
       const jobs = new Map((await view.jobs('now')).map((job) => [job.id, job]))
       const ids = followed.map(({ handle }) => (handle.jobId === null ? null : (jobs.get(handle.jobId) ?? null)))
@@ -48,7 +53,9 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
         if (!signal.aborted) await look(attempt, { job, nodes, now })
       }
     } catch (error) {
-      for (const event of contact.slurmAway(followed, error, now)) events.push(event)
+      away(error)
+    } finally {
+      clearTimeout(overdue)
     }
   }
 

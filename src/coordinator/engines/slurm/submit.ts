@@ -68,13 +68,15 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
     const requeue = await readRequeue(directory)
     const base = number - (requeue?.restarts ?? 0)
     const token = await readToken(join(jobDirectoryOf(directory), 'attempts', String(base))).then((found) => found || readToken(directory))
+    const { claims, exits, refusal } = await readTraces(directory)
+    // Slurm keeps some that it refused among its jobs.
+    if (refusal !== null) return { jobId: null, base, token }
     const name = slurmName({ jobId, number: base })
     const jobs = (await view.jobs('now')).filter((job) => job.name === name && job.user === user)
     // The first: a twin, of a submission that was slower than the search for it, finds its folder taken.
     const [first] = jobs.sort((a, b) => a.id - b.id)
     if (first) return { jobId: first.id, base, token }
-    const { claims, exits, refusal } = await readTraces(directory)
-    return claims.length > 0 || exits.length > 0 || refusal !== null ? { jobId: null, base, token } : null
+    return claims.length > 0 || exits.length > 0 ? { jobId: null, base, token } : null
   }
 
   return {
