@@ -109,7 +109,7 @@ export async function startSlurm({ minJobAgeSeconds = 300 } = {}): Promise<Slurm
         `${name} did not come back`,
       )
     },
-    stopController: () => end('slurmctld', 'SIGKILL'),
+    stopController: () => end('slurmctld', 'SIGTERM'),
     async startController() {
       startController()
       await until(async () => (await slurm('scontrol', 'ping')).includes('UP'), 'slurmctld did not come back')

@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { AttemptName, EngineEvent, EngineSignal } from '../engine.js'
 import type { EventQueue } from '../event-queue.js'
 import type { SlurmView } from './cluster.js'
-import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
+import type { SlurmCommands } from './commands.js'
 import { awayMs, contactKeeper } from './contact.js'
+import { SlurmRefused } from './failures.js'
 import { advance, type Followed } from './follow.js'
 import type { SlurmHandle } from './handle.js'
 import type { SlurmNode } from './parse.js'
@@ -122,7 +123,7 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
       } catch (error) {
         followed?.asked.delete(request)
         // It ended meanwhile.
-        if (!(error instanceof SlurmCommandFailed) || !/already (completing|completed)|invalid job id/i.test(error.words)) throw error
+        if (!(error instanceof SlurmRefused) || !/already (completing|completed)|invalid job id/i.test(error.words)) throw error
       }
     },
 

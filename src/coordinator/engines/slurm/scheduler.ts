@@ -1,6 +1,7 @@
 import type { EngineForecast, EngineScheduler, SchedulingRequest } from '../engine.js'
 import type { SlurmView } from './cluster.js'
-import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
+import type { SlurmCommands } from './commands.js'
+import { SlurmRefused } from './failures.js'
 import { readHandle } from './handle.js'
 import { type ClusterWays, dependencyOf, niceOf, sbatchOptions } from './options.js'
 import { parseForecast } from './parse.js'
@@ -31,7 +32,7 @@ export function slurmScheduler({ commands, view, ways, clock, user }: SchedulerS
       const isNow = found.start.getTime() - clock().getTime() <= nowMs
       return { start: found.start, nodeIds: found.nodeNames, reason: isNow ? '' : reasonFor(request, clock()) }
     } catch (error) {
-      if (error instanceof SlurmCommandFailed && error.refused) return { start: null, nodeIds: [], reason: error.words }
+      if (error instanceof SlurmRefused) return { start: null, nodeIds: [], reason: error.words }
       throw error
     }
   }

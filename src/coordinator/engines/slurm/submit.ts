@@ -7,7 +7,8 @@ import type { AttemptName, AttemptOrder, SchedulingRequest } from '../engine.js'
 import { writeLaunchOrder } from '../launch-order.js'
 import { starterWords } from '../starter.js'
 import type { SlurmView } from './cluster.js'
-import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
+import type { SlurmCommands } from './commands.js'
+import { SlurmRefused, SlurmUnavailable } from './failures.js'
 import type { SlurmHandle } from './handle.js'
 import { type ClusterWays, jobDirectoryOf, sbatchOptions, slurmName } from './options.js'
 import { type BatchScriptParts, batchScript, scriptAddress } from './script.js'
@@ -55,7 +56,7 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
       if (!Number.isSafeInteger(jobId)) throw new Error(`sbatch printed no job id: ${stdout.slice(0, 200)}`)
       return { jobId, base: number, token }
     } catch (error) {
-      if (!(error instanceof SlurmCommandFailed) || !error.refused) throw error
+      if (!(error instanceof SlurmRefused)) throw error
       await writeFile(join(directory, 'refused.json.part'), JSON.stringify({ words: error.words }))
       await rename(join(directory, 'refused.json.part'), join(directory, 'refused.json'))
       return { jobId: null, base: number, token }
@@ -88,7 +89,7 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
         try {
           return await submitOnce({ ...order, scheduling })
         } catch (error) {
-          if (!(error instanceof SlurmCommandFailed) || signal.aborted) throw error
+          if (!(error instanceof SlurmUnavailable) || signal.aborted) throw error
           await delay(retryMs, undefined, { signal })
         }
       }

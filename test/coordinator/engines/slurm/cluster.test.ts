@@ -291,6 +291,7 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     expect(next?.[0]?.nodeId).not.toBe(node)
     await untilWritten(second, 'running.0')
     await vi.waitFor(() => expect(isAlive(oldCopy)).toBe(false), { timeout: minute })
+    await untilWritten(second, 'logs.0.jsonl')
     const begun = logLines(second)[0]?.time ?? ''
     expect(logLines(order).filter(({ time }) => time > begun)).toEqual([])
     expect(existsSync(join(order.directory, 'exit.json'))).toBe(false)
