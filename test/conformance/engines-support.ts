@@ -63,7 +63,7 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
 
 /** What a small job without GPUs asks of a scheduler. */
 export function schedulingOf(more: Partial<SchedulingRequest> = {}, needs: Partial<Needs> = {}): SchedulingRequest {
-  const small = { gpuCount: 0, gpuType: '', nodes: 1, gpuMemoryBytesMin: 0, cpusPerNode: 1, memoryBytesPerNode: 2 ** 26, nodeSelector: {} }
+  const small = { gpuCount: 0, gpuType: '', nodes: 1, gpuMemoryBytesMin: 0, cpusPerNode: 1, memoryBytesPerNode: 2 ** 29, nodeSelector: {} }
   return {
     tenantId: 'tenant',
     needs: { ...small, ...needs },

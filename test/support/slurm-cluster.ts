@@ -170,8 +170,11 @@ InactiveLimit=0
 KillWait=5
 UnkillableStepTimeout=60
 MinJobAge=${minJobAgeSeconds}
-DefMemPerCPU=100
+DefMemPerCPU=400
 JobRequeue=1
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 ${nodes.join('\n')}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=10
 PartitionName=spare Nodes=ALL MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE

@@ -130,7 +130,7 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
       { nodeId: 'gpu01', gpus: 2 },
       { nodeId: 'gpu02', gpus: 2 },
     ])
-    expect(placement[0]).toMatchObject({ cpus: 1, memoryBytes: 2 ** 26 })
+    expect(placement[0]).toMatchObject({ cpus: 1, memoryBytes: 2 ** 29 })
     const [node] = (await engine.nodes()).filter(({ nodeId }) => nodeId === 'gpu01')
     expect(node?.gpus.filter(({ busy }) => busy).map(({ index }) => index)).toEqual(placement[0]?.gpuIndexes)
     await engine.signal(order, handle, 'stop')
@@ -176,6 +176,14 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     // What Slurm does by itself a minute later.
     await cluster.slurm('scancel', '--signal=USR2', '--batch', String(handle.slurm_job_id))
     expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 85, verdict: { cause: 'TIME_LIMIT' } })
+  })
+
+  it('tells of a trainer that Slurm killed for its memory as such', async () => {
+    const script = 'const all = []; setInterval(() => all.push(Buffer.alloc(2 ** 26, 1)), 50)'
+    const order = attemptOf(script, { scheduling: schedulingOf({}, { memoryBytesPerNode: 2 ** 28 }) })
+    await engine.submit(order)
+    const words = expect.stringContaining('memory limit')
+    expect(await told.ended(order.jobId)).toMatchObject({ verdict: { cause: 'OUT_OF_MEMORY', words } })
   })
 
   it('finds nodes drained by scontrol and through it the same, and enables both', async () => {
