@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net'
 import { isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
 import { isTenantId } from './contract/ids.js'
@@ -50,9 +51,9 @@ const apiSettingsAlone = z.object({
   SCAIMIND_HOST: z.string().default('127.0.0.1'),
   /** Port of GraphQL, REST and the pages; 0: any free one. */
   SCAIMIND_PORT: port.default(8080),
-  /** The coordinator's host. */
-  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1'),
-  /** The coordinator's port. */
+  /** The coordinator's host; of several coordinators `host[:port],host[:port]`: the API follows the one that is active. */
+  SCAIMIND_GRPC_HOST: z.string().default('127.0.0.1').transform(parseAddresses),
+  /** The coordinator's port, where the host does not name one. */
   SCAIMIND_GRPC_PORT: port.default(50051),
   /** Seconds after which a call to the coordinator is given up. */
   SCAIMIND_GRPC_TIMEOUT_S: z.coerce.number().positive().default(30),
@@ -156,12 +157,34 @@ const coordinatorSettings = z.object({
   SCAIMIND_ALLOW_CUSTOM_CODE: flag.default(false),
   /** Whether jobs may run code from the model. */
   SCAIMIND_ALLOW_TRUST_REMOTE_CODE: flag.default(false),
+  /** What runs the jobs: `local`, this machine; `slurm`, a cluster that its own scheduler orders. */
+  SCAIMIND_ENGINE: z.enum(['local', 'slurm']).default('local'),
+  /** Folders of Slurm's commands, separated by `:`. */
+  SCAIMIND_SLURM_PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
+  /** Slurm's configuration file; default: where Slurm itself looks. */
+  SCAIMIND_SLURM_CONF: z.string().optional(),
+  /** The partition that preemptible jobs go to whose queue is `default`: the cluster takes their places for others there. */
+  SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: z.string().optional(),
+  /** Whether Slurm has an account of each tenant's name, which its jobs are charged to. */
+  SCAIMIND_SLURM_ACCOUNTS: flag.default(false),
   /** CPU slots of this machine for jobs without GPUs; default: its cores less one, at least 1. */
   SCAIMIND_CPU_SLOTS: positive.optional(),
   /** Jobs of a tenant that are not finished; 0: no limit. */
   SCAIMIND_TENANT_JOBS_MAX: z.coerce.number().int().min(0).default(0),
   /** GPUs that a tenant holds at once: beyond them its jobs wait; 0: no limit. */
   SCAIMIND_TENANT_GPUS_MAX: z.coerce.number().int().min(0).default(0),
+  /** Jobs of a tenant that wait for a place; 0: no limit. */
+  SCAIMIND_TENANT_QUEUED_MAX: z.coerce.number().int().min(0).default(0),
+  /** GPU hours that a tenant's jobs run in a calendar month (UTC): beyond them none is started; 0: no limit. */
+  SCAIMIND_TENANT_GPU_HOURS_MONTH: z.coerce.number().min(0).default(0),
+  /** What becomes of a job beyond its tenant's GPUs or GPU hours: refuse (at submission) or wait. */
+  SCAIMIND_TENANT_OVER_QUOTA: z.enum(['refuse', 'wait']).default('wait'),
+  /** JSON file of limits and fair-share weights by tenant, `*` for all others; what it leaves out is as set above, the weight 1. */
+  SCAIMIND_TENANTS_FILE: z.string().optional(),
+  /** Hours in which what a tenant used counts half as much for its fair share. */
+  SCAIMIND_FAIR_SHARE_HALF_LIFE_HOURS: z.coerce.number().positive().max(8760).default(24),
+  /** Seconds that a preemptible job runs at least before it gives way to one of higher priority. */
+  SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS: z.coerce.number().min(0).default(120),
   /** Bytes of an uploaded data set. Default 10 GiB. */
   SCAIMIND_MAX_DATASET_BYTES: positive.default(10 * 2 ** 30),
   /** Bytes of data set copies that a node keeps; the least used that are not pinned go first. Default 50 GiB. */
@@ -170,6 +193,10 @@ const coordinatorSettings = z.object({
   SCAIMIND_PROGRESS_RETENTION_HOURS: z.coerce.number().positive().max(876_000).default(1),
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
+  /** Seconds for which a trainer that trains has written nothing when its job is told as unreachable; nothing is ended for it. 0: never. */
+  SCAIMIND_SILENT_TRAINER_S: z.coerce.number().min(0).default(1800),
+  /** Failures in a row that a node is blamed for when it is drained; `enable` lets it take work again. 0: never. */
+  SCAIMIND_CORDON_AFTER: z.coerce.number().int().min(0).max(10).default(2),
   /** The interpreter of CUSTOM scripts, and of SCAIMIND_TRAINERS, that end in .py. */
   SCAIMIND_PYTHON: z.string().default('python3'),
   /**
@@ -250,6 +277,20 @@ function parseTrainers(text: string, context: z.RefinementCtx): Map<string, stri
     programs.set(framework, path)
   }
   return programs
+}
+
+function parseAddresses(text: string, context: z.RefinementCtx): { host: string; port: number | undefined }[] {
+  return text.split(',').map((part) => {
+    const address = part.trim()
+    const [, bracketed, plain, given] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(address) ?? []
+    const ipv6 = bracketed ?? (isIPv6(address) ? address : undefined)
+    const host = ipv6 ?? plain ?? ''
+    const named = given === undefined ? undefined : Number(given)
+    const isRight =
+      (ipv6 === undefined ? /^[A-Za-z0-9_.-]+$/.test(host) : isIPv6(ipv6)) && (named === undefined || (named > 0 && named <= 65535))
+    if (!isRight) context.addIssue(`"${address}" must read host, host:port or [IPv6]:port`)
+    return { host, port: named }
+  })
 }
 
 function parseClaims(text: string, context: z.RefinementCtx) {

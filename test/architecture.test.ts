@@ -62,6 +62,8 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
       'generated',
       'services',
       'jobs',
+      'records database',
+      'lease',
       'engine interface',
       'local engine',
       'slurm engine',
@@ -72,15 +74,21 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   {
     room: 'services',
     match: /^src\/coordinator\/services\//,
-    may: ['contract', 'tracing', 'generated', 'jobs', 'engine interface', 'journal', 'data'],
+    may: ['contract', 'tracing', 'generated', 'jobs', 'records database', 'engine interface', 'journal', 'data'],
   },
-  { room: 'jobs', match: /^src\/coordinator\/jobs\//, may: ['contract', 'generated', 'engine interface', 'journal', 'data'] },
+  { room: 'lease', match: /^src\/coordinator\/lease\//, may: ['generated', 'database', 'jobs'] },
+  { room: 'records database', match: /^src\/coordinator\/jobs\/records\/database\.ts$/, may: ['contract', 'generated'] },
+  {
+    room: 'jobs',
+    match: /^src\/coordinator\/jobs\//,
+    may: ['contract', 'generated', 'records database', 'engine interface', 'journal', 'data'],
+  },
   { room: 'engine interface', match: /^src\/coordinator\/engines\/engine\.ts$/, may: ['contract'] },
   { room: 'engine parts', match: /^src\/coordinator\/engines\/[^/]+\.ts$/, may: ['contract', 'engine interface'] },
-  { room: 'local engine', match: /^src\/coordinator\/engines\/local\//, may: ['contract', 'engine interface', 'engine parts'] },
+  { room: 'local engine', match: /^src\/coordinator\/engines\/local\//, may: ['contract', 'engine interface', 'engine parts', 'journal'] },
   { room: 'slurm engine', match: /^src\/coordinator\/engines\/slurm\//, may: ['contract', 'engine interface', 'engine parts'] },
   { room: 'journal', match: /^src\/coordinator\/journal\//, may: ['contract', 'generated'] },
-  { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated'] },
+  { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated', 'records database'] },
   { room: 'generated', match: /^src\/generated\//, may: ['generated'] },
 ]
 
@@ -99,7 +107,7 @@ const packages: { name: RegExp; rooms: string[]; why: string }[] = [
     why: 'only the GraphQL room speaks GraphQL',
   },
   { name: /^commander$/, rooms: ['cli'], why: 'only the command line parses arguments' },
-  { name: /^@prisma\//, rooms: ['api cache', 'jobs'], why: 'only the caches and the job store open databases' },
+  { name: /^@prisma\//, rooms: ['api cache', 'records database'], why: 'only the caches and the job store open databases' },
   { name: /^@opentelemetry\//, rooms: ['tracing'], why: 'one file makes all spans' },
 ]
 
@@ -131,6 +139,17 @@ describe('The walls of the house', () => {
         })
     })
     expect(crossings).toEqual([])
+  })
+
+  it('the records of the coordinator are written only by who holds the lease', () => {
+    const own = /^src\/coordinator\/(server|lease\/lease|jobs\/records\/database)\.ts$/
+    const writes = /\bPrismaClient\b|\bopenDatabase\b|\.pen\b|\bdatabase\.\$queryRaw(?:<[^`]*>)?\(?`\s*(?:INSERT|UPDATE|DELETE|REPLACE)/gi
+    const found = sources
+      .filter((file) => file.startsWith('src/coordinator/') && !own.test(file))
+      .flatMap((file) =>
+        [...readFileSync(join(root, file), 'utf8').matchAll(writes)].map(([text]) => `${file} says ${text}: write in transact.`),
+      )
+    expect(found).toEqual([])
   })
 
   it('inside a large room, imports go down', () => {

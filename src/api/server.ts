@@ -74,8 +74,7 @@ export async function startApi(config: ApiConfig): Promise<Api> {
 
   const { SCAIMIND_TLS_CA_FILE: caFile, SCAIMIND_TLS_CERT_FILE: certFile, SCAIMIND_TLS_KEY_FILE: keyFile } = config
   const coordinator = connectCoordinator({
-    host: config.SCAIMIND_GRPC_HOST,
-    port: config.SCAIMIND_GRPC_PORT,
+    addresses: config.SCAIMIND_GRPC_HOST.map(({ host, port }) => ({ host, port: port ?? config.SCAIMIND_GRPC_PORT })),
     secret: config.SCAIMIND_API_SECRET,
     tls: config.SCAIMIND_TLS_ENABLED ? { caFile, certFile, keyFile } : undefined,
     timeoutMs: config.SCAIMIND_GRPC_TIMEOUT_S * 1000,

@@ -9,6 +9,8 @@ export interface ProgressState {
   etaSeconds?: number
   /** What a job that does not run waits for. */
   waitsFor?: string
+  /** Since when its trainer cannot be reached, as the API tells it; null: it can. */
+  unreachableSince?: string | null
 }
 
 /** What a view writes to; process.stderr is one. */
@@ -40,10 +42,10 @@ export class ProgressView {
 
   /** Takes in what is new. */
   update(change: Partial<ProgressState>): void {
-    const statusBefore = this.#state.status
-    this.#state = { ...this.#state, ...change }
-    if (this.#screen.isTTY) this.#draw(statusBefore !== this.#state.status)
-    else this.#drawPlain(statusBefore)
+    const before = this.#state
+    this.#state = { ...before, ...change }
+    if (this.#screen.isTTY) this.#draw(before.status !== this.#state.status)
+    else this.#drawPlain(before)
   }
 
   /** Writes a line of text, above the bar. */
@@ -73,11 +75,12 @@ export class ProgressView {
     this.#isDrawn = true
   }
 
-  #drawPlain(statusBefore: string): void {
+  #drawPlain(before: ProgressState): void {
     const tenth = Math.floor((fraction(this.#state) ?? 0) * plainLines)
     // Checkpoints come and go; a bar may show them, a log need not.
-    const isNews = this.#state.status !== statusBefore && ![this.#state.status, statusBefore].includes('CHECKPOINTING')
-    if (!isNews && (tenth <= this.#lastTenth || this.#state.loss === undefined)) return
+    const isNews = this.#state.status !== before.status && ![this.#state.status, before.status].includes('CHECKPOINTING')
+    const isAway = (this.#state.unreachableSince ?? null) !== (before.unreachableSince ?? null)
+    if (!isNews && !isAway && (tenth <= this.#lastTenth || this.#state.loss === undefined)) return
     if (this.#state.loss !== undefined) this.#lastTenth = tenth
     this.#screen.write(`${describe(this.#state)}\n`)
   }
@@ -94,8 +97,9 @@ function fraction({ step, totalSteps }: ProgressState): number | undefined {
 
 const waiting = ['PENDING', 'QUEUED', 'PAUSED', 'PREEMPTED']
 
-function describe({ status, step, totalSteps, loss, tokensPerSecond, etaSeconds, waitsFor }: ProgressState): string {
+function describe({ status, step, totalSteps, loss, tokensPerSecond, etaSeconds, waitsFor, unreachableSince }: ProgressState): string {
   const parts = [status.toLowerCase()]
+  if (unreachableSince) parts.push(`unreachable since ${unreachableSince}`)
   if (waitsFor && waiting.includes(status)) parts.push(waitsFor)
   if (step !== undefined) parts.push(`step ${step}${totalSteps ? `/${totalSteps}` : ''}`)
   if (loss !== undefined) parts.push(`loss ${loss.toFixed(3)}`)

@@ -1,30 +1,21 @@
-import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { logVerbosity, Server, ServerCredentials, setLogVerbosity } from '@grpc/grpc-js'
 import { ReflectionService } from '@grpc/reflection'
 import { HealthImplementation } from 'grpc-health-check'
 import { pino } from 'pino'
 import { ConfigError, type CoordinatorConfig } from '../config.js'
-import { packageDefinition, scaimindV1 } from '../contract/proto.js'
+import { Failure } from '../contract/failure.js'
+import { packageDefinition } from '../contract/proto.js'
 import { withoutSecrets } from '../contract/secrets.js'
 import { startTracing } from '../tracing.js'
-import { datasets } from './data/datasets.js'
-import { nodeCache } from './data/node-cache.js'
-import { uploads } from './data/upload.js'
-import { localEngine } from './engines/local/engine.js'
-import { buildJobs } from './jobs/jobs.js'
-import { isDatabaseAway, isTableMissing, openDatabase } from './jobs/records/database.js'
-import { metricHistory } from './journal/history.js'
+import { beginWork, type Services, standbyServices } from './active.js'
+import { isDatabaseAway, isTableMissing, openDatabase, underLease } from './jobs/records/database.js'
+import { coordinatorLease, type Lease } from './lease/lease.js'
+import { takeTurns } from './lease/turns.js'
 import { callerReader } from './services/caller.js'
-import { clusterMethods } from './services/cluster.js'
-import { dataMethods } from './services/data.js'
-import { evaluationMethods } from './services/evaluations.js'
-import { implement } from './services/handlers.js'
-import { jobMethods } from './services/jobs.js'
+import { readTenants } from './tenants.js'
 
 /** Longest wait at the end for calls that are being answered. */
 const shutdownMs = 1000
@@ -38,8 +29,9 @@ export interface Coordinator {
 }
 
 /**
- * Starts the coordinator on a migrated database: takes up the attempts that an earlier life left running, begins to give places, and serves
- * `scaimind.v1`. Throws ConfigError with one line that names the setting where it may not listen as it is told, or the port is taken.
+ * Starts a coordinator on a migrated database. Of all on one database one is the active one: it takes up the attempts that were left running, gives places,
+ * and serves `scaimind.v1`. The others are standbys: they refuse every call, and are NOT_SERVING to `grpc.health.v1`, until they take over. Throws
+ * ConfigError with one line that names the setting where it may not listen as it is told, or the port is taken.
  */
 export async function startCoordinator(config: CoordinatorConfig): Promise<Coordinator> {
   const host = config.SCAIMIND_COORDINATOR_HOST
@@ -49,6 +41,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     )
   }
   const credentials = readCredentials(config)
+  const limitsOf = readTenants(config)
   const log = pino(
     { name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL, hooks: { streamWrite: withoutSecrets } },
     pino.destination({ dest: 2, sync: true }),
@@ -59,75 +52,57 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   health.addToServer(server)
   new ReflectionService(packageDefinition).addToServer(server)
 
-  const database = openDatabase(config.COORDINATOR_DATABASE_URL)
-  const engine = localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
-  const clock = () => new Date()
-  const received = uploads({ folder: join(config.SCAIMIND_DATA_DIR, 'uploads'), bytesMax: config.SCAIMIND_MAX_DATASET_BYTES })
-  const stored = datasets({ database, uploads: received, dataDir: config.SCAIMIND_DATA_DIR, clock })
-  const cache = nodeCache({
-    database,
-    datasets: stored,
-    nodes: async () => (await engine.nodes()).map(({ nodeId }) => nodeId),
-    dataDir: config.SCAIMIND_DATA_DIR,
-    bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
-    clock,
-  })
-  const trainer = { python: config.SCAIMIND_PYTHON, programs: config.SCAIMIND_TRAINERS }
-  const jobs = buildJobs({
-    database,
-    engine,
-    history: metricHistory(),
-    settings: {
-      dataDir: config.SCAIMIND_DATA_DIR,
-      dataRoots: config.SCAIMIND_DATA_ROOTS,
-      allowCustomCode: config.SCAIMIND_ALLOW_CUSTOM_CODE,
-      allowTrustRemoteCode: config.SCAIMIND_ALLOW_TRUST_REMOTE_CODE,
-      stopGraceSeconds: config.SCAIMIND_STOP_GRACE_SECONDS,
-      trainer,
-      datasetFile: cache.fileFor,
-    },
-    limits: { jobsMax: config.SCAIMIND_TENANT_JOBS_MAX, gpusMax: config.SCAIMIND_TENANT_GPUS_MAX },
-    updatesKeptMs: config.SCAIMIND_PROGRESS_RETENTION_HOURS * 3600 * 1000,
-    log,
-    clock,
-  })
+  const records = openDatabase(config.COORDINATOR_DATABASE_URL)
+  const leaseRecord = openDatabase(config.COORDINATOR_DATABASE_URL, { connections: 1 })
+  const lease = coordinatorLease({ client: leaseRecord, log })
   const stopping = new AbortController()
-  // A listener a stream is no leak.
-  setMaxListeners(0, stopping.signal)
   const entrance = {
     readCaller: callerReader({ allTenants: config.SCAIMIND_API_SECRET, byTenant: config.SCAIMIND_TENANT_SECRETS }),
     log,
     stopping: stopping.signal,
   }
-  const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
-  server.addService(CoordinatorService.service, implement(CoordinatorService.service, jobMethods(jobs), entrance))
-  server.addService(ClusterService.service, implement(ClusterService.service, clusterMethods(jobs), entrance))
-  server.addService(EvaluationService.service, implement(EvaluationService.service, evaluationMethods(jobs.evaluations), entrance))
-  server.addService(
-    DataService.service,
-    implement(DataService.service, dataMethods({ datasets: stored, cache, dataRoots: config.SCAIMIND_DATA_ROOTS, trainer }), entrance),
-  )
+  const standby = standbyServices({ ...entrance, refusal: () => notActive(lease.holderAddress()) })
+
+  function answerWith(services: Services): void {
+    for (const { definition, implementation } of services) {
+      server.removeService(definition)
+      server.addService(definition, implementation)
+    }
+  }
+
+  /** The work of the active coordinator, from the moment that it has the lease until the lease is lost or given back. */
+  async function begin({ epoch, lost }: Lease): Promise<{ close(): Promise<void> }> {
+    const over = AbortSignal.any([lost, stopping.signal])
+    const work = await beginWork(config, { database: underLease(records, epoch), entrance: { ...entrance, stopping: over }, limitsOf })
+    answerWith(work.services)
+    health.setStatus('', 'SERVING')
+    log.info({ epoch: Number(epoch) }, 'this coordinator is the active one')
+    return {
+      async close() {
+        health.setStatus('', 'NOT_SERVING')
+        answerWith(standby)
+        await work.close()
+      },
+    }
+  }
 
   let closing: Promise<void> | undefined
-  let running: { close(): Promise<void> } | undefined
+  let turns: { close(): Promise<void> } | undefined
   const close = () => {
     closing ??= (async () => {
       health.setStatus('', 'NOT_SERVING')
       stopping.abort()
       await shutDown(server)
-      await running?.close()
-      await engine.close()
-      await database.$disconnect()
+      await turns?.close()
+      await Promise.all([records.$disconnect(), leaseRecord.$disconnect()])
       await tracing.close()
     })()
     return closing
   }
   try {
-    // The port before the work: two coordinators on one database must not both give places.
+    answerWith(standby)
     const port = await listen(server, { host, port: config.SCAIMIND_COORDINATOR_PORT, credentials })
-    await received.sweep()
-    running = await jobs.start()
-    health.setStatus('', 'SERVING')
+    turns = await takeTurns({ take: () => lease.take(`${host}:${port}`), begin, log })
     log.info({ host, port }, 'the coordinator listens')
     return { host, port, close }
   } catch (error) {
@@ -135,6 +110,13 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
     throw unusableDatabase(error) ?? error
   }
 }
+
+const notActive = (active: string): Failure =>
+  new Failure(
+    'COORDINATOR_UNAVAILABLE',
+    active ? `This coordinator is the standby; the active one was last seen at ${active}.` : 'This coordinator is not the active one.',
+    { retryAfterSeconds: 1 },
+  )
 
 /** Lets calls that are being answered come to their end, but not for long. */
 async function shutDown(server: Server): Promise<void> {

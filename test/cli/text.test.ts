@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { describeJob } from '../../src/cli/job/describe.js'
 import { readFrames, type SseFrame } from '../../src/cli/job/sse.js'
 import { plainText } from '../../src/cli/plain-text.js'
 import { ProgressView } from '../../src/cli/progress.js'
@@ -57,6 +58,21 @@ describe('progress', () => {
     expect(terminal.text().split('\n')).toHaveLength(2)
     expect(plain.text()).not.toContain('\u001b')
     expect(plain.text().trimEnd().split('\n')).toHaveLength(12)
+  })
+})
+
+describe('a trainer that cannot be reached', () => {
+  const unreachable_since = '2030-01-01T00:00:00.000Z'
+
+  it('is told with the job, since when and why', () => {
+    const job = { job_id: 'job_a', name: 'a', status: 'TRAINING', unreachable_since, unreachable_reason: 'Node n1 does not respond.' }
+    expect(describeJob(job)).toContain(`Unreachable     since ${unreachable_since}: Node n1 does not respond.\n`)
+  })
+
+  it('is told once as it is lost and once as it is back', () => {
+    const { view, text } = screen(false)
+    for (const unreachableSince of [null, unreachable_since, unreachable_since, null]) view.update({ status: 'TRAINING', unreachableSince })
+    expect(text().split('\n')).toEqual(['training', `training · unreachable since ${unreachable_since}`, 'training', ''])
   })
 })
 

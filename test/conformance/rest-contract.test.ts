@@ -259,6 +259,11 @@ describe('The cluster', () => {
 
   it('a node is drained, a job waits for it and says so, and it is enabled', async () => {
     keepOnFailure(stack)
+    expect((await call('POST', `/nodes/${node}/drain`, { dry_run: true })).body.data).toMatchObject({
+      node: { node_id: node, status: 'ONLINE', cordoned: false, evidence: [] },
+      gpu_minutes_lost_with_checkpoints: 0,
+      free_at_if_evicted: expect.any(String),
+    })
     expect((await call('POST', `/nodes/${node}/drain`, { reason: 'fans', deadline_seconds: 0, evict: false })).body.data).toMatchObject({
       status: 'DRAINING',
       reason: 'fans',

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { isAlive } from '../conformance/engines-support.js'
 import { exited, jobFolder, linesOf, logs, orderOf, read, start, untilWritten } from './support.js'
 
@@ -22,7 +22,7 @@ describe('A launcher that a newer attempt has overtaken', () => {
     const newer = orderOf('', { job, attempt: 2 })
     expect(await exited(newer)).toBe(0)
     expect(await over).toEqual([3, null])
-    expect(isAlive(trainer)).toBe(false)
+    await vi.waitFor(() => expect(isAlive(trainer)).toBe(false))
     expect(existsSync(join(folder, 'exit.json'))).toBe(false)
     // What it knew of newer attempts may have been 200 ms old.
     const overtakenAt = statSync(join(job, 'fence/2')).mtimeMs
@@ -37,7 +37,7 @@ describe('A launcher that a newer attempt has overtaken', () => {
     const trainer = Number(await untilWritten(folder, 'running'))
     writeFileSync(join(job, 'fence/2'), 'token-2')
     expect(await over).toEqual([3, null])
-    expect(isAlive(trainer)).toBe(false)
+    await vi.waitFor(() => expect(isAlive(trainer)).toBe(false))
     expect(existsSync(join(folder, 'exit.json'))).toBe(false)
     expect(readFileSync(join(folder, 'logs.0.jsonl'), 'utf8')).toBe('')
   })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { onTestFailed } from 'vitest'
 import { readCoordinatorConfig } from '../../src/config.js'
 import type { FieldProblem } from '../../src/contract/failure.js'
@@ -34,6 +34,9 @@ export interface TestCoordinator {
   tenant(id?: string): CoordinatorTenant
   /** Closes it and starts it again on the same port, database and folder; a process of its own is killed with SIGKILL. */
   restart(): Promise<void>
+  /** Kills it with SIGKILL where it is a process of its own, else closes it; `start` begins its next life on the same port. */
+  stop(): Promise<void>
+  start(): Promise<void>
   close(): Promise<void>
 }
 
@@ -62,6 +65,14 @@ export async function startTestCoordinator(
   else inside = await start(0)
   const port = service?.port ?? inside?.port ?? 0
   const clients: Client[] = []
+  const stop = async () => {
+    await inside?.close()
+    await service?.kill()
+  }
+  const begin = async () => {
+    if (service) await service.start()
+    else inside = await start(port)
+  }
   return {
     dataDir,
     databaseUrl,
@@ -73,11 +84,11 @@ export async function startTestCoordinator(
       return tenant
     },
     async restart() {
-      await inside?.close()
-      if (inside) inside = await start(port)
-      await service?.kill()
-      await service?.start()
+      await stop()
+      await begin()
     },
+    stop,
+    start: begin,
     async close() {
       for (const client of clients) client.close()
       await inside?.close()
@@ -209,13 +220,22 @@ export class CoordinatorTenant {
     return this.call('GetJob', { job_id: jobId })
   }
 
-  /** Waits for the first event of the job, from its first on, that fits; throws where the job ends without one. */
+  /** Waits for the first event of the job, from its first on, that fits; throws where the job ends without one. A coordinator that is away is waited for. */
   async until(jobId: string, fits: string | ((event: JobEvent__Output) => boolean), after = ''): Promise<JobEvent__Output> {
     const isIt = typeof fits === 'string' ? ({ to_status }: JobEvent__Output) => to_status === fits : fits
     const seen: string[] = []
-    for await (const event of this.stream<JobEvent__Output>('StreamJobEvents', { job_id: jobId, after })) {
-      seen.push(`${event.to_status} (${event.message})`)
-      if (isIt(event)) return event
+    for (let cursor = after, broken = 0; broken < 100; broken++) {
+      try {
+        for await (const event of this.stream<JobEvent__Output>('StreamJobEvents', { job_id: jobId, after: cursor })) {
+          seen.push(`${event.to_status} (${event.message})`)
+          cursor = event.cursor
+          if (isIt(event)) return event
+        }
+        break
+      } catch (error) {
+        if ((error as ServiceError).code !== status.UNAVAILABLE) throw error
+        await new Promise((later) => setTimeout(later, 100))
+      }
     }
     throw new Error(`The event did not come: ${seen.join(', ')}`)
   }

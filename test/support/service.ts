@@ -47,6 +47,16 @@ export class Service {
     return await this.#end('SIGTERM')
   }
 
+  /** Stops the process where it stands, as a machine that hangs would; its connections stay open. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  /** Lets a frozen process go on. */
+  thaw(): void {
+    this.#process?.kill('SIGCONT')
+  }
+
   async #end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#process
     this.#process = undefined

@@ -58,8 +58,12 @@ export async function startSlurm({ minJobAgeSeconds = 300 } = {}): Promise<Slurm
 
   function start(name: string, program: string, args: string[]): void {
     const log = openSync(at(`${name}.log`), 'a')
-    // A session of its own: a Ctrl-C in the terminal of the tests is not for it.
-    const daemon = spawn(program, args, { detached: true, stdio: ['ignore', log, log], env: { ...env, SLURM_CONF: conf } })
+    // A session of its own: a Ctrl-C in the terminal of the tests is not for it. It goes with the process of the tests, however that ends.
+    const daemon = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: { ...env, SLURM_CONF: conf },
+    })
     closeSync(log)
     daemons.set(name, daemon)
   }

@@ -7,6 +7,7 @@ import { toTimestamp } from '../../src/contract/proto.js'
 import type { CachedDataset } from '../../src/generated/proto/scaimind/v1/CachedDataset.js'
 import type { ClusterNode } from '../../src/generated/proto/scaimind/v1/ClusterNode.js'
 import type { Dataset } from '../../src/generated/proto/scaimind/v1/Dataset.js'
+import type { DrainForecast } from '../../src/generated/proto/scaimind/v1/DrainForecast.js'
 import type { EvaluationRun } from '../../src/generated/proto/scaimind/v1/EvaluationRun.js'
 import type { Job, Job__Output } from '../../src/generated/proto/scaimind/v1/Job.js'
 import type { Queue } from '../../src/generated/proto/scaimind/v1/Queue.js'
@@ -29,6 +30,8 @@ export class StubNouns {
   ])
   readonly datasets: (Dataset & { dataset_id: string; tenant_id: string })[] = []
   readonly cachedDatasets: CachedDataset[] = []
+  /** What draining any node would mean. */
+  forecast: DrainForecast = {}
   reports: SourceReport[] = []
   readonly uploads: SeenUpload[] = []
   /** While set, nothing of an upload is taken. */
@@ -125,6 +128,11 @@ export class StubNouns {
     return {
       ListNodes: stub.unary('ListNodes', () => ({ nodes: [...this.nodes.values()] })),
       DrainNode: stub.unary('DrainNode', ({ node_id, reason }) => change(node_id, { status: 'DRAINING', reason })),
+      ForecastDrain: stub.unary('ForecastDrain', ({ node_id }) => {
+        const known = this.nodes.get(node_id)
+        if (!known) throw { code: 'NODE_NOT_FOUND', message: `There is no node ${node_id}.` } satisfies Refusal
+        return { ...this.forecast, node: known }
+      }),
       EnableNode: stub.unary('EnableNode', ({ node_id }) => change(node_id, { status: 'ONLINE', reason: '' })),
       StreamClusterEvents: (stream: ServerWritableStream<never, unknown>) => {
         const begun = stub.begin('StreamClusterEvents', stream)

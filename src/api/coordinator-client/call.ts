@@ -36,16 +36,23 @@ export function createCall(
     const { path, requestSerialize, responseDeserialize } = methodOf(method)
     return new Promise((resolve, reject) => {
       const options = { deadline: Date.now() + timeoutMs }
-      channel.client.makeUnaryRequest(
+      const { client, left } = channel
+      const leave = () => call.cancel()
+      const call = client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
         request,
         metadataOf(channel, context),
         options,
-        (error, response) =>
-          error ? reject(error) : response === undefined ? reject(new Error(`${method} answered nothing`)) : resolve(response),
+        (error, response) => {
+          left.removeEventListener('abort', leave)
+          if (error) reject(error)
+          else if (response === undefined) reject(new Error(`${method} answered nothing`))
+          else resolve(response)
+        },
       )
+      left.addEventListener('abort', leave)
     }).catch((error: unknown) => {
       throw logged(error, { method, context, log })
     }) as Promise<ResponseOf<M>>

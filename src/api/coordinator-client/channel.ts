@@ -1,10 +1,15 @@
+import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Client, connectivityState, credentials } from '@grpc/grpc-js'
 
-/** Where the coordinator is, and how this API proves itself to it. */
-export interface ChannelOptions {
+/** Where a coordinator is. */
+export interface Address {
   host: string
   port: number
+}
+
+/** How this API proves itself to its coordinators. */
+export interface ChannelOptions {
   /** The secret of this API at the coordinator. */
   secret: string
   /** PEM files; undefined: no TLS. */
@@ -13,8 +18,10 @@ export interface ChannelOptions {
 
 /** The one channel to the coordinator. */
 export interface Channel {
-  client: Client
-  secret: string
+  readonly client: Client
+  readonly secret: string
+  /** Aborts when calls that were sent until then are better sent again, since another coordinator is the active one. */
+  readonly left: AbortSignal
   /** Whether the coordinator is connected now. */
   isReady(): boolean
   /** Waits until connected; false when the connection failed, or after `withinMs`. Starts connecting where nothing was tried yet. */
@@ -23,7 +30,7 @@ export interface Channel {
 }
 
 /** Opens the channel and begins to connect. It reconnects by itself, at most 2 s apart. */
-export function openChannel({ host, port, secret, tls }: ChannelOptions): Channel {
+export function openChannel({ host, port }: Address, { secret, tls }: ChannelOptions): Channel {
   const read = (path: string | undefined) => (path ? readFileSync(path) : null)
   const security = tls ? credentials.createSsl(read(tls.caFile), read(tls.keyFile), read(tls.certFile)) : credentials.createInsecure()
   const client = new Client(`${host.includes(':') ? `[${host}]` : host}:${port}`, security, {
@@ -55,8 +62,16 @@ export function openChannel({ host, port, secret, tls }: ChannelOptions): Channe
   return {
     client,
     secret,
+    left: newLeaving().signal,
     isReady: () => channel.getConnectivityState(false) === connectivityState.READY,
     becomesReady,
     close: () => client.close(),
   }
+}
+
+/** What aborts a channel's `left`; each call and stream listens. */
+export function newLeaving(): AbortController {
+  const leaving = new AbortController()
+  setMaxListeners(0, leaving.signal)
+  return leaving
 }

@@ -47,6 +47,7 @@ const repeatable = new Set<Method>([
   'ListNodes',
   'GetNode',
   'DrainNode',
+  'ForecastDrain',
   'EnableNode',
   'GetQueue',
   'GetDataset',

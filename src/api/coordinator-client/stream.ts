@@ -69,9 +69,10 @@ async function* once<M extends StreamMethod>(channel: Channel, { method, request
   const { path, requestSerialize, responseDeserialize } = methodOf<Method>(method)
   const span = callSpan(path, context)
   const metadata = span.run(() => metadataOf(channel, context))
-  const stream = channel.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata)
+  const { client, left } = channel
+  const stream = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, metadata)
   const cancel = () => stream.cancel()
-  signal.addEventListener('abort', cancel)
+  for (const end of [signal, left]) end.addEventListener('abort', cancel)
   onConnected?.(true)
   try {
     for await (const message of stream as ClientReadableStream<ResponseOf<M>> & AsyncIterable<ResponseOf<M>>) yield message
@@ -80,7 +81,7 @@ async function* once<M extends StreamMethod>(channel: Channel, { method, request
     throw error
   } finally {
     span.end()
-    signal.removeEventListener('abort', cancel)
+    for (const end of [signal, left]) end.removeEventListener('abort', cancel)
     // Destroying a stream that was left early reports its own cancellation, which nobody is there to hear.
     stream.on('error', () => {})
     stream.cancel()

@@ -102,18 +102,22 @@ function open(channel: Channel, context: CallContext) {
   })
   // Whoever waits for it is told; until then nobody may be waiting.
   answer.catch(() => {})
-  const stream: ClientWritableStream<UploadDatasetRequest> = channel.client.makeClientStreamRequest(
+  const { client, left } = channel
+  const leave = () => stream.cancel()
+  const stream: ClientWritableStream<UploadDatasetRequest> = client.makeClientStreamRequest(
     path,
     requestSerialize,
     responseDeserialize,
     metadataOf(channel, context),
     (error: ServiceError | null, dataset?: Dataset__Output) => {
+      left.removeEventListener('abort', leave)
       if (dataset && !error) settle?.resolve(dataset)
       else settle?.reject(error ?? new Error(`${method} answered nothing`))
       isAnswered = true
       wake()
     },
   )
+  left.addEventListener('abort', leave)
   // Writing to a call that has ended is told by its answer.
   stream.on('error', () => {})
 

@@ -65,7 +65,8 @@ export const examples: Readonly<Record<string, string>> = {
   'Query.modelArtefacts': '{ modelArtefacts(first: 10) { nodes { artefactId kind bytes createdAt job { name } } } }',
   'Query.cluster': '{ cluster { nodesOnline gpusTotal gpusFree jobsRunning jobsQueued engine stale } }',
   'Query.clusterNode': '{ clusterNode(nodeId: "gpu01") { status cpus cpusAllocated gpus { type utilization allocated job { name } } } }',
-  'Query.clusterNodes': '{ clusterNodes(first: 50) { totalCount nodes { nodeId status reason jobIds } } }',
+  'Query.clusterNodes':
+    '{ clusterNodes(first: 50) { totalCount nodes { nodeId status reason jobIds cordoned evidence { jobId time message } } } }',
   'Query.queue': '{ queue { depth entries { position job { name } waitingFor blockers { kind of need have } estimatedStart } } }',
   'Query.dataset': '{ dataset(datasetId: "ds_01k…") { name records bytes contentHash } }',
   'Query.datasets': '{ datasets(first: 20) { nodes { datasetId name records createdAt } pageInfo { endCursor } } }',

@@ -88,10 +88,14 @@ export function clusterOperations({ coordinator, snapshots, clusterEvents, log }
       return { ...rest, value: { depth, depths, entries: value.entries.filter(({ queue }) => queue === name) } }
     },
 
-    async drain(caller, nodeId, { reason, deadlineSeconds, evict } = {}) {
+    async drain(caller, nodeId, { reason, deadlineSeconds, evict, dryRun } = {}) {
       allow(caller.viewer, 'controlNodes')
       const options = parseInput(drainSchema, { reason, deadline_seconds: deadlineSeconds, evict })
-      return coordinator.call('DrainNode', { node_id: checked(nodeId), ...options }, contextOf(caller))
+      const node_id = checked(nodeId)
+      if (!dryRun) return { node: await coordinator.call('DrainNode', { node_id, ...options }, contextOf(caller)), forecast: null }
+      const forecast = await coordinator.call('ForecastDrain', { node_id }, contextOf(caller))
+      if (!forecast.node) throw noNode(nodeId)
+      return { node: forecast.node, forecast }
     },
 
     async enable(caller, nodeId) {

@@ -33,7 +33,8 @@ export const clusterRoutes = [
     '/nodes/{id}/drain',
     {
       summary: 'Take no new work on a node',
-      description: 'Running jobs finish, unless they are evicted: saved, and put back into the queue. Repeating it is fine.',
+      description:
+        'Running jobs finish, unless they are evicted: saved, and put back into the queue. Repeating it is fine. With `dry_run` nothing changes, and the data is a forecast.',
       body: z.strictObject({
         reason: z.string().max(1000).optional().describe('Why, for whoever reads the node.'),
         deadline_seconds: z
@@ -44,12 +45,17 @@ export const clusterRoutes = [
           .optional()
           .describe('Evict what still runs after so many seconds. 0, the default: never.'),
         evict: z.boolean().optional().describe('Evict what runs now. Default false.'),
+        dry_run: z
+          .boolean()
+          .optional()
+          .describe('Only forecast: jobs hit, GPU minutes lost with and without checkpoints, when the node will be free. Default false.'),
       }),
-      data: message('ClusterNode'),
+      data: { anyOf: [message('ClusterNode'), message('DrainForecast')] },
     },
-    async ({ operations, caller, id }, { reason, deadline_seconds: deadlineSeconds, evict }) => ({
-      data: toJson('ClusterNode', await operations.cluster.drain(caller, id, { reason, deadlineSeconds, evict })),
-    }),
+    async ({ operations, caller, id }, { reason, deadline_seconds: deadlineSeconds, evict, dry_run: dryRun }) => {
+      const { node, forecast } = await operations.cluster.drain(caller, id, { reason, deadlineSeconds, evict, dryRun })
+      return { data: forecast ? toJson('DrainForecast', forecast) : toJson('ClusterNode', node) }
+    },
   ),
   post(
     '/nodes/{id}/enable',

@@ -8,6 +8,7 @@ export function describeJob(job: JobMessage): string {
     ['Job', job.job_id],
     ['Name', plainText(job.name)],
     ['Status', `${job.status}${job.message ? ` (${plainText(job.message)})` : ''}`],
+    ['Unreachable', job.unreachable_since && `since ${job.unreachable_since}: ${plainText(job.unreachable_reason ?? '')}`],
     ['Training', [training?.training_type, training?.base_model?.model_id].filter(Boolean).join(' on ')],
     [
       'Labels',

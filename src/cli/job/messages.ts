@@ -8,6 +8,8 @@ export interface JobMessage {
   started_at?: string | null
   finished_at?: string | null
   queue_position?: number
+  unreachable_since?: string | null
+  unreachable_reason?: string
   labels?: Record<string, string>
   training_config?: { training_type?: string; base_model?: { model_id?: string } | null } | null
   progress?: ProgressMessage | null

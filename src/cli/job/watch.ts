@@ -55,9 +55,10 @@ export async function watchJob(client: RestClient, jobId: string, asJson: boolea
   if (job.status !== 'COMPLETED') throw new CommandFailed(asJson ? '' : `The job ${jobId} is ${job.status}.`)
 }
 
-function progressOf({ status, message, progress }: JobMessage) {
+function progressOf({ status, message, progress, unreachable_since: unreachableSince }: JobMessage) {
   return {
     status,
+    unreachableSince: unreachableSince ?? null,
     ...(message ? { waitsFor: plainText(message) } : {}),
     ...(progress?.total_steps ? { totalSteps: Number(progress.total_steps) } : {}),
     ...(progress?.eta_seconds ? { etaSeconds: progress.eta_seconds } : {}),

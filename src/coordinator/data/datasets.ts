@@ -2,16 +2,17 @@ import { join } from 'node:path'
 import { Failure, InvalidInput } from '../../contract/failure.js'
 import { newId } from '../../contract/ids.js'
 import { toTimestamp } from '../../contract/proto.js'
-import type { Dataset, PrismaClient } from '../../generated/prisma/coordinator/client.js'
+import type { Dataset } from '../../generated/prisma/coordinator/client.js'
 import type { Dataset__Output } from '../../generated/proto/scaimind/v1/Dataset.js'
 import type { ListDatasetsRequest__Output } from '../../generated/proto/scaimind/v1/ListDatasetsRequest.js'
 import type { ListDatasetsResponse__Output } from '../../generated/proto/scaimind/v1/ListDatasetsResponse.js'
+import { type Database, transact } from '../jobs/records/database.js'
 import { datasetFormat, datasetFormats } from './dataset-records.js'
 import type { Uploads } from './upload.js'
 
 /** What data sets are built on. */
 export interface DatasetsOptions {
-  database: PrismaClient
+  database: Database
   uploads: Uploads
   /** Data sets lie in `<dataDir>/tenants/<tenant>/datasets`. */
   dataDir: string
@@ -83,7 +84,7 @@ export function datasets({ database, uploads, dataDir, clock }: DatasetsOptions)
         createdAt: clock(),
       }
       // Of two at once with the same content, one makes the row and both are answered it.
-      await database.dataset.createMany({ data: [row], skipDuplicates: true })
+      await transact(database, (tx) => tx.dataset.createMany({ data: [row], skipDuplicates: true }))
       return await database.dataset.findUniqueOrThrow({ where: { tenantId_contentHash: { tenantId, contentHash } } })
     },
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import type { PrismaClient } from '../../generated/prisma/coordinator/client.js'
+import { type Database, transact } from '../jobs/records/database.js'
 import { hashFile, hasLines } from './line-hash.js'
 
 /** What a file holds. */
@@ -21,7 +21,7 @@ export interface FileHashes {
 }
 
 /** The hashes, kept in the table `file_hash`. */
-export function fileHashes({ database, clock }: { database: Pick<PrismaClient, 'fileHash'>; clock: () => Date }): FileHashes {
+export function fileHashes({ database, clock }: { database: Database; clock: () => Date }): FileHashes {
   const reading = new Map<string, Promise<HashedFile>>()
 
   async function identify(path: string, format: string) {
@@ -43,7 +43,7 @@ export function fileHashes({ database, clock }: { database: Pick<PrismaClient, '
     const read = await hashFile(file.path, file.isByLine ? 'txt' : 'bytes')
     const { pathHash, bytes, mtime, inode } = file
     const row = { bytes, mtime, inode, contentHash: read.contentHash, records: BigInt(read.records), hashedAt: clock() }
-    await database.fileHash.upsert({ where: { pathHash }, create: { pathHash, ...row }, update: row })
+    await transact(database, (tx) => tx.fileHash.upsert({ where: { pathHash }, create: { pathHash, ...row }, update: row }))
     return { ...read, bytes: Number(bytes) }
   }
 

@@ -3,13 +3,14 @@ import { copyFile, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Failure } from '../../contract/failure.js'
 import { toTimestamp } from '../../contract/proto.js'
-import type { Dataset, DatasetCopy, PrismaClient } from '../../generated/prisma/coordinator/client.js'
+import type { Dataset, DatasetCopy } from '../../generated/prisma/coordinator/client.js'
 import type { CachedDataset__Output } from '../../generated/proto/scaimind/v1/CachedDataset.js'
+import { type Database, transact } from '../jobs/records/database.js'
 import type { Datasets } from './datasets.js'
 
 /** What the cache is built on. */
 export interface NodeCacheOptions {
-  database: PrismaClient
+  database: Database
   datasets: Datasets
   /** Ids of the nodes that there are. */
   nodes(): Promise<string[]>
@@ -32,11 +33,13 @@ export function nodeCache({ database, datasets, nodes, dataDir, bytesMax, clock 
     const { datasetId, bytes } = dataset
     if (!(await exists(path))) await place(datasets.pathOf(dataset), path)
     const lastUsed = clock()
-    await database.datasetCopy.upsert({
-      where: { datasetId_nodeId: { datasetId, nodeId } },
-      create: { datasetId, nodeId, path, bytes, pinned: pin, lastUsed },
-      update: { path, lastUsed, ...(pin ? { pinned: true } : {}) },
-    })
+    await transact(database, (tx) =>
+      tx.datasetCopy.upsert({
+        where: { datasetId_nodeId: { datasetId, nodeId } },
+        create: { datasetId, nodeId, path, bytes, pinned: pin, lastUsed },
+        update: { path, lastUsed, ...(pin ? { pinned: true } : {}) },
+      }),
+    )
     await makeRoom(nodeId, datasetId)
     return path
   }
@@ -55,7 +58,7 @@ export function nodeCache({ database, datasets, nodes, dataDir, bytesMax, clock 
 
   /** The row first: a file without one is no harm, a row without its file would be. */
   async function drop({ datasetId, nodeId, path }: DatasetCopy): Promise<void> {
-    await database.datasetCopy.deleteMany({ where: { datasetId, nodeId } })
+    await transact(database, (tx) => tx.datasetCopy.deleteMany({ where: { datasetId, nodeId } }))
     await rm(path, { force: true })
   }
 

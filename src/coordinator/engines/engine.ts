@@ -7,7 +7,7 @@ export interface Engine {
   /** `local` or `slurm`. */
   readonly name: string
   readonly version: string
-  /** Starts the attempt and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. */
+  /** Starts the attempt, or puts it in the engine's own queue, and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. Throws EngineRefusal. */
   submit(attempt: AttemptOrder): Promise<EngineHandle>
   /** Takes an attempt up in a later life of the coordinator, by its stored handle or, with null, by job and number. Answers null where it was never started. */
   reattach(attempt: AttemptName, handle: EngineHandle | null): Promise<EngineHandle | null>
@@ -25,13 +25,18 @@ export interface Engine {
   close(): Promise<void>
 }
 
+/** The engine will never run an attempt as it was asked; the message is its own word on why. */
+export class EngineRefusal extends Error {
+  override name = 'EngineRefusal'
+}
+
 /** A scheduler that orders its own queue, as Slurm's. */
 export interface EngineScheduler {
   /** What waits there, ours and others', in the order that it would start. */
   queue(): Promise<EngineQueueEntry[]>
   /** Where and when a submission would start that is not submitted. */
   forecast(request: SchedulingRequest): Promise<EngineForecast>
-  /** Tells it the priority of a waiting attempt, and what it waits for, anew. Nothing where it runs or has ended. */
+  /** Tells it the priority of a waiting attempt, and what it waits for, where that is news to it. Nothing where it runs or has ended. */
   update(attempt: AttemptName, handle: EngineHandle, request: Pick<SchedulingRequest, 'priority' | 'dependencies'>): Promise<void>
   /** Queues that jobs may name, the default one first. */
   queues(): Promise<EngineQueue[]>
@@ -55,7 +60,7 @@ export interface Needs {
   /** Slots that a job without GPUs takes on each of its nodes. */
   cpusPerNode: number
   memoryBytesPerNode: number
-  /** `node_id` or `hostname` and its value. */
+  /** What a node must be: `node_id`, `hostname` or `feature`, and its value. */
   nodeSelector: Record<string, string>
 }
 
@@ -89,8 +94,8 @@ export interface EngineQueueEntry {
   queue: string
   /** Why it waits, in the engine's own word (Slurm's reason: `Resources`, `Priority`, `BeginTime`, …). */
   reason: string
-  /** What that is for callers. */
-  waitsFor: EngineWait
+  /** What that is for callers; null where nothing is in its way. */
+  waitsFor: EngineWait | null
   /** When the engine expects to start it; null where it does not know. */
   estimatedStart: Date | null
 }
@@ -105,6 +110,8 @@ export interface EngineForecast {
   nodeIds: string[]
   /** Why not now, in the engine's words; empty where it would start at once. */
   reason: string
+  /** What that is for callers; null where it would start at once. */
+  waitsFor: EngineWait | null
 }
 
 /** A queue of the engine. */
@@ -191,6 +198,8 @@ export interface EngineVerdict {
 export interface EngineNode {
   nodeId: string
   hostname: string
+  /** Words that jobs can select nodes by. */
+  features: string[]
   online: boolean
   /** Draining by the engine's own will, not by our record. */
   draining: boolean

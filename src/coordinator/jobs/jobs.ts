@@ -11,9 +11,15 @@ import { keepContent } from './content/keep-content.js'
 import { seenBy, toBlockerMessage } from './placement/blockers.js'
 import { type ClusterView, clusterView } from './placement/cluster.js'
 import { clusterEvents } from './placement/cluster-events.js'
-import { nodeEvictions } from './placement/evictions.js'
+import { jobEvictions } from './placement/evictions.js'
+import { takingIn } from './placement/intake.js'
+import { nodeAgents } from './placement/node-agents.js'
+import { nodeControl } from './placement/node-control.js'
+import type { PreemptionRules } from './placement/preempt.js'
 import { jobQueue } from './placement/queue.js'
-import { type TenantLimits, takingIn } from './placement/quota.js'
+import type { TenantLimits } from './placement/quota.js'
+import { schedulerQueue } from './placement/scheduler-queue.js'
+import { tenantUsage } from './placement/usage.js'
 import { jobBatches } from './records/batch.js'
 import { jobChanges } from './records/changes.js'
 import type { Database } from './records/database.js'
@@ -36,7 +42,10 @@ export interface JobsOptions {
   engine: Engine
   history: MetricHistory
   settings: JobSettings
-  limits: TenantLimits
+  limitsOf: (tenantId: string) => TenantLimits
+  preemption: PreemptionRules
+  /** Milliseconds in which what a tenant used counts half as much. */
+  halfLifeMs: number
   /** How long updates that a later event has overtaken stay events. */
   updatesKeptMs: number
   log: Log
@@ -46,24 +55,32 @@ export interface JobsOptions {
 const forgetIntervalMs = 3600 * 1000
 
 /** Everything about jobs, each part built once. */
-export function buildJobs({ database, engine, history, settings, limits, updatesKeptMs, log, clock }: JobsOptions) {
+export function buildJobs(options: JobsOptions) {
+  const { database, engine, history, settings, limitsOf, preemption, halfLifeMs, updatesKeptMs, log, clock } = options
   const changes = jobChanges()
   const store = jobStore({ database, changes, clock })
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
-  const evictions = nodeEvictions({ database, store, clock })
-  const queue = jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock })
+  const drains = nodeControl({ engine, database, clock })
+  const evictions = jobEvictions({ database, store, control: drains, clock })
+  const usage = tenantUsage({ database, halfLifeMs })
+  const parts = { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock }
+  const { scheduler } = engine
+  const queue = scheduler ? schedulerQueue({ ...parts, scheduler, dataDir: settings.dataDir }) : jobQueue(parts)
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
-  const takeIn = takingIn(database, limits)
+  const takeIn = takingIn({ database, limitsOf, readUsage: usage.read, clock })
   const control = jobControl({ store, database, idempotency: answers, clock })
-  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, announce: () => nodesChanged.emit('nodes'), clock })
+  const announce = () => nodesChanged.emit('nodes')
+  const cluster: ClusterView = clusterView({ engine, database, queue, evictions, control: drains, settings, announce, clock })
   return {
     database,
     store,
+    engine,
     cluster,
+    agents: nodeAgents({ database, announce, clock }),
     clusterEvents: clusterEvents({
       cluster,
       changes,
@@ -73,7 +90,7 @@ export function buildJobs({ database, engine, history, settings, limits, updates
       },
       clock,
     }),
-    submission: jobSubmission({ store, limits, queue, idempotency: answers, content, takeIn, clock, engine, database, settings }),
+    submission: jobSubmission({ store, limitsOf, queue, idempotency: answers, content, takeIn, clock, engine, database, settings }),
     control,
     evaluations: jobEvaluations({ database, store, idempotency: answers, control, takeIn, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
@@ -84,10 +101,10 @@ export function buildJobs({ database, engine, history, settings, limits, updates
     /** Jobs as `scaimind.v1` has them; those that wait with their place in the queue, why they wait, and when they may start. */
     async toMessages(jobs: JobRecord[]): Promise<Job__Output[]> {
       if (!jobs.some(({ status }) => status === 'QUEUED')) return jobs.map((job) => toJobMessage(job, clock()))
-      const { view } = await queue.view()
+      const { view, indexes } = await queue.view()
       return jobs.map((job) => {
         const message = toJobMessage(job, clock())
-        const place = view.findIndex((entry) => entry.job.jobId === job.jobId)
+        const place = indexes.get(job.jobId) ?? -1
         const decision = view[place]?.decision
         if (job.status !== 'QUEUED' || !decision) return message
         return {
@@ -101,7 +118,10 @@ export function buildJobs({ database, engine, history, settings, limits, updates
 
     /** Takes up what an earlier life left running, then begins to give places. */
     async start(): Promise<{ close(): Promise<void> }> {
-      const found = await recover({ database, store, attempts })
+      const found = await recover({ database, store, attempts }).catch(async (error: unknown) => {
+        await attempts.close()
+        throw error
+      })
       if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
       const keeping = keepContent({ store, changes, content, settings, log })
       const giving = queue.start()
@@ -109,8 +129,8 @@ export function buildJobs({ database, engine, history, settings, limits, updates
         .finishBegun()
         .catch((error: unknown) => log.warn({ err: error }, 'a deletion of an earlier life could not be finished; apply its plan again'))
       const forget = () =>
-        Promise.all([answers.forgetOld(), retention.forgetOld()]).catch((error: unknown) =>
-          log.warn({ err: error }, 'old idempotency keys and plans could not be forgotten'),
+        Promise.all([answers.forgetOld(), retention.forgetOld(), usage.forgetOld(clock())]).catch((error: unknown) =>
+          log.warn({ err: error }, 'old idempotency keys, plans and usage could not be forgotten'),
         )
       const forgetting = setInterval(forget, forgetIntervalMs)
       forgetting.unref()

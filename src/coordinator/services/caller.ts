@@ -20,14 +20,22 @@ export interface Secrets {
   byTenant: ReadonlyMap<string, string>
 }
 
+/** Whom a method is for. */
+export interface Audience {
+  /** Whether it may be asked for all tenants, as `*`. */
+  allowsAllTenants: boolean
+  /** Whether only the secret for all tenants will do. Default false. */
+  needsAllTenants?: boolean
+}
+
 /**
- * Reads who calls from the metadata of a call. Throws AUTH_TOKEN_INVALID for a secret that is missing, wrong or another tenant's, and INVALID_ARGUMENT
- * for a tenant that is missing, malformed, or `*` where one tenant must be named.
+ * Reads who calls from the metadata of a call. Throws AUTH_TOKEN_INVALID for a secret that is missing, wrong or another tenant's, AUTHZ_PERMISSION_DENIED for a
+ * tenant's secret where only that for all tenants will do, and INVALID_ARGUMENT for a tenant that is missing, malformed, or `*` where one tenant must be named.
  */
 export function callerReader({ allTenants, byTenant }: Secrets) {
   const hashOfAll = hash(allTenants)
   const hashes = new Map([...byTenant].map(([tenant, secret]) => [tenant, hash(secret)]))
-  return (metadata: Metadata, { allowsAllTenants }: { allowsAllTenants: boolean }): Caller => {
+  return (metadata: Metadata, { allowsAllTenants, needsAllTenants = false }: Audience): Caller => {
     const given = hash(first(metadata, 'x-api-secret'))
     const tenantId = first(metadata, 'x-tenant-id')
     const ofTenant = hashes.get(tenantId)
@@ -35,6 +43,8 @@ export function callerReader({ allTenants, byTenant }: Secrets) {
     const isForAll = timingSafeEqual(given, hashOfAll)
     const isForTenant = timingSafeEqual(given, ofTenant ?? hashOfAll) && ofTenant !== undefined
     if (!isForAll && !isForTenant) throw new Failure('AUTH_TOKEN_INVALID', 'x-api-secret is missing, wrong, or not for this tenant.')
+    if (needsAllTenants && !isForAll)
+      throw new Failure('AUTHZ_PERMISSION_DENIED', 'This method is for node agents, which hold the secret that acts for all tenants.')
     if (tenantId === '*') {
       if (!allowsAllTenants) refuse('x-tenant-id', 'This method acts for one tenant; name it instead of *.')
     } else if (!isTenantId(tenantId)) {

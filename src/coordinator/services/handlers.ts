@@ -12,7 +12,7 @@ import { Failure } from '../../contract/failure.js'
 import { answerSpan, type OpenSpan } from '../../tracing.js'
 import { isDatabaseAway } from '../jobs/records/database.js'
 import type { Log } from '../jobs/records/log.js'
-import { type Caller, type CallerReader, requestIdOf, traceparentOf } from './caller.js'
+import { type Audience, type Caller, type CallerReader, requestIdOf, traceparentOf } from './caller.js'
 import { toServiceError } from './failure.js'
 
 /** A method that answers once. */
@@ -25,16 +25,19 @@ type Receiving<Request, Response> = (requests: AsyncIterable<Request>, caller: C
 
 /** The methods of one service by name; those that are not built yet are left out. */
 export type Methods = Record<string, Method>
-interface Method {
-  allowsAllTenants: boolean
+interface Method extends Audience {
   unary?: Unary<unknown, unknown>
   streaming?: Streaming<unknown, unknown>
   receiving?: Receiving<unknown, unknown>
 }
 
 /** A method for one tenant. */
-export const unary = <Request, Response>(run: Unary<Request, Response>, { allowsAllTenants = false } = {}): Method => ({
+export const unary = <Request, Response>(
+  run: Unary<Request, Response>,
+  { allowsAllTenants = false, needsAllTenants = false }: Partial<Audience> = {},
+): Method => ({
   allowsAllTenants,
+  needsAllTenants,
   unary: run as Unary<unknown, unknown>,
 })
 /** A stream for one tenant. */
@@ -49,6 +52,8 @@ export const receiving = <Request, Response>(run: Receiving<Request, Response>):
 })
 /** Opens a method to `x-tenant-id: *`. */
 export const forAllTenants = { allowsAllTenants: true }
+/** Keeps a method for those who hold the secret for all tenants. */
+export const forAgents = { needsAllTenants: true }
 
 /** What all services stand behind. */
 export interface Entrance {
@@ -56,6 +61,8 @@ export interface Entrance {
   log: Log
   /** Aborts when the coordinator stops: streams then end with UNAVAILABLE, so that their readers come back. */
   stopping: AbortSignal
+  /** Every call is answered with this, once its caller is known; without it calls are answered by their methods. */
+  refusal?: () => Failure
 }
 
 /**
@@ -65,7 +72,7 @@ export interface Entrance {
 export function implement(
   service: ServiceDefinition,
   methods: Methods,
-  { readCaller, log, stopping }: Entrance,
+  { readCaller, log, stopping, refusal }: Entrance,
 ): UntypedServiceImplementation {
   const unknown = Object.keys(methods).filter((name) => !(name in service))
   if (unknown.length > 0) throw new Error(`The service has no method ${unknown.join(', ')}.`)
@@ -79,7 +86,8 @@ export function implement(
         return toServiceError(error, () => log.error({ err: thrown, method: path, request_id: requestIdOf(metadata) }, 'a call failed'))
       }
       const enter = (metadata: Metadata) => {
-        const caller = readCaller(metadata, { allowsAllTenants: method?.allowsAllTenants ?? true })
+        const caller = readCaller(metadata, method ?? { allowsAllTenants: true })
+        if (refusal) throw refusal()
         if (!method) throw new Failure('NOT_IMPLEMENTED', `${path.slice(1)} is not built yet.`)
         return { caller, method }
       }

@@ -37,3 +37,14 @@ describe('Settings of who is calling', () => {
     expect(claims).toEqual({ tenant: 'org', roles: 'groups', permissions: 'permissions', tenants: 'tenants' })
   })
 })
+
+describe('Settings of where the coordinators are', () => {
+  it('name one or several, each with a port of its own where it has one', () => {
+    const { SCAIMIND_GRPC_HOST: hosts } = readApiConfig({ ...enough, SCAIMIND_GRPC_HOST: 'a:1, b ,[::1]:3,::1' })
+    expect(hosts).toEqual([{ host: 'a', port: 1 }, { host: 'b' }, { host: '::1', port: 3 }, { host: '::1' }])
+  })
+
+  it.each(['a:0', 'a:70000', 'a,,b', '[::1', 'http://a'])('%s stops the start', (hosts) => {
+    expect(() => readApiConfig({ ...enough, SCAIMIND_GRPC_HOST: hosts })).toThrow(/SCAIMIND_GRPC_HOST: .* must read host, host:port or/)
+  })
+})

@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type CoordinatorClient, connectCoordinator } from '../../../src/api/coordinator-client/index.js'
 import { type Code, codes } from '../../../src/contract/codes.js'
+import { freePort } from '../../../src/database/free-port.js'
 import { silent } from '../../support/api.js'
 import { StubCoordinator } from '../../support/stub-coordinator.js'
 
@@ -10,7 +11,7 @@ let stub: StubCoordinator
 let coordinator: CoordinatorClient
 const context = { tenantId: 'acme', requestId: 'req-1' }
 const connect = (log = silent, timeoutMs = 5000) =>
-  connectCoordinator({ host: '127.0.0.1', port: stub.port, secret: stub.secret, timeoutMs, log })
+  connectCoordinator({ addresses: [{ host: '127.0.0.1', port: stub.port }], secret: stub.secret, timeoutMs, log })
 
 beforeEach(async () => {
   stub = await new StubCoordinator().start()
@@ -22,6 +23,24 @@ afterEach(() => {
 })
 
 describe('Calls of the coordinator', () => {
+  it('go to the one of several that is there, also where it tells nothing of its health', async () => {
+    const nobody = await freePort()
+    const addresses = [nobody, stub.port].map((port) => ({ host: '127.0.0.1', port }))
+    const several = connectCoordinator({ addresses, secret: stub.secret, timeoutMs: 5000, log: silent })
+    await expect(several.call('GetJob', { job_id: 'x' }, context)).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' })
+    expect(several.isReady()).toBe(true)
+    several.close()
+  })
+
+  it('are refused at once where none of several is there', async () => {
+    const addresses = [await freePort(), await freePort()].map((port) => ({ host: '127.0.0.1', port }))
+    const several = connectCoordinator({ addresses, secret: stub.secret, timeoutMs: 5000, log: silent })
+    const since = performance.now()
+    await expect(several.call('GetJob', { job_id: 'x' }, context)).rejects.toMatchObject({ code: 'COORDINATOR_UNAVAILABLE' })
+    expect(performance.now() - since).toBeLessThan(2000)
+    several.close()
+  })
+
   it('every code of the vocabulary arrives as it was sent', async () => {
     for (const code of Object.keys(codes) as Code[]) {
       const { grpc } = codes[code]

@@ -1,6 +1,7 @@
 import { createClient } from 'graphql-ws'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
+import { toTimestamp } from '../../../src/contract/proto.js'
 import { type ApiUnderTest, eventually, startApiUnderTest, type TenantUnderTest } from '../../support/api.js'
 
 let under: ApiUnderTest
@@ -91,6 +92,58 @@ describe('A node of the cluster', () => {
     expect((await tenant.graphql(enable)).data.it).toEqual({ node: { status: 'ONLINE', reason: null } })
     const engineer = await under.tenant(['scaimind:view', 'scaimind:manage'])
     expect((await engineer.graphql(enable)).data.it).toEqual({ code: 'AUTHZ_PERMISSION_DENIED' })
+  })
+
+  it('is not drained in a dry run, which forecasts whom it hits, what is lost and when it will be free', async () => {
+    const tenant = await under.tenant()
+    const free_at = toTimestamp(new Date('2030-01-01T00:00:00Z'))
+    const lost = { gpu_minutes_lost_with_checkpoints: 0, gpu_minutes_lost_without_checkpoints: 90 }
+    const jobs = [{ job_id: 'job_a', attempt: 2, gpu_count: 4, ...lost, expected_end: free_at }, { ...lost }]
+    under.stub.nouns.forecast = { jobs, ...lost, free_at }
+    const before = under.stub.calls.get('DrainNode')
+    const { data } = await tenant.graphql(`mutation { it: drainNode(nodeId: "n1", evict: true, dryRun: true) { ... on DrainNodeSuccess {
+      node { nodeId status } forecast { gpuMinutesLostWithCheckpoints gpuMinutesLostWithoutCheckpoints freeAt freeAtIfEvicted
+        jobs { jobId attempt gpuCount gpuMinutesLostWithCheckpoints gpuMinutesLostWithoutCheckpoints expectedEnd } }
+    } ... on Error { code } } }`)
+    const lostToo = { gpuMinutesLostWithCheckpoints: 0, gpuMinutesLostWithoutCheckpoints: 90 }
+    expect(data.it).toEqual({
+      node: { nodeId: 'n1', status: 'ONLINE' },
+      forecast: {
+        ...lostToo,
+        freeAt: '2030-01-01T00:00:00.000Z',
+        freeAtIfEvicted: null,
+        jobs: [
+          { jobId: 'job_a', attempt: 2, gpuCount: 4, ...lostToo, expectedEnd: '2030-01-01T00:00:00.000Z' },
+          { jobId: null, attempt: 0, gpuCount: 0, ...lostToo, expectedEnd: null },
+        ],
+      },
+    })
+    expect(under.stub.calls.get('DrainNode')).toBe(before)
+  })
+
+  it('that was cordoned says so, with the failures that it is blamed for', async () => {
+    const tenant = await under.tenant()
+    const blame = { job_id: 'job_a', attempt: 1, time: toTimestamp(new Date('2030-01-01T00:00:00Z')), message: 'Xid 79' }
+    under.stub.nouns.tellNode({
+      node_id: 'gpu2',
+      status: 'DRAINING',
+      reason: 'Cordoned: …',
+      cordoned: true,
+      evidence: [blame, { attempt: 1 }],
+    })
+    const { data } = await tenant.graphql(
+      '{ clusterNode(nodeId: "gpu2") { status reason cordoned reportedOnly evidence { jobId attempt time message } } }',
+    )
+    expect(data.clusterNode).toEqual({
+      status: 'DRAINING',
+      reason: 'Cordoned: …',
+      cordoned: true,
+      reportedOnly: false,
+      evidence: [
+        { jobId: 'job_a', attempt: 1, time: '2030-01-01T00:00:00.000Z', message: 'Xid 79' },
+        { jobId: null, attempt: 1, time: null, message: null },
+      ],
+    })
   })
 })
 

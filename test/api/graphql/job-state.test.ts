@@ -143,3 +143,26 @@ describe('archiveJob', () => {
     expect((await viewer.graphql(archive, { id })).data.it).toMatchObject({ code: 'AUTHZ_PERMISSION_DENIED' })
   })
 })
+
+it('A job that cannot be reached says since when, for how long and why, and keeps its status', async () => {
+  const tenant = await under.tenant()
+  const since = new Date(Date.now() - 90_000)
+  const away = { unreachable: true, unreachable_since: toTimestamp(since), unreachable_reason: 'Node n1 does not respond.' }
+  const ids = [away, {}].map((fields) => under.stub.addJob(tenant.id, { status: 'TRAINING', ...fields }).job_id)
+  const [lost, found] = await Promise.all(
+    ids.map(async (id) => {
+      const query = `query ($id: ID!) { job(jobId: $id, consistency: COORDINATOR) { status unreachable unreachableSince unreachableSeconds unreachableReason } }`
+      return (await tenant.graphql(query, { id })).data.job
+    }),
+  )
+  expect(lost).toMatchObject({ status: 'TRAINING', unreachable: true, unreachableSince: since.toISOString() })
+  expect(lost).toMatchObject({ unreachableSeconds: expect.any(Number), unreachableReason: 'Node n1 does not respond.' })
+  expect(lost.unreachableSeconds).toBeGreaterThanOrEqual(90)
+  expect(found).toEqual({
+    status: 'TRAINING',
+    unreachable: false,
+    unreachableSince: null,
+    unreachableSeconds: null,
+    unreachableReason: null,
+  })
+})

@@ -8,7 +8,7 @@ import { streamCounts } from '../../../src/api/live/counts.js'
 import { followJobs, type JobFollower } from '../../../src/api/live/follow-jobs.js'
 import { jobEvents } from '../../../src/api/live/job-events.js'
 import { parseCursor } from '../../../src/contract/cursor.js'
-import { openDatabase as openRecords } from '../../../src/coordinator/jobs/records/database.js'
+import { openDatabase as openRecords, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import { overtakenUpdates } from '../../../src/coordinator/jobs/retention/overtaken-updates.js'
 import type { RetentionPlan__Output } from '../../../src/generated/proto/scaimind/v1/RetentionPlan.js'
 import { eventually, silent } from '../../support/api.js'
@@ -28,7 +28,12 @@ beforeAll(async () => {
   followed = followedJobs(database, (_jobId, error) => {
     throw error
   })
-  client = connectCoordinator({ host: '127.0.0.1', port: coordinator.port, secret: coordinator.secret, timeoutMs: 5000, log: silent })
+  client = connectCoordinator({
+    addresses: [{ host: '127.0.0.1', port: coordinator.port }],
+    secret: coordinator.secret,
+    timeoutMs: 5000,
+    log: silent,
+  })
 })
 afterAll(async () => {
   client?.close()
@@ -73,7 +78,13 @@ it('a follower that was away while updates were deleted has every job as it is i
   const { plan_id } = await tenant.call<RetentionPlan__Output>('PlanRetention', { scope: 'JOBS', finished_before })
   await tenant.call('ApplyRetention', { plan_id })
   const days = 72 * 3_600_000
-  const retention = overtakenUpdates({ database: records, keptMs: 3_600_000, log: silent, clock: () => new Date(Date.now() + days) })
+  const { epoch } = await records.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+  const retention = overtakenUpdates({
+    database: underLease(records, epoch),
+    keptMs: 3_600_000,
+    log: silent,
+    clock: () => new Date(Date.now() + days),
+  })
   // Of the updates that are overtaken those before the break go too; the deleted job took its own along.
   expect(await retention.deleteOld(new AbortController().signal)).toBe(1 + 3 + 2 + 1 + 2)
   expect(await records.jobEvent.findUnique({ where: { sequence: BigInt(leftAt) } })).toBeNull()

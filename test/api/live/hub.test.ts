@@ -29,7 +29,12 @@ function open(ringBytes: number, lingerMs = 50): void {
 
 beforeEach(async () => {
   stub = await new StubCoordinator().start()
-  coordinator = connectCoordinator({ host: '127.0.0.1', port: stub.port, secret: stub.secret, timeoutMs: 5000, log: silent })
+  coordinator = connectCoordinator({
+    addresses: [{ host: '127.0.0.1', port: stub.port }],
+    secret: stub.secret,
+    timeoutMs: 5000,
+    log: silent,
+  })
 })
 afterEach(() => {
   hub.close()

@@ -206,6 +206,9 @@ describe('The cluster', () => {
     last_heartbeat: toTimestamp(at),
     reason: '',
     job_ids: [],
+    reported_only: false,
+    cordoned: false,
+    evidence: [],
   }
   const fresh =
     <Value>(value: Value) =>

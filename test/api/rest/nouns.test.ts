@@ -4,6 +4,7 @@ import { toTimestamp } from '../../../src/contract/proto.js'
 import type { CachedDataset__Output } from '../../../src/generated/proto/scaimind/v1/CachedDataset.js'
 import type { ClusterNode__Output } from '../../../src/generated/proto/scaimind/v1/ClusterNode.js'
 import type { Dataset__Output } from '../../../src/generated/proto/scaimind/v1/Dataset.js'
+import type { DrainForecast__Output } from '../../../src/generated/proto/scaimind/v1/DrainForecast.js'
 import type { Evaluation__Output } from '../../../src/generated/proto/scaimind/v1/Evaluation.js'
 import type { SourceReport__Output } from '../../../src/generated/proto/scaimind/v1/SourceReport.js'
 import type { ValidateSourcesResponse__Output } from '../../../src/generated/proto/scaimind/v1/ValidateSourcesResponse.js'
@@ -76,12 +77,25 @@ describe('Nodes', () => {
     const asked: unknown[] = []
     const drain = async (...[, id, options]: unknown[]) => {
       asked.push(id, options)
-      return node
+      return { node, forecast: null }
     }
     const door = await openDoor({ cluster: { drain } })
     const { body } = await door.send('POST', '/nodes/gpu01/drain', { body: { reason: 'fan', deadline_seconds: 60, evict: true } })
     expect(asked).toEqual(['gpu01', { reason: 'fan', deadlineSeconds: 60, evict: true }])
     expect(body.data).toMatchObject({ node_id: 'gpu01', status: 'DRAINING', reason: 'fan' })
+  })
+
+  it('are not drained in a dry run, which answers a forecast', async () => {
+    const forecast = offTheWire<DrainForecast__Output>('ForecastDrain', { node, jobs: [{ job_id: 'job_a', gpu_count: 2 }] })
+    const door = await openDoor({
+      cluster: { drain: async (_caller, _id, options) => ({ node, forecast: options?.dryRun ? forecast : null }) },
+    })
+    const { body } = await door.send('POST', '/nodes/gpu01/drain', { body: { dry_run: true } })
+    expect(body.data).toMatchObject({
+      node: { node_id: 'gpu01' },
+      jobs: [{ job_id: 'job_a', gpu_count: 2, expected_end: null }],
+      free_at: null,
+    })
   })
 
   it('take work again', async () => {

@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fileHashes } from '../../../src/coordinator/data/hash.js'
-import { type Database, openDatabase } from '../../../src/coordinator/jobs/records/database.js'
+import { type Database, openDatabase, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import { freshDatabase } from '../../support/database.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-hash-'))
 let database: Database
 
 beforeAll(async () => {
-  database = openDatabase(await freshDatabase('coordinator'))
+  database = underLease(openDatabase(await freshDatabase('coordinator')), 0n)
 })
 afterAll(async () => {
-  await database?.$disconnect()
+  await database?.pen.client.$disconnect()
   rmSync(folder, { recursive: true, force: true })
 })
 

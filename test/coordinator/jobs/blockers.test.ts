@@ -10,6 +10,7 @@ const machine = (
 ): Machine => ({
   nodeId,
   hostname: nodeId,
+  features: [],
   takesWork: true,
   draining: false,
   gpus: Array.from({ length: gpus }, (_, index) => ({ index, type: 'a100', memoryBytes: 80e9, free: index < free })),

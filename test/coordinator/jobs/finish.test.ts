@@ -21,6 +21,9 @@ const attempt = {
   exitCode: null,
   signal: '',
   evicted: null,
+  evictedFor: null,
+  gpus: 0,
+  share: 0,
 }
 
 function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true } = {}): JobRecord {

@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { newJobId } from '../../../src/contract/ids.js'
 import { jobChanges } from '../../../src/coordinator/jobs/records/changes.js'
-import { type Database, openDatabase } from '../../../src/coordinator/jobs/records/database.js'
+import { openDatabase, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 import { type JobStore, jobStore, type Step } from '../../../src/coordinator/jobs/records/store.js'
 import { newRow } from '../../../src/coordinator/jobs/requests/new-row.js'
@@ -11,7 +11,7 @@ import { freshDatabase } from '../../support/database.js'
 
 const hour = 3600 * 1000
 const never = new AbortController().signal
-let database: Database
+let database: ReturnType<typeof openDatabase>
 let store: JobStore
 let now: number
 let retention: ReturnType<typeof overtakenUpdates>
@@ -20,8 +20,9 @@ beforeEach(async () => {
   database = openDatabase(await freshDatabase('coordinator'))
   now = Date.parse('2030-01-01T00:00:00Z')
   const clock = () => new Date(now)
-  store = jobStore({ database, changes: jobChanges(), clock })
-  retention = overtakenUpdates({ database, keptMs: hour, log: pino({ level: 'silent' }), clock })
+  const records = underLease(database, 0n)
+  store = jobStore({ database: records, changes: jobChanges(), clock })
+  retention = overtakenUpdates({ database: records, keptMs: hour, log: pino({ level: 'silent' }), clock })
 })
 afterEach(async () => {
   await database?.$disconnect()

@@ -8,6 +8,7 @@ import type { JobSettings } from '../../../src/coordinator/jobs/records/settings
 import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 import { validateSubmission } from '../../../src/coordinator/jobs/requests/validate.js'
 import type { JobSpec__Output } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
+import { unlimited } from '../../support/placement.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-validate-'))
 const file = (name: string, text: string) => {
@@ -56,7 +57,7 @@ function validate(hyperparameters: Record<string, string>) {
     lastHeartbeat: new Date(),
   }
   const engine = { nodes: async () => [node] } as unknown as Engine
-  return validateSubmission(spec, 'acme', { engine, database: {} as Database, settings, limits: { jobsMax: 0, gpusMax: 0 } })
+  return validateSubmission(spec, 'acme', { engine, database: {} as Database, settings, limitsOf: () => unlimited })
 }
 
 describe('A submission with more data than can be read through while its caller waits', () => {

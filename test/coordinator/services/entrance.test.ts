@@ -93,18 +93,8 @@ describe('The tenant', () => {
   })
 })
 
-describe('What is not built yet', () => {
-  it('answers UNIMPLEMENTED, whatever the method', async () => {
-    for (const method of ['Heartbeat', 'RegisterNode', 'AllocateGPUs']) {
-      expect(await ada.refused(method)).toMatchObject({
-        code: 'NOT_IMPLEMENTED',
-        status: grpc.UNIMPLEMENTED,
-        message: expect.stringContaining(method),
-      })
-    }
-  })
-
-  it('no method of the contract hangs or breaks', async () => {
+describe('Every method', () => {
+  it('of the contract is answered, and breaks nothing', async () => {
     for (const service of [scaimindV1.EvaluationService, scaimindV1.DataService, scaimindV1.ClusterService]) {
       for (const [method, { requestStream, responseStream }] of Object.entries(service.service)) {
         if (requestStream || responseStream) continue

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { toTimestamp } from '../../../src/contract/proto.js'
+import { openDatabase } from '../../../src/coordinator/jobs/records/database.js'
 import type { JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
 import type { ListCheckpointsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
 import type { LogEvent__Output } from '../../../src/generated/proto/scaimind/v1/LogEvent.js'
@@ -113,6 +115,36 @@ describe('kill -9 of the coordinator in the middle of a job', () => {
     await coordinator.restart()
     await tenant.until(paused, 'PAUSED')
     await tenant.until(cancelled, 'CANCELLED')
+  })
+
+  it('what failed or was cancelled never runs again by a clean-up', async () => {
+    keepOnFailure(coordinator)
+    const cancelled = await tenant.submit(tenant.custom(slow(1000), { training: { max_retries: 3 } }))
+    await tenant.until(cancelled, 'TRAINING')
+    await tenant.call('CancelJob', { job_id: cancelled })
+    await tenant.until(cancelled, 'CANCELLED')
+    const failed = await tenant.submit(tenant.custom('process.exit(1)'))
+    await tenant.until(failed, 'FAILED')
+    const before = [await tenant.job(cancelled), await tenant.job(failed)]
+    await coordinator.restart()
+    await tenant.until(await tenant.submit(tenant.custom('')), 'COMPLETED')
+    expect([await tenant.job(cancelled), await tenant.job(failed)]).toEqual(before)
+    expect(before.map(({ attempts }) => attempts.length)).toEqual([1, 1])
+  })
+
+  it('what was cancelled before it started is not started to be stopped', async () => {
+    keepOnFailure(coordinator)
+    const id = await tenant.submit(tenant.custom(slow(1000), { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }))
+    // As a kill leaves it between the intent to start it and the engine's answer.
+    const database = openDatabase(coordinator.databaseUrl)
+    await database.job.update({ where: { jobId: id }, data: { status: 'SCHEDULING', wanted: 'CANCEL', attempt: 1 } })
+    const attempt = { jobId: id, number: 1, cause: 'FIRST', token: 'x', placement: '[]', submittedAt: new Date() }
+    await database.attempt.create({ data: attempt })
+    await database.$disconnect()
+    await coordinator.restart()
+    await tenant.until(id, 'CANCELLED')
+    expect(existsSync(join(coordinator.dataDir, 'jobs', tenant.id, id, 'attempts', '1', 'launcher.json'))).toBe(false)
+    expect((await tenant.job(id)).attempts).toMatchObject([{ number: 1, started_at: null }])
   })
 
   it('at any moment of the first second a job is neither lost nor started twice', async () => {

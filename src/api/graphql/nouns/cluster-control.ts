@@ -1,21 +1,35 @@
 import type { ClusterNode__Output } from '../../../generated/proto/scaimind/v1/ClusterNode.js'
+import type { Drained } from '../../operations/cluster-types.js'
 import { builder } from '../builder.js'
 import { mutationErrors } from '../failure.js'
 import { ownIdOf } from '../ids.js'
 import { QueueRef } from './cluster.js'
 import { ClusterNodeRef } from './cluster-node.js'
+import { DrainForecastRef } from './drain-forecast.js'
 
 const nodeIdArgument = { required: true, description: 'The machine, by its own id or its global one.' } as const
 
-const successOf = (name: string, description: string) =>
-  builder.objectRef<ClusterNode__Output>(`${name}Success`).implement({
-    description,
-    fields: (t) => ({ node: t.field({ type: ClusterNodeRef, description: 'The machine as it is now.', resolve: (node) => node }) }),
-  })
+const DrainNodeSuccessRef = builder.objectRef<Drained>('DrainNodeSuccess').implement({
+  description: 'The machine takes no new work; in a dry run, what that would mean.',
+  fields: (t) => ({
+    node: t.field({ type: ClusterNodeRef, description: 'The machine as it is now.', resolve: ({ node }) => node }),
+    forecast: t.field({
+      type: DrainForecastRef,
+      nullable: true,
+      description: 'What draining it would mean; null unless it was a dry run.',
+      resolve: ({ forecast }) => forecast,
+    }),
+  }),
+})
+
+const EnableNodeSuccessRef = builder.objectRef<ClusterNode__Output>('EnableNodeSuccess').implement({
+  description: 'The machine takes work again.',
+  fields: (t) => ({ node: t.field({ type: ClusterNodeRef, description: 'The machine as it is now.', resolve: (node) => node }) }),
+})
 
 builder.mutationField('drainNode', (t) =>
   t.field({
-    type: successOf('DrainNode', 'The machine takes no new work.'),
+    type: DrainNodeSuccessRef,
     errors: mutationErrors('DrainNode'),
     complexity: 10,
     description:
@@ -30,23 +44,29 @@ builder.mutationField('drainNode', (t) =>
         defaultValue: false,
         description: 'Checkpoint and requeue what runs, now. A job with `requeueOnPreemption: false` stays PREEMPTED.',
       }),
+      dryRun: t.arg.boolean({
+        defaultValue: false,
+        description:
+          'Change nothing, and answer as `forecast` what it would mean: jobs hit, GPU minutes lost with and without checkpoints, when the machine will be free.',
+      }),
     },
-    resolve: (_root, { nodeId, reason, deadlineSeconds, evict }, { operations, caller }) =>
+    resolve: (_root, { nodeId, reason, deadlineSeconds, evict, dryRun }, { operations, caller }) =>
       operations.cluster.drain(caller, ownIdOf('ClusterNode', nodeId), {
         reason: reason ?? null,
         deadlineSeconds: deadlineSeconds ?? null,
         evict: evict ?? null,
+        dryRun: dryRun ?? null,
       }),
   }),
 )
 
 builder.mutationField('enableNode', (t) =>
   t.field({
-    type: successOf('EnableNode', 'The machine takes work again.'),
+    type: EnableNodeSuccessRef,
     errors: mutationErrors('EnableNode'),
     complexity: 10,
     description:
-      'A machine takes work again. Repeating it is fine. RequestFailed with NODE_NOT_FOUND where there is no such machine. Needs scaimind:cluster_admin.',
+      'A machine takes work again, a cordoned one too. Repeating it is fine. RequestFailed with NODE_NOT_FOUND where there is no such machine. Needs scaimind:cluster_admin.',
     args: { nodeId: t.arg.id(nodeIdArgument) },
     resolve: (_root, { nodeId }, { operations, caller }) => operations.cluster.enable(caller, ownIdOf('ClusterNode', nodeId)),
   }),

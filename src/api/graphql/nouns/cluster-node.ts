@@ -2,6 +2,7 @@ import { Failure } from '../../../contract/failure.js'
 import { nodeStatuses } from '../../../contract/statuses.js'
 import type { ClusterNode__Output } from '../../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { Gpu__Output } from '../../../generated/proto/scaimind/v1/Gpu.js'
+import type { NodeBlame__Output } from '../../../generated/proto/scaimind/v1/NodeBlame.js'
 import { builder } from '../builder.js'
 import { known, NodeStatusEnum } from '../enums.js'
 import { finite, orNull, timeOf } from '../scalars.js'
@@ -26,6 +27,17 @@ export const GpuRef = builder.objectRef<Gpu__Output>('Gpu').implement({
     }),
     allocated: t.exposeBoolean('allocated', { description: 'Whether a job, any tenant’s, holds it.' }),
     jobId: t.id({ nullable: true, description: 'The job on it, where it is the tenant’s.', resolve: (g) => orNull(g.job_id) }),
+  }),
+})
+
+const NodeBlameRef = builder.objectRef<NodeBlame__Output>('NodeBlame').implement({
+  description:
+    'An attempt that failed, and its machine is blamed for it: the machine or its launcher died, the trainer did not start there, or it failed as class NODE.',
+  fields: (t) => ({
+    jobId: t.id({ nullable: true, description: 'The job, where it is the tenant’s.', resolve: (b) => orNull(b.job_id) }),
+    attempt: t.exposeInt('attempt', { description: 'Its number.' }),
+    time: t.field({ type: 'DateTime', nullable: true, description: 'When it ended.', resolve: (b) => timeOf(b.time) }),
+    message: t.string({ nullable: true, description: 'Why it failed, where the job is the tenant’s.', resolve: (b) => orNull(b.message) }),
   }),
 })
 
@@ -64,5 +76,19 @@ builder.node(ClusterNodeRef, {
     }),
     reason: t.string({ nullable: true, description: 'Why it drains; null where it does not.', resolve: (n) => orNull(n.reason) }),
     jobIds: t.idList({ description: 'The tenant’s jobs on it.', resolve: (n) => n.job_ids }),
+    reportedOnly: t.boolean({
+      description: 'True where only its agent reports it: jobs cannot be started there.',
+      resolve: (n) => n.reported_only,
+    }),
+    cordoned: t.boolean({
+      description: 'True where it was drained since it is blamed for failures in a row; enableNode ends that.',
+      resolve: (n) => n.cordoned,
+    }),
+    evidence: t.field({
+      type: [NodeBlameRef],
+      description:
+        'The failures in a row that it is blamed for, oldest first, the newest 10. Only an attempt that completes there clears them.',
+      resolve: (n) => n.evidence,
+    }),
   }),
 })

@@ -118,7 +118,7 @@ const ResourceConfigInput = builder.inputType('ResourceConfigInput', {
     memoryGbPerNode: t.float({ description: 'Memory on each node, in 10^9 bytes; default none is set aside.' }),
     nodeSelector: t.field({
       type: [KeyValueInput],
-      description: 'What a node must be: `node_id` or `hostname`, and its value; default any.',
+      description: 'What a node must be: `node_id`, `hostname` or, where the cluster has them, `feature`, and its value; default any.',
     }),
   }),
 })

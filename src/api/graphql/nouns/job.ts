@@ -5,7 +5,7 @@ import { builder } from '../builder.js'
 import { ofColumns } from '../columns.js'
 import { JobActionEnum, JobStatusEnum, known } from '../enums.js'
 import { noJob } from '../ids.js'
-import { columnTime, orNull } from '../scalars.js'
+import { columnTime, orNull, timeOf } from '../scalars.js'
 import { ClusterNodeRef } from './cluster-node.js'
 import {
   asJson,
@@ -167,8 +167,28 @@ builder.node(JobRef, {
       resolve: ({ job }) => job.available_actions.flatMap((action) => known(jobActions, action) ?? []),
     }),
     unreachable: t.boolean({
-      description: 'True while the engine cannot be asked about the running attempt.',
+      description:
+        'True while the engine cannot be asked about the running attempt, or its trainer is silent. Nothing is ended or started again for it.',
       resolve: ({ job }) => job.unreachable,
+    }),
+    unreachableSince: t.field({
+      type: 'DateTime',
+      nullable: true,
+      description: 'Since when it is unreachable; null unless it is.',
+      resolve: ({ job }) => timeOf(job.unreachable_since),
+    }),
+    unreachableSeconds: t.int({
+      nullable: true,
+      description: 'For how long it has been unreachable; null unless it is.',
+      resolve: ({ job }) => {
+        const since = timeOf(job.unreachable_since)
+        return since && Math.max(0, Math.floor((Date.now() - since.getTime()) / 1000))
+      },
+    }),
+    unreachableReason: t.string({
+      nullable: true,
+      description: 'What is known of why it is unreachable; null unless it is.',
+      resolve: ({ job }) => orNull(job.unreachable_reason),
     }),
     createdAt: t.field({
       extensions: ofColumns('created_at'),

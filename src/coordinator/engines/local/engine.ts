@@ -123,7 +123,7 @@ export function localEngine(options: LocalEngineOptions): Engine {
 
     async nodes() {
       const gpus = await readGpus()
-      const node = { nodeId: hostname(), hostname: hostname(), online: true, draining: false, reason: '' }
+      const node = { nodeId: hostname(), hostname: hostname(), features: [], online: true, draining: false, reason: '' }
       return [{ ...node, gpus, cpus: options.cpuSlots, memoryBytes: totalmem(), lastHeartbeat: clock() }]
     },
 

@@ -25,8 +25,7 @@ const outputBytesMax = 2 ** 29
  * The commands of one cluster. They get an environment of their own: where programs are, which cluster (`conf`, for SLURM_CONF; default: the
  * machine's own), and that times are UTC. What changes something runs one at a time: a thousand submissions must not be a thousand processes.
  */
-export function slurmCommands({ commandsPath, conf }: { commandsPath?: string; conf?: string }): SlurmCommands {
-  const path = commandsPath ?? process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin'
+export function slurmCommands({ commandsPath: path, conf }: { commandsPath: string; conf?: string }): SlurmCommands {
   const env = { PATH: path, LC_ALL: 'C', TZ: 'UTC', ...(conf === undefined ? {} : { SLURM_CONF: conf }) }
   const options = { env, timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: outputBytesMax } as const
   let lastChange: Promise<unknown> = Promise.resolve()

@@ -13,7 +13,7 @@ import { submitter } from './submit.js'
 
 /** What the Slurm engine is made of. */
 export interface SlurmEngineOptions {
-  /** The folder of Slurm's commands. Default: looked for in PATH. */
+  /** Folders of Slurm's commands, separated by `:`. Default `/usr/local/bin:/usr/bin:/bin`. */
   commandsPath?: string
   /** Slurm's configuration, for SLURM_CONF. Default: the machine's own. */
   conf?: string
@@ -47,7 +47,7 @@ const built = (name: string) => fileURLToPath(new URL(`../../../../dist/launcher
 export function slurmEngine(options: SlurmEngineOptions = {}): Engine {
   const { pollMs = 1000, nodeBinary = process.execPath, clock = () => new Date() } = options
   const { launcherPath = built('main'), requeuePath = built('requeue'), requestPath = built('request') } = options
-  const commands = slurmCommands(options)
+  const commands = slurmCommands({ ...options, commandsPath: options.commandsPath ?? '/usr/local/bin:/usr/bin:/bin' })
   const view = slurmView(commands)
   const closing = new AbortController()
   const events = eventQueue<EngineEvent>()

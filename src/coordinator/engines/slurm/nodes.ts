@@ -12,10 +12,11 @@ export const isNodeDraining = ({ states }: Pick<SlurmNode, 'states'>): boolean =
 
 /** A node of Slurm's as the engine tells of it. `lastHeartbeat`: when Slurm last had contact with it, as far as this life saw. */
 export function toEngineNode(node: SlurmNode, lastHeartbeat: Date): EngineNode {
-  const { name, hostname, reason, reasonUser, cpus, memoryBytes } = node
+  const { name, hostname, features, reason, reasonUser, cpus, memoryBytes } = node
   return {
     nodeId: name,
     hostname,
+    features,
     online: isNodeOnline(node),
     draining: isNodeDraining(node),
     reason: reason && reasonUser ? `${reason} (${reasonUser})` : reason,

@@ -87,6 +87,13 @@ export function dependencyOf(handles: SchedulingRequest['dependencies']): string
   return ids.length > 0 ? `afterok:${ids.join(':')}` : ''
 }
 
+/** Whether Slurm's word on what a job depends on, `afterok:7(unfulfilled),afterok:8(failed)`, names just these. */
+export function isDependency(text: string, handles: SchedulingRequest['dependencies']): boolean {
+  const told = [...text.matchAll(/afterok:(\d+)/g)].map(([, id]) => Number(id))
+  const wanted = handles.flatMap(({ slurm_job_id: id }) => (typeof id === 'number' ? [id] : []))
+  return told.length === wanted.length && told.every((id) => wanted.includes(id))
+}
+
 function dependencyOptions(handles: SchedulingRequest['dependencies']): string[] {
   const dependency = dependencyOf(handles)
   return dependency ? [`--dependency=${dependency}`, '--kill-on-invalid-dep=no'] : []

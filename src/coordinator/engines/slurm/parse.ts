@@ -14,6 +14,9 @@ export interface SlurmJob {
   /** Why it waits, or ended. */
   reason: string
   priority: number
+  nice: number
+  /** What it depends on, in Slurm's words. */
+  dependency: string
   /** How often Slurm has run it again. */
   restarts: number
   /** Where it runs, or ran: one entry a node. */
@@ -37,6 +40,7 @@ export interface SlurmPlace {
 export interface SlurmNode {
   name: string
   hostname: string
+  features: string[]
   states: string[]
   reason: string
   /** Who set the reason; empty where nobody did. */
@@ -77,6 +81,8 @@ const text = z
   .string()
   .nullish()
   .transform((value) => value ?? '')
+// 22.05 has one text, with commas, later versions a list.
+const list = z.union([z.string().transform((words) => words.split(',').filter(Boolean)), z.array(z.string())]).default([])
 // 22.05 has wait(2)'s status, later versions its parts.
 const exitCode = z.union([
   z.number().transform((status) => status >> 8 || (status & 127 ? 128 + (status & 127) : 0)),
@@ -93,6 +99,8 @@ const jobShape = z
     job_state: words,
     state_reason: text,
     priority: count,
+    nice: count,
+    dependency: text,
     restart_cnt: count,
     nodes: text,
     gres_detail: z.array(z.string()).default([]),
@@ -111,6 +119,8 @@ const jobShape = z
       states: job.job_state,
       reason: job.state_reason,
       priority: job.priority,
+      nice: job.nice,
+      dependency: job.dependency,
       restarts: job.restart_cnt,
       nodes: placesOf(expandHosts(job.nodes), job),
       startTime: job.start_time,
@@ -123,6 +133,7 @@ const nodeShape = z
   .object({
     name: z.string(),
     hostname: text,
+    features: list,
     state: words,
     // 22.05 has the flags apart.
     state_flags: words.default([]),
@@ -138,6 +149,7 @@ const nodeShape = z
     (node): SlurmNode => ({
       name: node.name,
       hostname: node.hostname || node.name,
+      features: node.features,
       states: [...node.state, ...node.state_flags],
       reason: node.reason,
       reasonUser: node.reason_set_by_user,

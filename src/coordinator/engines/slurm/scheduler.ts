@@ -3,10 +3,10 @@ import type { SlurmView } from './cluster.js'
 import type { SlurmCommands } from './commands.js'
 import { SlurmRefused } from './failures.js'
 import { readHandle } from './handle.js'
-import { type ClusterWays, dependencyOf, niceOf, sbatchOptions } from './options.js'
+import { type ClusterWays, dependencyOf, isDependency, niceOf, sbatchOptions } from './options.js'
 import { parseForecast } from './parse.js'
 import { waitingJobs } from './queue.js'
-import { phaseOf } from './states.js'
+import { phaseOf, waitOf } from './states.js'
 
 /** What Slurm's queue is read with. `user`: whose jobs are ours. */
 export interface SchedulerSettings {
@@ -28,11 +28,12 @@ export function slurmScheduler({ commands, view, ways, clock, user }: SchedulerS
     try {
       const { stderr } = await commands.run('sbatch', '--test-only', ...options, '--wrap=true')
       const found = parseForecast(stderr)
-      if (!found) return { start: null, nodeIds: [], reason: stderr.trim() }
+      if (!found) return never(stderr.trim())
       const isNow = found.start.getTime() - clock().getTime() <= nowMs
-      return { start: found.start, nodeIds: found.nodeNames, reason: isNow ? '' : reasonFor(request, clock()) }
+      const reason = isNow ? '' : reasonFor(request, clock())
+      return { start: found.start, nodeIds: found.nodeNames, reason, waitsFor: isNow ? null : waitOf(reason) }
     } catch (error) {
-      if (error instanceof SlurmRefused) return { start: null, nodeIds: [], reason: error.words }
+      if (error instanceof SlurmRefused) return never(error.words)
       throw error
     }
   }
@@ -43,10 +44,11 @@ export function slurmScheduler({ commands, view, ways, clock, user }: SchedulerS
 
     async update(attempt, handle, { priority, dependencies }) {
       const { jobId, base } = readHandle(handle)
-      const job = (await view.jobs('now')).find(({ id }) => id === jobId)
+      const job = (await view.jobs()).find(({ id }) => id === jobId)
       if (!job || phaseOf(job.states) !== 'WAITING' || base + job.restarts !== attempt.number) return
-      const nice = `Nice=${niceOf(priority)}`
-      await commands.run('scontrol', 'update', `JobId=${job.id}`, nice, `Dependency=${dependencyOf(dependencies)}`)
+      const nice = niceOf(priority)
+      const isNews = job.nice !== nice || !isDependency(job.dependency, dependencies)
+      if (isNews) await commands.run('scontrol', 'update', `JobId=${job.id}`, `Nice=${nice}`, `Dependency=${dependencyOf(dependencies)}`)
     },
 
     async queues() {
@@ -57,6 +59,8 @@ export function slurmScheduler({ commands, view, ways, clock, user }: SchedulerS
     },
   }
 }
+
+const never = (reason: string): EngineForecast => ({ start: null, nodeIds: [], reason, waitsFor: 'FOREVER' })
 
 /** `--test-only` does not say why a start is late. */
 function reasonFor({ notBefore, dependencies }: SchedulingRequest, now: Date): string {

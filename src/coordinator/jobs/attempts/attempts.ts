@@ -1,5 +1,5 @@
 import { InvalidInput } from '../../../contract/failure.js'
-import type { AttemptEnd, AttemptName, Engine, EngineEvent, EngineHandle } from '../../engines/engine.js'
+import { type AttemptEnd, type AttemptName, type Engine, type EngineEvent, type EngineHandle, EngineRefusal } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { orderAttempt } from '../content/job-file.js'
 import type { JobChanges } from '../records/changes.js'
@@ -9,27 +9,31 @@ import { persist } from '../records/persist.js'
 import type { JobRecord } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
-import { storeEnd, storeHandle, storeNeverRan, storeReach, storeStart } from './attempt-changes.js'
+import { storeEnd, storeHandle, storeNeverRan, storeRequeue, storeStart } from './attempt-changes.js'
+import { judgeNodes, judgeStart, withJudgement } from './blame.js'
 import { examineAttempt } from './examine.js'
 import { ownFailure } from './failure.js'
 import { followTrainer } from './follow-trainer.js'
 import { type Obedience, obey } from './obey.js'
+import { type Reach, reachWatch } from './reach.js'
+import { type PromiseWithResolver, resolver } from './resolver.js'
+import { schedulingOf } from './scheduling.js'
 
 /** An attempt that this process looks after until its processes are proven dead. */
 interface Held extends Obedience {
   /** Set once the engine told how it ended. */
   end: AttemptEnd | null
+  /** Set where the engine told that it runs the job again by itself. */
+  requeued: Extract<EngineEvent, { type: 'requeued' }> | null
   /** Resolves when the engine has answered the submission and that is on record. */
   submitted: PromiseWithResolver
+  /** Resolves when its processes run, or ended: until then there is nothing to follow. */
+  running: PromiseWithResolver
   /** Resolves when it ended. */
   ended: PromiseWithResolver
   /** Resolves when its start is on record; the end is written after it. */
   started: Promise<void>
-}
-
-interface PromiseWithResolver {
-  promise: Promise<void>
-  resolve: () => void
+  reach: Reach
 }
 
 /** What attempts need. */
@@ -48,6 +52,7 @@ const tickMs = 1000
 
 /** Looks after attempts: starts them, follows what their trainers tell, passes on what is wanted of them, and writes how they ended. */
 export function attemptKeeper({ store, database, changes, engine, settings, log, clock }: AttemptsOptions) {
+  const { cordonAfter } = settings
   const held = new Map<string, Held>()
   const closing = new AbortController()
   const { signal } = closing
@@ -62,6 +67,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   const ticker = setInterval(() => {
     for (const attempt of held.values()) void seeToIt(attempt)
   }, tickMs)
+  const reach = reachWatch({
+    attempts: () => held.values(),
+    silentMs: settings.silentTrainerMs,
+    keep: (attempt: Held, decide) => void keep(attempt, 'its reach', decide).catch(logged(attempt, 'its reach could not be written')),
+    clock,
+  })
   const listening = listenToEngine()
 
   return {
@@ -71,31 +82,37 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       if (attempt) run(attempt, () => submit(attempt))
     },
 
-    /** Takes up an attempt of an earlier life of the coordinator, wherever that life left it. */
-    takeUp(job: JobRecord, number: number, handle: EngineHandle | null): void {
-      const attempt = hold(job, number, handle)
-      if (!attempt) return
-      run(attempt, async () => {
-        const found = await persist({ signal, log, what: `reattaching ${keyOf(job.jobId, number)}` }, () =>
-          engine.reattach(attempt.name, handle),
-        )
-        if (found) return await record(attempt, found)
-        if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
-        await submit(attempt)
-      })
-    },
+    takeUp,
 
     /** Stops looking after attempts; their trainers run on. */
     async close(): Promise<void> {
       clearInterval(ticker)
+      reach.close()
       stopListening()
       closing.abort()
       for (const attempt of held.values()) {
         attempt.submitted.resolve()
+        attempt.running.resolve()
         attempt.ended.resolve()
       }
       await Promise.all([listening, ...lives])
     },
+  }
+
+  /** Takes up an attempt that the engine has, or may have: of an earlier life of the coordinator, wherever that life left it, or one that the engine began itself. */
+  function takeUp(job: JobRecord, number: number, handle: EngineHandle | null): void {
+    const attempt = hold(job, number, handle)
+    if (!attempt) return
+    run(attempt, async () => {
+      const found = await persist({ signal, log, what: `reattaching ${keyOf(job.jobId, number)}` }, () =>
+        engine.reattach(attempt.name, handle),
+      )
+      if (found) return await record(attempt, found)
+      if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
+      // What is being cancelled, and never started, is not started only to be stopped.
+      if (attempt.job.wanted === 'CANCEL') return await neverRan(attempt, new Error('It was cancelled before it started.'))
+      await submit(attempt)
+    })
   }
 
   function hold(job: JobRecord, number: number, handle: EngineHandle | null): Held | null {
@@ -103,7 +120,19 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     if (held.has(key) || signal.aborted) return null
     const directory = attemptDirectory(settings.dataDir, job.tenantId, job.jobId, number)
     const name: AttemptName = { jobId: job.jobId, number, directory }
-    const attempt: Held = { job, name, handle, asked: '', end: null, submitted: resolver(), ended: resolver(), started: Promise.resolve() }
+    const attempt: Held = {
+      job,
+      name,
+      handle,
+      asked: '',
+      end: null,
+      requeued: null,
+      submitted: resolver(),
+      running: resolver(),
+      ended: resolver(),
+      started: Promise.resolve(),
+      reach: { away: null, sign: null },
+    }
     held.set(key, attempt)
     return attempt
   }
@@ -121,12 +150,13 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   async function submit(attempt: Held): Promise<void> {
     const { jobId, number } = attempt.name
     try {
-      const order = await orderAttempt(attempt.job, await resumePath(attempt), settings)
+      const scheduling = engine.scheduler ? await schedulingOf(database, attempt.job) : null
+      const order = await orderAttempt(attempt.job, { resumeFrom: await resumePath(attempt), scheduling }, settings)
       const handle = await engine.submit(order)
       await record(attempt, handle)
     } catch (error) {
       if (signal.aborted) return
-      if (error instanceof InvalidInput) return await neverRan(attempt, error)
+      if (isRefusal(error)) return await neverRan(attempt, error)
       log.warn({ err: error, job_id: jobId, attempt: number }, 'the engine did not take an attempt')
       // It may have started all the same; only the engine knows.
       const handle = await persist({ signal, log, what: `asking after ${keyOf(jobId, number)}` }, () => engine.reattach(attempt.name, null))
@@ -151,6 +181,8 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     await keep(attempt, 'the handle', (job) => storeHandle(job, number, handle))
     attempt.submitted.resolve()
     void seeToIt(attempt)
+    await attempt.running.promise
+    if (signal.aborted) return
     await persist({ signal, log, what: `following ${keyOf(jobId, number)}` }, () =>
       followTrainer(store, {
         dataDir: settings.dataDir,
@@ -168,20 +200,37 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     const { jobId, number } = attempt.name
     await attempt.started
     if (signal.aborted) return
+    const { requeued } = attempt
+    if (requeued) {
+      const lost = { end: requeued.end, failure: ownFailure('UNKNOWN', 'The engine gave it up.') }
+      await keep(attempt, 'that it runs again', (job, now) =>
+        withJudgement(storeRequeue(job, number, requeued), judgeNodes(job, number, lost), { job, number, cordonAfter, now }),
+      )
+      held.delete(keyOf(jobId, number))
+      return takeUp(attempt.job, requeued.next.number, requeued.handle)
+    }
     const ending = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
       examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings }),
     )
-    await keep(attempt, 'the end', (job, now) => storeEnd(job, number, ending, now))
+    await keep(attempt, 'the end', (job, now) =>
+      withJudgement(storeEnd(job, number, ending, now), judgeNodes(job, number, ending), { job, number, cordonAfter, now }),
+    )
     held.delete(keyOf(jobId, number))
   }
 
   /** An attempt that never had processes. */
   async function neverRan(attempt: Held, error: unknown): Promise<void> {
     const { jobId, number } = attempt.name
-    const isRefused = error instanceof InvalidInput
+    const isRefused = isRefusal(error)
     const message = error instanceof Error ? error.message : String(error)
-    const failure = ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
-    await keep(attempt, 'that it never ran', (job, now) => storeNeverRan(job, number, { failure, isRefused }, now))
+    const failure =
+      error instanceof EngineRefusal
+        ? ownFailure('UNKNOWN', message, { hint: 'Ask for what the cluster has, or ask whoever runs it.' })
+        : ownFailure(isRefused ? 'DATA' : 'NODE', isRefused ? message : 'The trainer could not be started on its node.')
+    await keep(attempt, 'that it never ran', (job, now) => {
+      const judgement = isRefused ? null : judgeStart(job, number, failure, now)
+      return withJudgement(storeNeverRan(job, number, { failure, isRefused }, now), judgement, { job, number, cordonAfter, now })
+    })
     held.delete(keyOf(jobId, number))
   }
 
@@ -195,19 +244,27 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   function hear(attempt: Held, event: EngineEvent): void {
     switch (event.type) {
       case 'started':
+        attempt.running.resolve()
         attempt.started = attempt.submitted.promise
-          .then(() => (signal.aborted ? undefined : keep(attempt, 'the start', (job) => storeStart(job, attempt.name.number, event.time))))
+          .then(() => (signal.aborted ? undefined : keep(attempt, 'the start', (job) => storeStart(job, attempt.name.number, event))))
           .catch(logged(attempt, 'its start could not be written'))
         return
       case 'ended':
-        attempt.end = event
-        attempt.ended.resolve()
+        endOf(attempt, event)
+        return
+      case 'requeued':
+        attempt.requeued = event
+        endOf(attempt, event.end)
         return
       case 'unreachable':
-        void keep(attempt, 'its reach', (job) => storeReach(job, attempt.name.number, event.unreachable)).catch(
-          logged(attempt, 'its reach could not be written'),
-        )
+        reach.hear(attempt, event.unreachable ? { since: event.since, reason: event.reason } : null)
     }
+  }
+
+  function endOf(attempt: Held, end: AttemptEnd): void {
+    attempt.end = end
+    attempt.running.resolve()
+    attempt.ended.resolve()
   }
 
   async function seeToIt(attempt: Held): Promise<void> {
@@ -232,12 +289,6 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
 /** What keeps attempts. */
 export type AttemptKeeper = ReturnType<typeof attemptKeeper>
 
-const keyOf = (jobId: string, number: number): string => `${jobId}/${number}`
+const isRefusal = (error: unknown): boolean => error instanceof InvalidInput || error instanceof EngineRefusal
 
-function resolver(): PromiseWithResolver {
-  let resolve = () => {}
-  const promise = new Promise<void>((done) => {
-    resolve = done
-  })
-  return { promise, resolve }
-}
+const keyOf = (jobId: string, number: number): string => `${jobId}/${number}`

@@ -1,14 +1,16 @@
 import { randomBytes } from 'node:crypto'
 import type { Placement } from '../../engines/engine.js'
 import { completeCheckpoints } from '../records/checkpoints.js'
-import type { Database } from '../records/database.js'
+import type { Database, Transaction } from '../records/database.js'
 import { canHappen } from '../records/lifecycle.js'
-import { type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
+import { needsOf, shareOf } from '../records/needs.js'
+import { holdsProcesses, type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
+import { heldReservations } from '../records/reservations.js'
 import type { JobStore } from '../records/store.js'
 
 /**
  * Intent before effect: the job's next attempt goes on record with its token before an engine hears of it. With a placement the job is SCHEDULING then; without
- * one it stays QUEUED, since the engine's own scheduler will choose. Answers the job, or null where it may not start any more.
+ * one it stays QUEUED, since the engine's own scheduler will choose. Answers the job, or null where it may not start any more, or its GPUs were reserved meanwhile.
  */
 export async function beginAttempt(
   { store, database }: { store: JobStore; database: Database },
@@ -18,29 +20,51 @@ export async function beginAttempt(
   const token = randomBytes(16).toString('hex')
   const newest = (await completeCheckpoints(database, jobId))[0]?.checkpointId
   let begun = false
-  const job = await store.change(jobId, (current, now) => {
-    begun = canHappen('placed', statusOf(current)) && current.wanted === 'RUN' && !holdsProcesses(current)
-    if (!begun) return null
-    const number = current.attempt + 1
-    const fromCheckpoint = current.fromCheckpoint ?? newest ?? (specOf(current).training_config.resume_from_checkpoint || null)
-    const attempt = {
-      jobId,
-      number,
-      cause: current.nextCause,
-      token,
-      placement: storePlacement(placement),
-      fromCheckpoint,
-      submittedAt: now,
-    }
-    const set = { attempt: number, notBefore: null, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
-    const nodes = placement.map(({ nodeId }) => nodeId).join(', ')
-    return {
-      steps: [placement.length > 0 ? { happened: 'placed', message: `Placed on ${nodes}.`, set } : { set }],
-      effects: (tx) => tx.attempt.create({ data: attempt }),
-    }
-  })
+  const job = await store
+    .change(jobId, (current, now) => {
+      begun = canHappen('placed', statusOf(current)) && current.wanted === 'RUN' && !holdsProcesses(current)
+      if (!begun) return null
+      const number = current.attempt + 1
+      const needs = needsOf(specOf(current))
+      const fromCheckpoint = current.fromCheckpoint ?? newest ?? (specOf(current).training_config.resume_from_checkpoint || null)
+      const attempt = {
+        jobId,
+        number,
+        cause: current.nextCause,
+        token,
+        placement: storePlacement(placement),
+        fromCheckpoint,
+        submittedAt: now,
+        gpus: needs.gpuCount,
+        share: shareOf(needs),
+      }
+      const set = { attempt: number, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
+      const nodes = placement.map(({ nodeId }) => nodeId).join(', ')
+      return {
+        steps: [placement.length > 0 ? { happened: 'placed', message: `Placed on ${nodes}.`, set: { ...set, notBefore: null } } : { set }],
+        effects: async (tx) => {
+          await tx.attempt.create({ data: attempt })
+          // Who gave way to it did so for this place.
+          if (placement.length > 0) await tx.attempt.updateMany({ where: { evictedFor: jobId }, data: { evictedFor: null } })
+        },
+        remember: (tx) => requireUnreserved(tx, placement),
+      }
+    })
+    .catch((error: unknown) => {
+      if (error instanceof GpusReserved) return null
+      throw error
+    })
   return begun ? job : null
 }
 
-/** Whether processes of the job may be alive, or an engine may yet start some: then nothing ends it but their proven death. */
-export const holdsProcesses = ({ attempts }: JobRecord): boolean => attempts.some(({ finishedAt }) => finishedAt === null)
+class GpusReserved extends Error {}
+
+/** Looked at last of all in the transaction: whoever reserves GPUs does it between two of them. */
+async function requireUnreserved(tx: Transaction, placement: Placement[]): Promise<void> {
+  const onGpus = placement.filter(({ gpuIndexes }) => gpuIndexes.length > 0)
+  if (onGpus.length === 0) return
+  const reserved = await heldReservations(tx, { nodeId: { in: onGpus.map(({ nodeId }) => nodeId) } })
+  const isReserved = ({ nodeId, gpuIndexes }: Placement) =>
+    reserved.some((other) => other.nodeId === nodeId && other.gpuIndexes.some((index) => gpuIndexes.includes(index)))
+  if (onGpus.some(isReserved)) throw new GpusReserved()
+}

@@ -80,15 +80,21 @@ function signIn(lines: LastLine[]): Cause | null {
   return exception ? { class: 'CODE', message: exception.text.trim(), hint: codeHint(exception.text), line: exception } : null
 }
 
-function wayItEnded({ lost, signal, exitCode }: AttemptEnd, lines: LastLine[]): Cause {
+function wayItEnded({ lost, signal, exitCode, verdict }: AttemptEnd, lines: LastLine[]): Cause {
   const line = lines.findLast(({ text }) => text.trim() !== '')
+  if (verdict?.cause === 'OUT_OF_MEMORY') {
+    return { class: 'OUT_OF_MEMORY', message: verdict.words, hint: moreMemory, line }
+  }
+  if (verdict?.cause === 'REFUSED') {
+    return { class: 'UNKNOWN', message: verdict.words, hint: 'Ask for what the cluster has, or ask whoever runs it.', line }
+  }
   if (lost) {
     const hint = 'Its machine went away, or killed it: look at the node before the job is retried.'
     return { class: 'NODE', message: 'The trainer and its launcher ended without a word.', hint, line }
   }
   if (signal === 'SIGKILL' || exitCode === 137) {
     const message = 'The trainer was ended by SIGKILL, as the system does when memory runs out.'
-    const hint = "Raise resource_config.memory_gb_per_node or ask for less at once; the node's kernel log says whether it was memory."
+    const hint = `${moreMemory} The node's kernel log says whether it was memory.`
     return { class: 'OUT_OF_MEMORY', message, hint, line }
   }
   if (/^SIG(?:SEGV|BUS|ILL|FPE|ABRT|SYS)$/.test(signal)) {
@@ -111,6 +117,8 @@ const stepIn = (text: string): number | null => {
   const found = /\bstep\D{0,3}(\d{1,15})\b/i.exec(text)?.[1]
   return found === undefined ? null : Number(found)
 }
+
+const moreMemory = 'Raise resource_config.memory_gb_per_node, or ask for less at once.'
 
 /** The last lines; where what matters was said earlier, that with what led to it, too. */
 function evidenceOf(lines: LastLine[], line: LastLine | undefined): string[] {

@@ -4,6 +4,7 @@ import type { AttemptEnd } from '../../engines/engine.js'
 import { canHappen } from '../records/lifecycle.js'
 import { currentAttempt, type JobRecord, specOf, statusOf, wantedOf } from '../records/record.js'
 import type { Step } from '../records/store.js'
+import { reachable } from './reach.js'
 
 /** Exit code of a trainer that saved and stopped because it was asked to. */
 const stopped = 85
@@ -26,10 +27,28 @@ export interface Ending {
  * wanted but that it runs does the code speak. Pure.
  */
 export function decideEnd(job: JobRecord, ending: Ending, now: Date): Step[] {
-  if (!canHappen('completed', statusOf(job))) return []
+  const status = statusOf(job)
+  // It waited in its engine's queue and was ended there, or ran so shortly that only its end was seen.
+  const ran = ending.end.exitCode !== null || ending.end.signal !== ''
+  if (status === 'QUEUED' && !ran) return neverStarted(job, ending, now)
+  const arrived: Step[] =
+    status === 'QUEUED'
+      ? [
+          { happened: 'placed', set: { notBefore: null } },
+          { happened: 'submitted', message: 'Started.' },
+        ]
+      : []
+  if (arrived.length === 0 && !canHappen('completed', status)) return []
   const [first, ...others] = outcome(job, ending, now)
   // A start that was never heard of is known by now.
-  return first ? [{ ...first, set: { startedAt: job.startedAt, unreachable: false, ...first.set } }, ...others] : []
+  return first ? [...arrived, { ...first, set: { startedAt: job.startedAt, ...reachable, ...first.set } }, ...others] : []
+}
+
+/** What becomes of a job whose attempt was ended in its engine's queue. */
+function neverStarted(job: JobRecord, { end: { verdict }, failure }: Ending, now: Date): Step[] {
+  if (wantedOf(job) === 'CANCEL') return [{ happened: 'cancelled' }]
+  if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: verdict.words }]
+  return notStarted(job, verdict?.cause === 'REFUSED', failure, now)
 }
 
 function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, now: Date): Step[] {
@@ -41,11 +60,14 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
     const set = { failure: null, ...(output ? { output: JSON.stringify(output) } : {}) }
     return [{ happened: 'completed', message: 'Completed.', set }]
   }
+  const { verdict } = end
+  if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: verdict.words }]
   // It was asked to give its place back: however it then ended, that was no failure of its own.
-  if (currentAttempt(job)?.evicted) return losePlace(job, end)
+  if (currentAttempt(job)?.evicted || verdict?.cause === 'PREEMPTED') return losePlace(job, end)
   const overtime = ranTooLong(job, end.time)
-  if (overtime !== null) {
-    const message = `Stopped at its time limit of ${overtime} s.`
+  if (overtime !== null || verdict?.cause === 'TIME_LIMIT') {
+    const message =
+      overtime === null ? `Stopped at a time limit of the cluster: ${verdict?.words}` : `Stopped at its time limit of ${overtime} s.`
     const hint = 'Raise scheduling_config.max_runtime_seconds and retry: it goes on from its last checkpoint.'
     const late = { ...failure, class: 'TIME_LIMIT', message, hint } satisfies JobFailure__Output
     return [{ happened: 'failed', message, set: { failure: JSON.stringify(late) } }]
@@ -61,7 +83,8 @@ export function notStarted(job: JobRecord, isRefused: boolean, failure: JobFailu
     return [{ happened: 'failed', message: failure.message, set: { failure: JSON.stringify(failure) } }]
   }
   const set = { notBefore: new Date(now.getTime() + retryDelaySeconds(before + 1) * 1000) }
-  return [{ happened: 'placeLost', message: `${failure.message} It will be tried again.`, set }]
+  const message = `${failure.message} It will be tried again.`
+  return [canHappen('placeLost', statusOf(job)) ? { happened: 'placeLost', message, set } : { message, set }]
 }
 
 function fail(job: JobRecord, failure: JobFailure__Output, now: Date): Step[] {
@@ -86,16 +109,18 @@ export function ranTooLong(job: JobRecord, time: Date): number | null {
 
 function losePlace(job: JobRecord, end: AttemptEnd): Step[] {
   const evicted = currentAttempt(job)?.evicted
-  const message = evicted
-    ? `Preempted: ${evicted}`
-    : end.lost
-      ? 'Lost its node.'
-      : 'Preempted: its trainer was asked to stop, and not by us.'
+  const message = evicted ? `Preempted: ${evicted}` : lossOf(end)
   if (!specOf(job).scheduling_config.requeue_on_preemption) return [{ happened: 'preempted', message: `${message} Waits for a retry.` }]
   return [
     { happened: 'preempted', message },
     { happened: 'requeued', message: `${message} Waits for a place again.`, set: { nextCause: 'REQUEUE' } },
   ]
+}
+
+/** How an attempt that did not fail lost its place, in one sentence. */
+export function lossOf({ lost, verdict }: AttemptEnd): string {
+  if (verdict) return `${verdict.cause === 'PREEMPTED' ? 'Preempted' : 'Lost its node'}: ${verdict.words}`
+  return lost ? 'Lost its node.' : 'Preempted: its trainer was asked to stop, and not by us.'
 }
 
 /** Counts the newest attempts; the one that just ended is among them already. */

@@ -4,11 +4,13 @@
  *
  *        database                      the attempt's folder                  what recovery does
  *   ┌────────────────────┐        ┌─────────────────────────────┐
- *   │ attempt, no handle │        │ empty, or job.json          │  ──▶  nothing was started: submit it again, same number and token
+ *   │ attempt, no handle │        │ empty, or job.json          │  ──▶  nothing was started: submit it again, same number and token; where
+ *   │                    │        │                             │       the job is being cancelled, it is CANCELLED
  *   │ attempt, no handle │        │ a launcher's claim          │  ──▶  it was started: take the handle, go on
  *   │ attempt, handle    │        │ launcher and trainer alive  │  ──▶  reattach; pass on again what is wanted; follow the trainer
  *   │ attempt, handle    │        │ exit.json                   │  ──▶  it ended meanwhile: apply its last lines, then write its end
  *   │ attempt, handle    │        │ no exit.json, nobody alive  │  ──▶  lost: the job goes back to the queue
+ *   │ attempt, handle    │        │ a later attempt's folder    │  ──▶  its engine ran it again meanwhile: one attempt after the other is written, the last taken up
  *   │ attempt finished   │        │ anything                    │  ──▶  nothing: its end is on record
  *   └────────────────────┘        └─────────────────────────────┘
  *

@@ -4,7 +4,7 @@ import { InvalidInput } from '../../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
 import { trainerEnvironment, trainerSearchPath } from '../../data/environment.js'
 import { embeddedCommand, findTrainer, type Trainer } from '../../data/trainer.js'
-import type { AttemptOrder } from '../../engines/engine.js'
+import type { AttemptOrder, SchedulingRequest } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { currentAttempt, type JobRecord, nodesOf, placementOf, specOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
@@ -48,9 +48,13 @@ export function toJobFile(spec: Spec, about: Pick<JobFile, 'job_id' | 'tenant_id
  * Makes the folder of a job's current attempt, writes its `job.json` and answers the order for the engine. Paths are checked anew:
  * throws InvalidInput where one is no longer allowed or no longer there. Safe to call twice.
  */
-export async function orderAttempt(job: JobRecord, resumeFrom: string | null, settings: JobSettings): Promise<AttemptOrder> {
+export async function orderAttempt(
+  job: JobRecord,
+  { resumeFrom, scheduling }: { resumeFrom: string | null; scheduling: SchedulingRequest | null },
+  settings: JobSettings,
+): Promise<AttemptOrder> {
   const run = evaluationOf(job)
-  if (run) return orderEvaluation(job, run, settings)
+  if (run) return orderEvaluation(job, run, { settings, scheduling })
   const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings, nodesNow(job))
   const { base_model: model, framework, environment } = spec.training_config
   const choice = { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path }
@@ -58,7 +62,8 @@ export async function orderAttempt(job: JobRecord, resumeFrom: string | null, se
   if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
 
   const { trainer } = found
-  return writeOrder(job, { settings, trainer, environment }, (about) => toJobFile(spec, { ...about, resume_from: resumeFrom }))
+  const parts = { settings, scheduling, trainer, environment }
+  return writeOrder(job, parts, (about) => toJobFile(spec, { ...about, resume_from: resumeFrom }))
 }
 
 /** The nodes of the attempt that is to start. */
@@ -67,12 +72,16 @@ function nodesNow(job: JobRecord): string[] {
   return attempt ? nodesOf(attempt) : []
 }
 
-async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, settings: JobSettings): Promise<AttemptOrder> {
+async function orderEvaluation(
+  job: JobRecord,
+  run: EvaluationRun__Output,
+  { settings, scheduling }: Pick<OrderParts, 'settings' | 'scheduling'>,
+): Promise<AttemptOrder> {
   const spec = specOf(job)
   const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings, nodesNow(job))
   if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
   const trainer: Trainer = { kind: 'embedded', command: embeddedCommand(settings.trainer), framework: '', searchPath: trainerSearchPath }
-  return writeOrder(job, { settings, trainer, environment: {} }, (about) => ({
+  return writeOrder(job, { settings, scheduling, trainer, environment: {} }, (about) => ({
     ...toJobFile(spec, { ...about, resume_from: null }),
     evaluation,
   }))
@@ -80,13 +89,14 @@ async function orderEvaluation(job: JobRecord, run: EvaluationRun__Output, setti
 
 interface OrderParts {
   settings: JobSettings
+  scheduling: SchedulingRequest | null
   trainer: Trainer
   environment: Record<string, string>
 }
 
 async function writeOrder(
   job: JobRecord,
-  { settings, trainer, environment }: OrderParts,
+  { settings, scheduling, trainer, environment }: OrderParts,
   fileOf: (about: Pick<JobFile, 'job_id' | 'tenant_id' | 'attempt' | 'token'>) => JobFile,
 ): Promise<AttemptOrder> {
   const attempt = currentAttempt(job)
@@ -110,7 +120,7 @@ async function writeOrder(
     // Other programs than the embedded trainer may only print; one that writes metrics.jsonl itself is left alone.
     metricsFromOutput: trainer.kind !== 'embedded',
     placement: placementOf(attempt),
-    scheduling: null,
+    scheduling,
     stopGraceSeconds: settings.stopGraceSeconds,
   }
 }

@@ -59,7 +59,8 @@ export function fitToNodes(need: MemoryNeed, spec: Spec, nodes: EngineNode[]): M
   }
   for (const { nodeId, gpus, memoryBytes } of nodes) {
     if (spec.resource_config.gpu_count === 0) add(String(memoryBytes), '', memoryBytes, nodeId)
-    else for (const { type, memoryBytes: ofGpu } of gpus) add(type, type, ofGpu, nodeId)
+    // Not every engine tells how large its GPUs are: of those nothing can be said.
+    else for (const { type, memoryBytes: ofGpu } of gpus) if (ofGpu > 0) add(type, type, ofGpu, nodeId)
   }
   const needed = need.weights + need.gradients + need.optimizer + need.activations + need.overhead
   return [...places.values()].map(({ gpuType, available, nodes: ids }) => ({

@@ -3,6 +3,7 @@ import type { BlockerKind } from '../../../contract/statuses.js'
 import type { Blocker__Output } from '../../../generated/proto/scaimind/v1/Blocker.js'
 import type { Needs } from '../../engines/engine.js'
 import type { Machine, NamedJob, Waiting } from './place.js'
+import { isSelected } from './room.js'
 
 /** One thing that a waiting job lacks, with all jobs that are in its way; see the proto message. */
 export interface Blocker {
@@ -33,7 +34,8 @@ export function expected(blocker: Blocker, jobId: string, starts: ReadonlyMap<st
   return { ...blocker, until: blocker.until ?? (first === undefined ? null : (starts.get(first) ?? null)) }
 }
 
-const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
+/** A blocker of a kind, with what is known of it. */
+export const blocker = (kind: BlockerKind, some: Partial<Blocker> = {}): Blocker => ({
   kind,
   of: '',
   need: 0,
@@ -56,9 +58,9 @@ export function earlyBlockers(
   ]
 }
 
-/** Why a tenant may not hold so many GPUs more. */
-export const quotaBlocker = (need: number, have: number, jobs: readonly NamedJob[]): Blocker =>
-  blocker('QUOTA', { of: 'gpus', need, have: Math.max(0, have), jobs: [...jobs] })
+/** Why a tenant's limit (`gpus`, `gpu_hours`) lets no more run. */
+export const quotaBlocker = (of: 'gpus' | 'gpu_hours', some: Pick<Blocker, 'need' | 'have'> & Partial<Blocker>): Blocker =>
+  blocker('QUOTA', { ...some, of, have: Math.max(0, some.have) })
 
 /** Why a job waits behind others that are ahead and lack the same. */
 export const aheadBlocker = (jobs: NamedJob[]): Blocker => blocker('JOBS_AHEAD', { need: jobs.length, jobs })
@@ -119,12 +121,15 @@ function sentence({ kind, of, need, have, until, jobs }: SeenBlocker): string {
     case 'START_TIME':
       return `Waits until ${until?.toISOString() ?? 'a time to come'}.`
     case 'QUOTA':
-      return `Waits for the tenant's limit of ${of}: it needs ${need}, and ${have} more are allowed now.`
+      return of === 'gpu_hours'
+        ? `Waits until ${until?.toISOString() ?? 'the next month'}: the tenant has used its GPU hours of this month.`
+        : `Waits for the tenant's limit of ${of}: it needs ${need}, and ${have} more are allowed now.`
     case 'JOBS_AHEAD':
       return `Waits behind ${jobs[0] ?? 'another job'}${need > 1 ? ` and ${count(need - 1, 'other')}` : ''}.`
     case 'DRAINING':
       return `Waits for node ${of}, which is draining.`
     case 'NODES':
+      if (of) return `Waits for nodes: ${of}.`
       return `Waits for ${count(need, 'node')} with enough of it together; ${have} ${have === 1 ? 'has' : 'have'} room.`
     case 'GPUS':
       return `Waits for ${count(need, of ? `${of} GPU` : 'GPU')}; ${have} ${have === 1 ? 'is' : 'are'} free.`
@@ -144,10 +149,7 @@ export const toBlockerMessage = ({ until, ...rest }: SeenBlocker): Blocker__Outp
 /** Whether a machine could hold the job's part with nothing else on it, online or not draining apart. */
 function couldHold(needs: Needs, machine: Machine): boolean {
   if (!machine.takesWork && !machine.draining) return false
-  const isSelected = Object.entries(needs.nodeSelector).every(
-    ([key, value]) => (key === 'node_id' ? machine.nodeId : key === 'hostname' ? machine.hostname : null) === value,
-  )
-  if (!isSelected || machine.memoryBytes < needs.memoryBytesPerNode) return false
+  if (!isSelected(needs, machine) || machine.memoryBytes < needs.memoryBytesPerNode) return false
   return needs.gpuCount > 0 ? usableGpus(needs, machine).length >= needs.gpuCount / needs.nodes : machine.cpus >= needs.cpusPerNode
 }
 

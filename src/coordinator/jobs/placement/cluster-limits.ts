@@ -1,12 +1,13 @@
 import type { FieldProblem } from '../../../contract/failure.js'
 import type { EngineNode } from '../../engines/engine.js'
+import { needsOf } from '../records/needs.js'
 import type { Spec } from '../records/spec.js'
-import { needsOf } from './needs.js'
-import { findRoom, type Machine } from './place.js'
+import type { Machine } from './place.js'
 import type { TenantLimits } from './quota.js'
+import { findRoom } from './room.js'
 
 /** What a submission asks for that its tenant may never hold, or that the machines do not have, even with nothing running on them and none draining. Pure. */
-export function inventoryProblems(spec: Spec, nodes: EngineNode[], { gpusMax }: Pick<TenantLimits, 'gpusMax'>): FieldProblem[] {
+export function inventoryProblems(spec: Spec, nodes: EngineNode[], { gpus: gpusMax }: Pick<TenantLimits, 'gpus'>): FieldProblem[] {
   const { gpu_count: gpus, gpu_type: type, num_nodes: nodesWanted, cpus_per_node: cpus } = spec.resource_config
   const path = 'resource_config'
   const types = [...new Set(nodes.flatMap((node) => node.gpus.map((gpu) => gpu.type)))].sort()
@@ -46,7 +47,16 @@ export function inventoryProblems(spec: Spec, nodes: EngineNode[], { gpusMax }: 
 }
 
 /** A node with nothing running on it, that takes work. */
-export function toEmptyMachine({ nodeId, hostname, gpus, cpus, memoryBytes }: EngineNode): Machine {
+export function toEmptyMachine({ nodeId, hostname, features, gpus, cpus, memoryBytes }: EngineNode): Machine {
   const room = { cpus, cpusFree: cpus, memoryBytes, memoryBytesFree: memoryBytes }
-  return { nodeId, hostname, takesWork: true, draining: false, gpus: gpus.map((gpu) => ({ ...gpu, free: true })), ...room, holders: [] }
+  return {
+    nodeId,
+    hostname,
+    features,
+    takesWork: true,
+    draining: false,
+    gpus: gpus.map((gpu) => ({ ...gpu, free: true })),
+    ...room,
+    holders: [],
+  }
 }

@@ -3,14 +3,23 @@ import { toTimestamp } from '../../../contract/proto.js'
 import { activeStatuses } from '../../../contract/statuses.js'
 import type { Cluster__Output } from '../../../generated/proto/scaimind/v1/Cluster.js'
 import type { ClusterNode__Output } from '../../../generated/proto/scaimind/v1/ClusterNode.js'
+import type { DrainForecast__Output } from '../../../generated/proto/scaimind/v1/DrainForecast.js'
 import type { DrainNodeRequest__Output } from '../../../generated/proto/scaimind/v1/DrainNodeRequest.js'
 import type { Queue__Output } from '../../../generated/proto/scaimind/v1/Queue.js'
 import type { Engine } from '../../engines/engine.js'
+import { readBlames } from '../attempts/blame.js'
 import type { Database } from '../records/database.js'
+import type { JobSettings } from '../records/settings.js'
 import { seenBy, sentenceOf, toBlockerMessage } from './blockers.js'
-import type { NodeEvictions } from './evictions.js'
-import { type InventoryNode, readInventory } from './inventory.js'
+import { forecastDrain } from './drain-forecast.js'
+import type { Evictions } from './evictions.js'
+import { type InventoryNode, readWholeInventory } from './inventory.js'
+import type { NodeControl } from './node-control.js'
+import { statusOf, toNodeMessage } from './node-message.js'
 import type { JobQueue } from './queue.js'
+
+/** Entries of a queue that are told: more than anybody reads, and a message that can be sent. */
+const entriesMax = 1000
 
 /** What callers may see of the cluster: all of its size, but of jobs only their own tenant's (all with `*`). */
 export function clusterView({
@@ -18,13 +27,17 @@ export function clusterView({
   database,
   queue,
   evictions,
+  control,
+  settings,
   announce,
   clock,
 }: {
   engine: Engine
   database: Database
   queue: JobQueue
-  evictions: NodeEvictions
+  evictions: Evictions
+  control: NodeControl
+  settings: JobSettings
   /** Says that nodes have changed. */
   announce: () => void
   clock: () => Date
@@ -33,7 +46,7 @@ export function clusterView({
     async cluster(tenantId: string): Promise<Cluster__Output> {
       const ofTenant = tenantId === '*' ? {} : { tenantId }
       const [nodes, running, queued] = await Promise.all([
-        readInventory(engine, database),
+        readWholeInventory(engine, database, clock()),
         database.job.count({ where: { ...ofTenant, status: { in: [...activeStatuses] } } }),
         database.job.count({ where: { ...ofTenant, status: 'QUEUED' } }),
       ])
@@ -59,14 +72,15 @@ export function clusterView({
     },
 
     async nodes(tenantId: string): Promise<ClusterNode__Output[]> {
-      return (await readInventory(engine, database)).map((node) => toNodeMessage(node, tenantId))
+      const [nodes, blames] = await Promise.all([readWholeInventory(engine, database, clock()), readBlames(database, tenantId)])
+      return nodes.map((inventory) => toNodeMessage(inventory, tenantId, blames.get(inventory.node.nodeId) ?? []))
     },
 
     /** Throws NODE_NOT_FOUND. */
     async node(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
-      const found = (await readInventory(engine, database)).find(({ node }) => node.nodeId === nodeId)
+      const found = (await this.nodes(tenantId)).find(({ node_id }) => node_id === nodeId)
       if (!found) throw new Failure('NODE_NOT_FOUND', `The cluster has no node ${JSON.stringify(nodeId.slice(0, 255))}.`)
-      return toNodeMessage(found, tenantId)
+      return found
     },
 
     /** No new attempts on the node; what runs there finishes. With `evict`, or once the deadline has passed, what runs is asked to save and goes back into the queue. Throws NODE_NOT_FOUND. */
@@ -77,22 +91,27 @@ export function clusterView({
       await this.node(tenantId, nodeId)
       const now = clock()
       const evictAt = evict ? now : deadline > 0 ? new Date(now.getTime() + deadline * 1000) : null
-      const row = { draining: true, reason: reason.slice(0, 1000), evictAt, updatedAt: now }
-      await database.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      await control.drain(nodeId, { reason, evictAt })
       await evictions.evictDue()
       announce()
       return await this.node(tenantId, nodeId)
     },
 
+    /** What draining the node would mean. Throws NODE_NOT_FOUND. */
+    async forecastDrain(tenantId: string, nodeId: string): Promise<DrainForecast__Output> {
+      const node = await this.node(tenantId, nodeId)
+      return { node, ...(await forecastDrain(tenantId, nodeId, { database, settings, now: clock() })) }
+    },
+
     /** The node takes work again. Throws NODE_NOT_FOUND. */
     async enable(tenantId: string, nodeId: string): Promise<ClusterNode__Output> {
       await this.node(tenantId, nodeId)
-      await database.node.deleteMany({ where: { nodeId } })
+      await control.enable(nodeId)
       announce()
       return await this.node(tenantId, nodeId)
     },
 
-    /** What waits; of other tenants' jobs only that they do. */
+    /** What waits, the first thousand of it by entry; of other tenants' jobs only that they do. */
     async queue(tenantId: string, only: string): Promise<Queue__Output> {
       const { view } = await queue.view()
       const entries = view
@@ -107,9 +126,8 @@ export function clusterView({
       return {
         depth: entries.length,
         depths: [...depths.values()],
-        entries: entries.map(({ job, decision, position }) => {
+        entries: entries.slice(0, entriesMax).map(({ job, decision, position }) => {
           const isOwn = tenantId === '*' || job.tenantId === tenantId
-          const { resource_config: resources } = JSON.parse(job.spec) as { resource_config: { gpu_count: number } }
           const blockers = decision.blockers.map((blocker) => seenBy(tenantId, blocker))
           return {
             job_id: isOwn ? job.jobId : '',
@@ -117,9 +135,9 @@ export function clusterView({
             queue: job.queue,
             priority: job.priority,
             position,
-            gpu_count: resources.gpu_count,
+            gpu_count: job.needs.gpuCount,
             waiting_for: !isOwn ? '' : decision.placement ? 'Starts now.' : sentenceOf(blockers),
-            queued_at: toTimestamp(job.queuedAt ?? job.createdAt),
+            queued_at: toTimestamp(job.queuedAt),
             estimated_start: isOwn && decision.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
             blockers: isOwn ? blockers.map(toBlockerMessage) : [],
           }
@@ -132,39 +150,6 @@ export function clusterView({
 /** What callers may see of the cluster. */
 export type ClusterView = ReturnType<typeof clusterView>
 
-function statusOf({ node, draining }: InventoryNode): 'ONLINE' | 'DRAINING' | 'OFFLINE' {
-  return !node.online ? 'OFFLINE' : draining ? 'DRAINING' : 'ONLINE'
-}
-
 function sumOverHolders(nodes: InventoryNode[], count: (holder: InventoryNode['holders'][number]) => number): number {
   return nodes.reduce((sum, { holders }) => sum + holders.reduce((inner, holder) => inner + count(holder), 0), 0)
-}
-
-function toNodeMessage(inventory: InventoryNode, tenantId: string): ClusterNode__Output {
-  const { node, holders, reason } = inventory
-  const isOwn = (holder: { tenantId: string }) => tenantId === '*' || holder.tenantId === tenantId
-  return {
-    node_id: node.nodeId,
-    hostname: node.hostname,
-    status: statusOf(inventory),
-    gpus: node.gpus.map(({ index, type, memoryBytes, memoryUsedBytes, utilization }) => {
-      const holder = holders.find(({ gpuIndexes }) => gpuIndexes.includes(index))
-      return {
-        index,
-        type,
-        memory_bytes: String(memoryBytes),
-        ...(memoryUsedBytes === null ? {} : { memory_used_bytes: String(memoryUsedBytes) }),
-        ...(utilization === null ? {} : { utilization }),
-        job_id: holder && isOwn(holder) ? holder.jobId : '',
-        allocated: holder !== undefined,
-      }
-    }),
-    cpus: node.cpus,
-    cpus_allocated: holders.reduce((sum, { cpus }) => sum + cpus, 0),
-    memory_bytes: String(node.memoryBytes),
-    memory_allocated_bytes: String(holders.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0)),
-    last_heartbeat: toTimestamp(node.lastHeartbeat),
-    reason,
-    job_ids: [...new Set(holders.filter(isOwn).map(({ jobId }) => jobId))],
-  }
 }

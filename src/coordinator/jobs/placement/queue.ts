@@ -4,17 +4,19 @@ import { beginAttempt } from '../attempts/begin.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
-import { type JobRecord, placementOf, specOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import { expected } from './blockers.js'
-import { estimateStarts, type Running, type Waiter } from './estimate.js'
-import type { NodeEvictions } from './evictions.js'
+import { estimateStarts } from './estimate.js'
+import type { Evictions } from './evictions.js'
 import { readInventory, toMachines } from './inventory.js'
-import { runSecondsMax } from './needs.js'
-import { type Decision, type Machine, placeJobs } from './place.js'
+import { passes } from './passes.js'
+import { type Decision, placeJobs, type Situation, type Waiting } from './place.js'
+import type { PreemptionRules } from './preempt.js'
 import type { TenantLimits } from './quota.js'
-import { describeGuest, describeWaiting, guestId } from './waiting.js'
+import { readRunning } from './running.js'
+import type { Usage } from './usage.js'
+import { describeGuest, guestId, waitingJobs } from './waiting.js'
 
 /** What the queue needs. */
 export interface QueueOptions {
@@ -23,8 +25,10 @@ export interface QueueOptions {
   changes: JobChanges
   engine: Engine
   attempts: AttemptKeeper
-  evictions: NodeEvictions
-  limits: TenantLimits
+  evictions: Evictions
+  limitsOf: (tenantId: string) => TenantLimits
+  usage: Usage
+  preemption: PreemptionRules
   log: Log
   clock: () => Date
 }
@@ -34,133 +38,141 @@ export interface Prospect extends Decision {
   estimatedStart: Date | null
 }
 
-/** What waits, in the order it would start, with what becomes of it now. */
-export type QueueView = { job: JobRecord; decision: Prospect }[]
+/** A look at the queue, without giving places. */
+export interface QueueView {
+  /** What waits, in the order it would start, with what becomes of it now. */
+  view: { job: Waiting; decision: Prospect }[]
+  /** The index of each job in it. */
+  indexes: ReadonlyMap<string, number>
+}
 
-/** A look at the queue: what waits, on which machines, and what becomes of it. */
-interface Outlook {
-  jobs: JobRecord[]
-  /** The same as the queue orders it, with a guest. */
-  waiting: Waiter[]
-  machines: Machine[]
-  decisions: Decision[]
+/** The same with a submission that is no job yet, seen as if it came now. */
+export interface GuestView {
+  guest: Prospect | null
+  /** Jobs ahead of it. */
+  ahead: number
+}
+
+/** The queue, whoever orders it. */
+export interface JobQueue {
+  /** Begins to give places. */
+  start(): { close(): Promise<void> }
+  /** Looks at the queue: as it is now, or where that takes long, as it was within the last second. */
+  view(): Promise<QueueView>
+  /** What would become of a submission. */
+  viewWith(guest: { spec: Spec; tenantId: string }): Promise<GuestView>
+  /** Seconds until a submission would start; null where that is not known, or the queue is too long to be looked at for it. */
+  waitSeconds(guest: { spec: Spec; tenantId: string }): Promise<number | null>
 }
 
 /** Jobs in a queue that each submission looks through. */
 const lookedThroughMax = 100
-/** A look at the queue where no change called for one: times that come, nodes that come back. */
-const tickMs = 1000
+/** A look that takes longer than so many milliseconds is shared, for a second. */
+const sharedFromMs = 20
+const sharedForMs = 1000
+/** Jobs that one pass starts; what changes meanwhile is seen by the next. */
+const startsMax = 100
 
 /** Gives waiting jobs their places: looks at every change that may free or fill one, and from time to time. */
-export function jobQueue({ store, database, changes, engine, attempts, evictions, limits, log, clock }: QueueOptions) {
-  const closing = new AbortController()
-  let isDue = true
-  let wake = () => {}
-  const stopListening = changes.listen('*', ({ weighty }) => {
-    if (weighty) look()
+export function jobQueue(options: QueueOptions): JobQueue {
+  const { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock } = options
+  const jobs = waitingJobs({ database, changes, clock })
+  const queuePasses = passes({ changes, log, pass })
+  let shared: { at: number; view: Promise<QueueView> } | null = null
+  let tookMs = 0
+  changes.listen('*', ({ job, weighty }) => {
+    if (weighty && job.attempts.length > 0) usage.expire()
   })
 
   return {
-    /** Begins to give places. */
-    start(): { close(): Promise<void> } {
-      const running = run()
-      return {
-        async close() {
-          stopListening()
-          closing.abort()
-          wake()
-          await running
-        },
-      }
+    start() {
+      // An earlier life, or another process, may have changed them since.
+      jobs.forget()
+      return queuePasses.start()
     },
-    /** Looks at the queue without giving places. `guest` is a submission that is not in it, seen as if it came now. */
-    view: async (guest?: { spec: Spec; tenantId: string }): Promise<{ view: QueueView; guest: Prospect | null; ahead: number }> => {
-      const { jobs, decisions, waiting, machines } = await decide(guest && (await describeGuest(database, guest, clock())))
-      const starts = decisions.length === 0 ? new Map<string, Date>() : await startsOf({ decisions, waiting, machines })
-      const prospects = decisions.map(({ blockers, ...decision }) => ({
-        ...decision,
-        blockers: blockers.map((blocker) => expected(blocker, decision.jobId, starts)),
-        estimatedStart: starts.get(decision.jobId) ?? null,
-      }))
-      const view = prospects.flatMap((decision) => {
-        const job = jobs.find(({ jobId }) => jobId === decision.jobId)
-        return job ? [{ job, decision }] : []
-      })
-      const place = prospects.findIndex(({ jobId }) => jobId === guestId)
-      return { view, guest: prospects[place] ?? null, ahead: Math.max(0, place) }
+
+    view() {
+      const now = performance.now()
+      if (shared && tookMs > sharedFromMs && now - shared.at < sharedForMs) return shared.view
+      const view = look()
+        .then(({ view: seen }) => ({ view: seen, indexes: new Map(seen.map(({ job: { jobId } }, index) => [jobId, index])) }))
+        .finally(() => {
+          tookMs = performance.now() - now
+        })
+      shared = { at: now, view }
+      return view
     },
-    /** Seconds until a submission would start; null where that is not known, or the queue is too long to be looked at for it. */
-    async waitSeconds(guest: { spec: Spec; tenantId: string }): Promise<number | null> {
-      if ((await database.job.count({ where: { status: 'QUEUED' } })) > lookedThroughMax) return null
-      const { guest: prospect } = await this.view(guest)
+
+    async viewWith(guest) {
+      const { view } = await look(await describeGuest(database, guest, clock()))
+      const place = view.findIndex(({ job: { jobId } }) => jobId === guestId)
+      return { guest: view[place]?.decision ?? null, ahead: Math.max(0, place) }
+    },
+
+    async waitSeconds(guest) {
+      if (jobs.count() > lookedThroughMax) return null
+      const { guest: prospect } = await this.viewWith(guest)
       if (prospect?.placement) return 0
       return prospect?.estimatedStart ? Math.max(0, Math.round((prospect.estimatedStart.getTime() - clock().getTime()) / 1000)) : null
     },
   }
 
-  function look(): void {
-    isDue = true
-    wake()
-  }
-
-  async function run(): Promise<void> {
-    while (!closing.signal.aborted) {
-      isDue = false
-      await pass().catch((error: unknown) => log.warn({ err: error }, 'the queue could not be looked at'))
-      if (!isDue && !closing.signal.aborted) {
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, tickMs)
-          wake = () => {
-            clearTimeout(timer)
-            resolve()
-          }
-        })
-      }
-    }
-  }
-
-  async function pass(): Promise<void> {
+  async function pass(signal: AbortSignal): Promise<void> {
     await evictions.evictDue()
-    const { decisions } = await decide()
-    for (const { jobId, placement } of decisions) {
-      if (!placement || closing.signal.aborted) continue
+    const situation = await observe()
+    if (!situation) return
+    const decisions = placeJobs(situation)
+    for (const { jobId, victims } of decisions) if (victims.length > 0) await evictions.giveWay(jobId, victims)
+    for (const { jobId, placement } of decisions.filter((decision) => decision.placement).slice(0, startsMax)) {
+      if (!placement || signal.aborted) continue
       const job = await beginAttempt({ store, database }, jobId, placement)
       if (job) attempts.launch(job)
     }
   }
 
-  /** When what waits would start; of a job whose tenant holds what it may, nothing is known. */
-  async function startsOf({ decisions, waiting, machines }: Omit<Outlook, 'jobs'>): Promise<Map<string, Date>> {
-    const overQuota = new Set(decisions.flatMap(({ jobId, blockers }) => (blockers.some(({ kind }) => kind === 'QUOTA') ? [jobId] : [])))
-    const queue = waiting.filter(({ jobId }) => !overQuota.has(jobId))
-    return estimateStarts(queue, await runningJobs(), machines, clock())
-  }
-
-  async function decide(guest?: Waiter): Promise<Outlook> {
-    const jobs = await store.findAll({ status: 'QUEUED' })
-    if (jobs.length === 0 && !guest) return { jobs, decisions: [], waiting: [], machines: [] }
-    const inventory = await readInventory(engine, database)
-    const described = await describeWaiting(database, jobs)
-    const waiting = guest ? [...described, guest] : described
-    const machines = toMachines(inventory)
-    return { jobs, waiting, machines, decisions: placeJobs(waiting, machines, clock(), limits.gpusMax) }
-  }
-
-  /** What runs, and when it will be over by its trainer's estimate or by its limit, whichever comes first. */
-  async function runningJobs(): Promise<Running[]> {
-    const attempts = await database.attempt.findMany({ where: { finishedAt: null }, include: { job: true } })
-    return attempts.map(({ job, ...attempt }) => {
-      const { eta_seconds: eta } = (job.progress === null ? {} : JSON.parse(job.progress)) as { eta_seconds?: number }
-      const limit = runSecondsMax(specOf(job))
-      const startedAt = attempt.startedAt ?? attempt.submittedAt
-      const ends = [
-        ...(eta === undefined ? [] : [job.updatedAt.getTime() + eta * 1000]),
-        ...(limit === null ? [] : [startedAt.getTime() + limit * 1000]),
+  async function look(guest?: Waiting): Promise<Pick<QueueView, 'view'>> {
+    const situation = await observe(guest)
+    if (!situation) return { view: [] }
+    const { queue, running, machines, now } = situation
+    const byId = new Map(queue.map((job) => [job.jobId, job]))
+    const decisions = placeJobs(situation)
+    // What starts now holds its place before all others; of a job whose tenant has what it may have, nothing is known.
+    const inOrderOfStart = [
+      ...decisions.filter(({ placement }) => placement),
+      ...decisions.filter(({ placement, blockers }) => !placement && !blockers.some(({ kind }) => kind === 'QUOTA')),
+    ]
+    const starts = estimateStarts(
+      inOrderOfStart.flatMap(({ jobId }) => byId.get(jobId) ?? []),
+      running,
+      machines,
+      now,
+    )
+    const view = decisions.flatMap(({ blockers, ...decision }) => {
+      const job = byId.get(decision.jobId)
+      if (!job) return []
+      const estimatedStart = starts.get(decision.jobId) ?? null
+      return [
+        {
+          job,
+          decision: { ...decision, estimatedStart, blockers: blockers.map((blocker) => expected(blocker, decision.jobId, starts)) },
+        },
       ]
-      return { jobId: job.jobId, placement: placementOf(attempt), endsAt: ends.length > 0 ? new Date(Math.min(...ends)) : null }
     })
+    return { view }
+  }
+
+  /** All that a pass looks at; null where nothing waits. */
+  async function observe(guest?: Waiting): Promise<Situation | null> {
+    const waiting = await jobs.list()
+    const queue = guest ? [...waiting, guest] : waiting
+    if (queue.length === 0) return null
+    const now = clock()
+    const [inventory, running, promised] = await Promise.all([
+      readInventory(engine, database),
+      readRunning(database, now),
+      evictions.promised(),
+    ])
+    const machines = toMachines(inventory)
+    return { queue, machines, running, now, limitsOf, usage: await usage.of(running, now), preemption, promised }
   }
 }
-
-/** The queue. */
-export type JobQueue = ReturnType<typeof jobQueue>

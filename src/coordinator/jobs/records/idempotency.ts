@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Failure, InvalidInput } from '../../../contract/failure.js'
-import type { Database, Transaction } from './database.js'
+import { type Database, type Transaction, transact } from './database.js'
 
 /** Which request, by the caller's key. */
 export interface IdempotentRequest {
@@ -41,7 +41,8 @@ export function idempotency({ database, clock }: { database: Database; clock: ()
 
     /** Forgets answers older than 7 days. */
     async forgetOld(): Promise<void> {
-      await database.idempotencyRecord.deleteMany({ where: { createdAt: { lt: new Date(clock().getTime() - keptMs) } } })
+      const createdAt = { lt: new Date(clock().getTime() - keptMs) }
+      await transact(database, (tx) => tx.idempotencyRecord.deleteMany({ where: { createdAt } }))
     },
   }
 

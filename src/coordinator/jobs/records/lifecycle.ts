@@ -16,6 +16,9 @@
  * and the engine is being asked), the engine starts the trainer (PREPARING), and from there on the trainer tells its phases. The final
  * evaluation is skipped by a job without a validation split.
  *
+ * Where the engine has a scheduler of its own, the attempt is on record and in that scheduler's queue while the job is still QUEUED; when the engine starts
+ * it, the job is SCHEDULING and PREPARING in one step. Then even a job that is QUEUED ends only when the engine says that nothing of it will run.
+ *
  * Two things are kept apart here. `transitions` are facts that we record: something has happened, and the status follows. `actions` are
  * wishes that callers may voice. A wish for a job with running processes changes no status: it is stored as what is *wanted* (RUN,
  * PAUSE or CANCEL; CANCEL beats PAUSE), then the processes are asked to stop, and only when they are proven dead does a transition

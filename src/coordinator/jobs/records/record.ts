@@ -50,6 +50,9 @@ export function storePlacement(placement: Placement[]): string {
 /** The attempt that the job's status speaks of; null before the first. */
 export const currentAttempt = (job: JobRecord): Attempt | null => job.attempts.find(({ number }) => number === job.attempt) ?? null
 
+/** Whether processes of the job may be alive, or an engine may yet start some: then nothing ends it but their proven death. */
+export const holdsProcesses = ({ attempts }: JobRecord): boolean => attempts.some(({ finishedAt }) => finishedAt === null)
+
 /** The job as `scaimind.v1` has it. `now` counts the GPU seconds of an attempt that still runs. */
 export function toJobMessage(job: JobRecord, now: Date): Job__Output {
   const { training_config, data_config, resource_config, output_config, scheduling_config } = specOf(job)
@@ -84,6 +87,8 @@ export function toJobMessage(job: JobRecord, now: Date): Job__Output {
     wanted,
     content_hash: job.contentHash,
     unreachable: job.unreachable,
+    unreachable_since: job.unreachableSince && toTimestamp(job.unreachableSince),
+    unreachable_reason: job.unreachableReason,
     gpu_seconds: gpuSeconds(job.attempts, now),
     nodes: current && isActive(status) ? nodesOf(current) : [],
     blockers: [],

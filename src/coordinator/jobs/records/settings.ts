@@ -10,6 +10,10 @@ export interface JobSettings {
   allowTrustRemoteCode: boolean
   /** Seconds between SIGTERM and SIGKILL of a trainer. */
   stopGraceSeconds: number
+  /** Milliseconds without a sign after which a trainer that trains is told as unreachable; 0: never. */
+  silentTrainerMs: number
+  /** Failures in a row that a node is blamed for, until it is drained for them; 0: it never is. */
+  cordonAfter: number
   trainer: TrainerSettings
   /** Where a job of the tenant that runs on these nodes (none yet: before it is placed) finds an uploaded data set; null where the tenant has none with this id. */
   datasetFile(tenantId: string, datasetId: string, nodeIds: readonly string[]): Promise<string | null>

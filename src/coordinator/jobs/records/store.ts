@@ -82,6 +82,11 @@ export function jobStore({ database, changes, clock }: { database: Database; cha
         if (reason !== '') return { job, reason, sequence: 0n }
         await tx.jobEvent.deleteMany({ where: { jobId } })
         await tx.idempotencyRecord.deleteMany({ where: { jobId } })
+        // What its attempts ran still counts against its tenant.
+        await tx.$executeRaw`
+          INSERT INTO past_usage (tenant_id, gpus, share, started_at, finished_at)
+          SELECT ${job.tenantId}, gpus, share, started_at, finished_at FROM attempt
+          WHERE job_id = ${jobId} AND started_at IS NOT NULL AND finished_at IS NOT NULL`
         await tx.job.delete({ where: { jobId } })
         const deleted = eventOf(job, { type: 'DELETED', from: statusOf(job), message: 'Deleted.', now: clock() })
         const sequence = await takeNumbers(tx, 1)

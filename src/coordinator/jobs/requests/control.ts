@@ -7,9 +7,9 @@ import { evaluationOf } from '../content/evaluation-file.js'
 import { requireCheckpoint } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
 import type { Idempotency } from '../records/idempotency.js'
-import { canHappen, isRepeat, requireAction } from '../records/lifecycle.js'
+import { isRepeat, requireAction } from '../records/lifecycle.js'
 import { owned, requireJob } from '../records/read.js'
-import { type JobRecord, statusOf, toJobMessage, wantedOf } from '../records/record.js'
+import { holdsProcesses, type JobRecord, statusOf, toJobMessage, wantedOf } from '../records/record.js'
 import type { Change, JobStore } from '../records/store.js'
 import { labelProblems, priorityProblems } from './validate-fields.js'
 
@@ -47,7 +47,7 @@ export function jobControl({
         requireAction('CANCEL', standing(job))
         const message = `Cancelled${asker.userId ? ` by ${asker.userId}` : ''}${reason ? `: ${inOneLine(reason)}` : '.'}`
         const set = { wanted: 'CANCEL', saveCheckpoint }
-        return { steps: [holdsNothing(job) ? { happened: 'cancelled', message, set } : { message, set }] }
+        return { steps: [holdsProcesses(job) ? { message, set } : { happened: 'cancelled', message, set }] }
       }),
 
     /** Stops the job at a checkpoint and gives its place back; it is PAUSED when its processes are dead. */
@@ -131,9 +131,6 @@ export function jobControl({
     if (checkpointId !== '') await requireCheckpoint(database, { tenantId, checkpointId, jobId: job.jobId })
   }
 }
-
-/** Whether no process of the job can be alive: then nobody has to be asked before it ends. */
-const holdsNothing = (job: JobRecord): boolean => !canHappen('completed', statusOf(job)) && job.status !== 'SCHEDULING'
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
 const inOneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')

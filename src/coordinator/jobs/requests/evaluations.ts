@@ -10,7 +10,7 @@ import type { SubmitEvaluationRequest__Output } from '../../../generated/proto/s
 import { type TrainerCheck, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
 import { resolveEvaluation } from '../content/evaluation-file.js'
 import { toJobFile } from '../content/job-file.js'
-import type { TakeIn } from '../placement/quota.js'
+import type { TakeIn } from '../placement/intake.js'
 import { atMost } from '../records/at-most.js'
 import { requireCheckpoint } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
@@ -65,7 +65,7 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
         const { run, spec } = await read(tenantId, request)
         const now = clock()
         const jobId = newEvaluationId(now.getTime())
-        const job = await takeIn(tenantId, () =>
+        const job = await takeIn({ tenantId, gpuCount: spec.resource_config.gpu_count }, () =>
           store.create(evaluationRow(run, newRow(spec, { jobId, tenantId, userId, now })), {
             steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
             ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created)) } : {}),

@@ -11,11 +11,11 @@ import { estimateMemory, fitToNodes } from '../content/memory.js'
 import { readModelShape } from '../content/model-shape.js'
 import { seenBy, toBlockerMessage } from '../placement/blockers.js'
 import { toEmptyMachine } from '../placement/cluster-limits.js'
-import { needsOf } from '../placement/needs.js'
-import { findRoom } from '../placement/place.js'
 import type { JobQueue } from '../placement/queue.js'
+import { findRoom } from '../placement/room.js'
 import { estimateRunSeconds } from '../placement/run-time.js'
 import type { Database } from '../records/database.js'
+import { needsOf } from '../records/needs.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
 import type { Checked } from './validate.js'
@@ -30,15 +30,15 @@ export interface PlanOptions {
   clock: () => Date
 }
 
-/** What a submission would take, from what its check found. Stores nothing. */
+/** What a submission would take, from what its check found, and how many jobs would give way to it. Stores nothing. */
 export async function planJob(
   { queue, engine, database, content, settings, clock }: PlanOptions,
   { spec, tenantId, checked }: { spec: Spec; tenantId: string; checked: Checked },
-): Promise<JobPlan__Output> {
+): Promise<{ plan: JobPlan__Output; victims: number }> {
   const now = clock()
   const needs = needsOf(spec)
   const [{ guest: decision, ahead }, nodes, madeOf, shape] = await Promise.all([
-    queue.view({ spec, tenantId }),
+    queue.viewWith({ spec, tenantId }),
     engine.nodes(),
     content.soon({ given: spec, resolved: checked.spec }),
     readModelShape(checked.spec.training_config.base_model.model_id),
@@ -49,7 +49,7 @@ export async function planJob(
   const totalSteps = checked.totalSteps ?? 0
   const seconds = await estimateRunSeconds(database, tenantId, spec, { totalSteps, records, tokens })
   const startsNow = decision?.placement != null
-  return {
+  const plan: JobPlan__Output = {
     records: String(records),
     tokens: String(tokens),
     total_steps: String(totalSteps),
@@ -66,6 +66,7 @@ export async function planJob(
     blockers: (decision?.blockers ?? []).map((blocker) => toBlockerMessage(seenBy(tenantId, blocker))),
     content_hash: madeOf.contentHash,
   }
+  return { plan, victims: decision?.victims.length ?? 0 }
 }
 
 const sum = <Item>(items: Item[], count: (item: Item) => string): number => items.reduce((total, item) => total + Number(count(item)), 0)

@@ -3,8 +3,8 @@ import type { SubmitJobRequest__Output } from '../../../generated/proto/scaimind
 import type { SubmitJobResponse__Output } from '../../../generated/proto/scaimind/v1/SubmitJobResponse.js'
 import type { JobContent } from '../content/content.js'
 import { contentColumns } from '../content/keep-content.js'
+import type { TakeIn } from '../placement/intake.js'
 import type { JobQueue } from '../placement/queue.js'
-import type { TakeIn } from '../placement/quota.js'
 import { atMost } from '../records/at-most.js'
 import type { Idempotency } from '../records/idempotency.js'
 import { type JobRecord, toJobMessage } from '../records/record.js'
@@ -42,8 +42,8 @@ export function jobSubmission({ store, queue, idempotency, content, takeIn, cloc
       const spec = completeSpec(request.spec)
       if (request.dry_run) {
         const checked = await check(spec, tenantId, { toleratesData: true })
-        const plan = await planJob({ queue, content, clock, ...lookups }, { spec, tenantId, checked })
-        return { job: null, message: ofPlan(plan.acceptable, checked.isReadThrough), plan }
+        const { plan, victims } = await planJob({ queue, content, clock, ...lookups }, { spec, tenantId, checked })
+        return { job: null, message: [ofPlan(plan.acceptable, checked.isReadThrough), ...wayOf(victims)].join(' '), plan }
       }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
         const { spec: resolved } = await check(spec, tenantId)
@@ -52,7 +52,7 @@ export function jobSubmission({ store, queue, idempotency, content, takeIn, cloc
         const now = clock()
         const jobId = newJobId(now.getTime())
         const row = { ...newRow(spec, { jobId, tenantId, userId, now }), ...madeOf }
-        const job = await takeIn(tenantId, () =>
+        const job = await takeIn({ tenantId, gpuCount: spec.resource_config.gpu_count }, () =>
           store.create(row, {
             steps: [{ happened: 'admitted', message: 'Waits for a place.' }],
             ...(remember ? { remember: (tx, created) => remember(tx, jobId, answer(created, wait)) } : {}),
@@ -68,6 +68,11 @@ export function jobSubmission({ store, queue, idempotency, content, takeIn, cloc
     return isReadThrough
       ? 'The job would be accepted.'
       : 'The job would be accepted; there is so much data that only the job itself reads it through.'
+  }
+
+  function wayOf(victims: number): string[] {
+    if (victims === 0) return []
+    return [`${victims === 1 ? '1 preemptible job' : `${victims} preemptible jobs`} of lower priority would give way to it.`]
   }
 
   function answer(job: JobRecord, wait: number | null): SubmitJobResponse__Output {

@@ -108,9 +108,9 @@ function resourceProblems(resources: Spec['resource_config']): FieldProblem[] {
     ...when(gpus % nodes !== 0, `${path}.gpu_count`, `${gpus} GPUs cannot be spread evenly over ${nodes} nodes.`),
     ...when(type !== '' && !word.test(type), `${path}.gpu_type`, 'A GPU type is letters, digits and _ . : - only.'),
     ...Object.entries(selector).flatMap(([key, value]) =>
-      key === 'node_id' || key === 'hostname'
+      key === 'node_id' || key === 'hostname' || key === 'feature'
         ? when(!word.test(value), `${path}.node_selector.${key}`, 'A value is letters, digits and _ . : - only.')
-        : when(true, `${path}.node_selector`, `Nodes are selected by node_id or hostname, not by ${JSON.stringify(key)}.`),
+        : when(true, `${path}.node_selector`, `Nodes are selected by node_id, hostname or feature, not by ${JSON.stringify(key)}.`),
     ),
     ...(['min_gpu_memory_gb', 'memory_gb_per_node'] as const).flatMap((name) =>
       when(
@@ -129,10 +129,9 @@ function outputProblems({ register_as: registerAs }: Spec['output_config']): Fie
 
 function schedulingProblems(scheduling: Spec['scheduling_config']): FieldProblem[] {
   const path = 'scheduling_config'
-  const { queue, preemptible, max_runtime_seconds: limit, start_after: startAfter, depends_on: dependencies } = scheduling
+  const { queue, max_runtime_seconds: limit, start_after: startAfter, depends_on: dependencies } = scheduling
   return [
     ...when(!word.test(queue) || queue.length > 64, `${path}.queue`, 'A queue is 1 to 64 letters, digits and _ . : - only.'),
-    ...when(preemptible, `${path}.preemptible`, 'Jobs do not yet give way to others; leave preemptible out.'),
     ...when(Number(limit) > 1e9, `${path}.max_runtime_seconds`, `max_runtime_seconds is at most 1000000000, not ${limit}.`),
     ...when(
       startAfter !== null && !(Number(startAfter.seconds) >= 0 && Number(startAfter.seconds) < 253_402_300_800),

@@ -4,6 +4,7 @@ import type { Engine } from '../../engines/engine.js'
 import { toJobFile } from '../content/job-file.js'
 import { resolvePaths } from '../content/resolve.js'
 import { inventoryProblems } from '../placement/cluster-limits.js'
+import { queueProblems } from '../placement/queue-limits.js'
 import type { TenantLimits } from '../placement/quota.js'
 import type { Database } from '../records/database.js'
 import type { JobSettings } from '../records/settings.js'
@@ -30,7 +31,7 @@ export interface ValidateOptions {
   engine: Engine
   database: Database
   settings: JobSettings
-  limits: TenantLimits
+  limitsOf: (tenantId: string) => TenantLimits
 }
 
 /**
@@ -41,16 +42,17 @@ export interface ValidateOptions {
 export async function validateSubmission(
   spec: Spec,
   tenantId: string,
-  { engine, database, settings, limits }: ValidateOptions,
+  { engine, database, settings, limitsOf }: ValidateOptions,
   { toleratesData = false } = {},
 ): Promise<Checked> {
-  const [resolved, ofInventory, ofRecords] = await Promise.all([
+  const [resolved, ofInventory, ofQueue, ofRecords] = await Promise.all([
     resolvePaths(spec, tenantId, settings),
-    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limits)),
+    engine.nodes().then((nodes) => inventoryProblems(spec, nodes, limitsOf(tenantId))),
+    engine.scheduler?.queues().then((queues) => queueProblems(spec, queues)) ?? [],
     recordProblems(spec, tenantId, database),
   ])
   // A field that is wrong in itself is not told once more for what it would lead to.
-  const problems = [fieldProblems(spec, settings), ofInventory, resolved.problems, ofRecords].reduce(withNews)
+  const problems = [fieldProblems(spec, settings), ofInventory, ofQueue, resolved.problems, ofRecords].reduce(withNews)
   const checked = await askTrainer(withoutPaths(resolved.spec, problems), settings)
   const all = withNews(problems, checked.problems)
   const dataProblems = all.slice(problems.length).filter(({ path }) => sourcePath.test(path))

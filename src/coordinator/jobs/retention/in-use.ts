@@ -1,5 +1,5 @@
 import { terminalStatuses } from '../../../contract/statuses.js'
-import type { Transaction } from '../records/database.js'
+import type { Reader } from '../records/database.js'
 
 /** Which of a tenant's jobs and checkpoints others still need. */
 export interface InUse {
@@ -12,7 +12,7 @@ export interface InUse {
  * What jobs that may yet run need of others: all but the COMPLETED ones, since a failed or cancelled one may be retried. And what evaluations that
  * are not over look at.
  */
-export async function readInUse(database: Pick<Transaction, '$queryRaw' | 'job'>, tenantId: string): Promise<InUse> {
+export async function readInUse(database: Pick<Reader, '$queryRaw' | 'job'>, tenantId: string): Promise<InUse> {
   const dependents = await database.$queryRaw<
     { job_id: string; depends_on: string | null; resumes: string | null; from_checkpoint: string | null }[]
   >`

@@ -8,7 +8,7 @@ import type { RetentionPlan__Output } from '../../../generated/proto/scaimind/v1
 import type { RetentionResult__Output } from '../../../generated/proto/scaimind/v1/RetentionResult.js'
 import { removeFolder } from '../../journal/folders.js'
 import { jobDirectory } from '../../journal/paths.js'
-import type { Database } from '../records/database.js'
+import { type Database, transact } from '../records/database.js'
 import type { Log } from '../records/log.js'
 import { statusOf } from '../records/record.js'
 import type { JobStore } from '../records/store.js'
@@ -59,7 +59,8 @@ export function jobRetention({ database, store, dataDir, log, clock }: Retention
       const bytes = items.reduce((sum, { item }) => sum + BigInt(item.bytes), 0n)
       const plan = { plan_id: newId('plan', now.getTime()), scope, bytes: String(bytes), has_more: hasMore }
       const document = JSON.stringify({ plan, items } satisfies StoredPlan)
-      await database.retentionPlan.create({ data: { planId: plan.plan_id, tenantId, document, createdAt: now } })
+      const row = { planId: plan.plan_id, tenantId, document, createdAt: now }
+      await transact(database, (tx) => tx.retentionPlan.create({ data: row }))
       return { ...plan, items: items.map(({ item }) => item) }
     },
 
@@ -83,7 +84,7 @@ export function jobRetention({ database, store, dataDir, log, clock }: Retention
     /** Forgets plans that nobody can use any more. */
     async forgetOld(): Promise<void> {
       const createdAt = { lt: new Date(clock().getTime() - keptMs) }
-      await database.retentionPlan.deleteMany({ where: { createdAt, state: { not: 'APPLYING' } } })
+      await transact(database, (tx) => tx.retentionPlan.deleteMany({ where: { createdAt, state: { not: 'APPLYING' } } }))
     },
   }
 
@@ -96,7 +97,7 @@ export function jobRetention({ database, store, dataDir, log, clock }: Retention
   async function applyAll(tenantId: string, { planId, document }: { planId: string; document: string }): Promise<RetentionResult__Output> {
     const stored = JSON.parse(document) as StoredPlan
     if (stored.result) return stored.result
-    await database.retentionPlan.update({ where: { planId }, data: { state: 'APPLYING' } })
+    await transact(database, (tx) => tx.retentionPlan.update({ where: { planId }, data: { state: 'APPLYING' } }))
     const items: RetentionItem__Output[] = []
     for (const planned of stored.items) {
       const kept = stored.plan.scope === 'JOBS' ? await deleteJob(tenantId, planned) : await deleteCheckpoints(tenantId, planned)
@@ -104,10 +105,8 @@ export function jobRetention({ database, store, dataDir, log, clock }: Retention
     }
     const bytes = items.reduce((sum, item) => sum + (item.kept === '' ? BigInt(item.bytes) : 0n), 0n)
     const result = { items, bytes: String(bytes) }
-    await database.retentionPlan.update({
-      where: { planId },
-      data: { state: 'APPLIED', document: JSON.stringify({ ...stored, result } satisfies StoredPlan) },
-    })
+    const data = { state: 'APPLIED', document: JSON.stringify({ ...stored, result } satisfies StoredPlan) }
+    await transact(database, (tx) => tx.retentionPlan.update({ where: { planId }, data }))
     return result
   }
 

@@ -282,55 +282,63 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     expect(await heard(order, 'ended', 2)).toMatchObject({ exitCode: 85 })
   })
 
-  it('goes on where a node died under a job: Slurm requeues it, and the old copy writes nothing more', async () => {
-    const needs = { gpuCount: 1, nodeSelector: { feature: 'right' } }
-    const order = attemptOf(prints, { scheduling: schedulingOf({}, needs) })
-    const handle = await engine.submit(order)
-    const { placement } = await heard(order, 'started')
-    const node = placement?.[0]?.nodeId ?? ''
-    const oldCopy = Number(await untilWritten(order, 'running.0'))
-    await cluster.killNode(node)
-    expect(await heard(order, 'unreachable')).toMatchObject({ unreachable: true, reason: expect.stringContaining(node) })
-    expect(isAlive(oldCopy)).toBe(true)
-    const requeued = await heard(order, 'requeued')
-    expect(requeued).toMatchObject({ next: { number: 2 }, end: { lost: true, verdict: { cause: 'NODE_FAILED' } } })
-    const second = inNext(order, 2)
-    const { placement: next } = await heard(order, 'started', 2)
-    expect(next?.[0]?.nodeId).not.toBe(node)
-    await untilWritten(second, 'running.0')
-    await vi.waitFor(() => expect(isAlive(oldCopy)).toBe(false), { timeout: minute })
-    await untilWritten(second, 'logs.0.jsonl')
-    const begun = logLines(second)[0]?.time ?? ''
-    expect(logLines(order).filter(({ time }) => time > begun)).toEqual([])
-    expect(existsSync(join(order.directory, 'exit.json'))).toBe(false)
-    await engine.signal(second, requeued.handle, 'stop')
-    expect(await heard(order, 'ended', 2)).toMatchObject({ exitCode: 85 })
-    expect((await engine.nodes()).find(({ nodeId }) => nodeId === node)?.online).toBe(false)
-    await cluster.startNode(node)
-    expect(handle).toEqual(requeued.handle)
-  })
+  it(
+    'goes on where a node died under a job: Slurm requeues it, and the old copy writes nothing more',
+    async () => {
+      const needs = { gpuCount: 1, nodeSelector: { feature: 'right' } }
+      const order = attemptOf(prints, { scheduling: schedulingOf({}, needs) })
+      const handle = await engine.submit(order)
+      const { placement } = await heard(order, 'started')
+      const node = placement?.[0]?.nodeId ?? ''
+      const oldCopy = Number(await untilWritten(order, 'running.0'))
+      await cluster.killNode(node)
+      expect(await heard(order, 'unreachable')).toMatchObject({ unreachable: true, reason: expect.stringContaining(node) })
+      expect(isAlive(oldCopy)).toBe(true)
+      const requeued = await heard(order, 'requeued')
+      expect(requeued).toMatchObject({ next: { number: 2 }, end: { lost: true, verdict: { cause: 'NODE_FAILED' } } })
+      const second = inNext(order, 2)
+      const { placement: next } = await heard(order, 'started', 2)
+      expect(next?.[0]?.nodeId).not.toBe(node)
+      await untilWritten(second, 'running.0')
+      await vi.waitFor(() => expect(isAlive(oldCopy)).toBe(false), { timeout: minute })
+      await untilWritten(second, 'logs.0.jsonl')
+      const begun = logLines(second)[0]?.time ?? ''
+      expect(logLines(order).filter(({ time }) => time > begun)).toEqual([])
+      expect(existsSync(join(order.directory, 'exit.json'))).toBe(false)
+      await engine.signal(second, requeued.handle, 'stop')
+      expect(await heard(order, 'ended', 2)).toMatchObject({ exitCode: 85 })
+      expect((await engine.nodes()).find(({ nodeId }) => nodeId === node)?.online).toBe(false)
+      await cluster.startNode(node)
+      expect(handle).toEqual(requeued.handle)
+    },
+    2 * minute,
+  )
 
-  it('follows jobs over an absence of Slurm’s controller, and waits with submissions', async () => {
-    const order = attemptOf(prints)
-    const handle = await engine.submit(order)
-    await untilWritten(order, 'running.0')
-    expect((await engine.nodes()).length).toBe(4)
-    await cluster.stopController()
-    const later = attemptOf('')
-    const submitting = engine.submit(later)
-    expect(await heard(order, 'unreachable')).toMatchObject({ unreachable: true, reason: expect.stringContaining('squeue') })
-    expect((await engine.nodes()).length).toBe(4)
-    await cluster.startController()
-    await vi.waitFor(
-      () => {
-        const reach = told.events.filter((event) => event.type === 'unreachable' && event.attempt.jobId === order.jobId)
-        expect(reach.at(-1)).toMatchObject({ unreachable: false })
-      },
-      { timeout: minute },
-    )
-    await submitting
-    expect(await told.ended(later.jobId)).toMatchObject({ exitCode: 0 })
-    await engine.signal(order, handle, 'stop')
-    expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 85 })
-  })
+  it(
+    'follows jobs over an absence of Slurm’s controller, and waits with submissions',
+    async () => {
+      const order = attemptOf(prints)
+      const handle = await engine.submit(order)
+      await untilWritten(order, 'running.0')
+      expect((await engine.nodes()).length).toBe(4)
+      await cluster.stopController()
+      const later = attemptOf('')
+      const submitting = engine.submit(later)
+      expect(await heard(order, 'unreachable')).toMatchObject({ unreachable: true, reason: expect.stringContaining('squeue') })
+      expect((await engine.nodes()).length).toBe(4)
+      await cluster.startController()
+      await vi.waitFor(
+        () => {
+          const reach = told.events.filter((event) => event.type === 'unreachable' && event.attempt.jobId === order.jobId)
+          expect(reach.at(-1)).toMatchObject({ unreachable: false })
+        },
+        { timeout: minute },
+      )
+      await submitting
+      expect(await told.ended(later.jobId)).toMatchObject({ exitCode: 0 })
+      await engine.signal(order, handle, 'stop')
+      expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 85 })
+    },
+    2 * minute,
+  )
 })

@@ -1,6 +1,6 @@
 import { fromTimestamp } from '../../../contract/proto.js'
 import type { Needs } from '../../engines/engine.js'
-import type { Spec } from '../records/spec.js'
+import type { Spec } from './spec.js'
 
 const gigabyte = 1e9
 
@@ -16,6 +16,13 @@ export function needsOf({ resource_config: resources }: Pick<Spec, 'resource_con
     nodeSelector: resources.node_selector,
   }
 }
+
+/** CPU slots that count as much as one GPU. */
+const cpusPerGpu = 8
+
+/** What a job takes of the cluster, in GPUs: without any by its CPU slots, eight of which count as one. */
+export const shareOf = ({ gpuCount, cpusPerNode, nodes }: Pick<Needs, 'gpuCount' | 'cpusPerNode' | 'nodes'>): number =>
+  gpuCount > 0 ? gpuCount : (cpusPerNode * nodes) / cpusPerGpu
 
 /** The later of the submission's `start_after` and the time that a retry waits for. */
 export function earliestStart({ scheduling_config }: Pick<Spec, 'scheduling_config'>, notBefore: Date | null): Date | null {

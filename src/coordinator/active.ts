@@ -1,0 +1,129 @@
+import { setMaxListeners } from 'node:events'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
+import type { CoordinatorConfig } from '../config.js'
+import { scaimindV1 } from '../contract/proto.js'
+import { datasets } from './data/datasets.js'
+import { nodeCache } from './data/node-cache.js'
+import { uploads } from './data/upload.js'
+import type { Engine } from './engines/engine.js'
+import { localEngine } from './engines/local/engine.js'
+import { slurmEngine } from './engines/slurm/engine.js'
+import { buildJobs } from './jobs/jobs.js'
+import type { TenantLimits } from './jobs/placement/quota.js'
+import type { Database } from './jobs/records/database.js'
+import { metricHistory } from './journal/history.js'
+import { clusterMethods } from './services/cluster.js'
+import { dataMethods } from './services/data.js'
+import { evaluationMethods } from './services/evaluations.js'
+import { type Entrance, implement, type Methods } from './services/handlers.js'
+import { jobMethods } from './services/jobs.js'
+
+const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
+
+/** The services of `scaimind.v1`, each with what answers its calls. */
+export type Services = { definition: ServiceDefinition; implementation: UntypedServiceImplementation }[]
+
+/** What the active coordinator does, and a standby does not. */
+export interface ActiveWork {
+  services: Services
+  /** Ends it in order; running trainers go on. */
+  close(): Promise<void>
+}
+
+/** Takes up the attempts that an earlier life, or another coordinator, left running, and begins to give places. */
+export async function beginWork(
+  config: CoordinatorConfig,
+  { database, entrance, limitsOf }: { database: Database; entrance: Entrance; limitsOf: (tenantId: string) => TenantLimits },
+): Promise<ActiveWork> {
+  const { log } = entrance
+  const engine = chooseEngine(config)
+  const clock = () => new Date()
+  const received = uploads({ folder: join(config.SCAIMIND_DATA_DIR, 'uploads'), bytesMax: config.SCAIMIND_MAX_DATASET_BYTES })
+  const stored = datasets({ database, uploads: received, dataDir: config.SCAIMIND_DATA_DIR, clock })
+  const cache = nodeCache({
+    database,
+    datasets: stored,
+    nodes: async () => (await engine.nodes()).map(({ nodeId }) => nodeId),
+    dataDir: config.SCAIMIND_DATA_DIR,
+    bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
+    clock,
+  })
+  const trainer = { python: config.SCAIMIND_PYTHON, programs: config.SCAIMIND_TRAINERS }
+  const jobs = buildJobs({
+    database,
+    engine,
+    history: metricHistory(),
+    settings: {
+      dataDir: config.SCAIMIND_DATA_DIR,
+      dataRoots: config.SCAIMIND_DATA_ROOTS,
+      allowCustomCode: config.SCAIMIND_ALLOW_CUSTOM_CODE,
+      allowTrustRemoteCode: config.SCAIMIND_ALLOW_TRUST_REMOTE_CODE,
+      stopGraceSeconds: config.SCAIMIND_STOP_GRACE_SECONDS,
+      silentTrainerMs: config.SCAIMIND_SILENT_TRAINER_S * 1000,
+      cordonAfter: config.SCAIMIND_CORDON_AFTER,
+      trainer,
+      datasetFile: cache.fileFor,
+    },
+    limitsOf,
+    preemption: { minRuntimeMs: config.SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS * 1000, evictionsMax: 2 },
+    halfLifeMs: config.SCAIMIND_FAIR_SHARE_HALF_LIFE_HOURS * 3600 * 1000,
+    updatesKeptMs: config.SCAIMIND_PROGRESS_RETENTION_HOURS * 3600 * 1000,
+    log,
+    clock,
+  })
+  const services = servicesOf(entrance, {
+    jobs: jobMethods(jobs),
+    cluster: clusterMethods(jobs),
+    evaluations: evaluationMethods(jobs.evaluations),
+    data: dataMethods({ datasets: stored, cache, dataRoots: config.SCAIMIND_DATA_ROOTS, trainer }),
+  })
+  try {
+    await received.sweep()
+    const running = await jobs.start()
+    return {
+      services,
+      async close() {
+        await running.close()
+        await engine.close()
+      },
+    }
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
+
+function chooseEngine(config: CoordinatorConfig): Engine {
+  const {
+    SCAIMIND_SLURM_PATH: commandsPath,
+    SCAIMIND_SLURM_CONF: conf,
+    SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: preemptiblePartition,
+  } = config
+  switch (config.SCAIMIND_ENGINE) {
+    case 'local':
+      return localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
+    case 'slurm':
+      return slurmEngine({
+        commandsPath,
+        ...(conf ? { conf } : {}),
+        ...(preemptiblePartition ? { preemptiblePartition } : {}),
+        account: config.SCAIMIND_SLURM_ACCOUNTS,
+      })
+  }
+}
+
+/** The services of a standby: whoever may call is refused by `entrance`. */
+export const standbyServices = (entrance: Entrance): Services => servicesOf(entrance, { jobs: {}, cluster: {}, evaluations: {}, data: {} })
+
+function servicesOf(entrance: Entrance, methods: Record<'jobs' | 'cluster' | 'evaluations' | 'data', Methods>): Services {
+  // A listener a stream is no leak.
+  setMaxListeners(0, entrance.stopping)
+  return [
+    { definition: CoordinatorService.service, methods: methods.jobs },
+    { definition: ClusterService.service, methods: methods.cluster },
+    { definition: EvaluationService.service, methods: methods.evaluations },
+    { definition: DataService.service, methods: methods.data },
+  ].map(({ definition, methods }) => ({ definition, implementation: implement(definition, methods, entrance) }))
+}

@@ -1,0 +1,126 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { JobSpec } from '../../src/generated/proto/scaimind/v1/JobSpec.js'
+import type { ListCheckpointsResponse__Output } from '../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
+import type { MetricEvent__Output } from '../../src/generated/proto/scaimind/v1/MetricEvent.js'
+import { obedient } from '../support/checkpointing.js'
+import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../support/coordinator.js'
+import { type SlurmCluster, skipsSlurm, startSlurm } from '../support/slurm-cluster.js'
+
+const skips = skipsSlurm()
+
+let cluster: SlurmCluster
+let coordinator: TestCoordinator
+let tenant: CoordinatorTenant
+
+beforeAll(async () => {
+  if (skips) return
+  // Slurm forgets ended jobs so soon that a coordinator that was away finds only what they left in their folders.
+  cluster = await startSlurm({ minJobAgeSeconds: 5 })
+  const settings = { SCAIMIND_ENGINE: 'slurm', SCAIMIND_SLURM_CONF: cluster.conf }
+  coordinator = await startTestCoordinator(settings, { process: true })
+  tenant = coordinator.tenant()
+})
+afterAll(async () => {
+  await coordinator?.close()
+  await cluster?.stop()
+})
+
+const trains = (script: string, more: Partial<JobSpec> = {}): JobSpec =>
+  tenant.custom(script, { resource_config: { gpu_count: 1 }, ...more })
+const untilIt = <Value>(look: () => Promise<Value> | Value, timeout = 60_000) => vi.waitFor(look, { timeout, interval: 100 })
+const folderOf = (id: string) => join(coordinator.dataDir, 'jobs', tenant.id, id)
+const lines = (id: string, attempt: number, file = 'logs.0.jsonl') => {
+  const text = readFileSync(join(folderOf(id), 'attempts', String(attempt), file), 'utf8')
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { text: string; time: string; step?: number })
+}
+async function lossSteps(id: string): Promise<{ attempt: number; step: number }[]> {
+  const seen: { attempt: number; step: number }[] = []
+  for await (const event of tenant.stream<MetricEvent__Output>('StreamJobMetrics', { job_id: id })) {
+    for (const { attempt, step } of event.batch?.records ?? []) seen.push({ attempt, step: Number(step) })
+  }
+  return seen
+}
+
+describe.skipIf(skips)('A job whose surroundings fail', () => {
+  it('runs on while the coordinator is away, and nothing of it is missed, though Slurm has forgotten it', async () => {
+    keepOnFailure(coordinator)
+    const ids = await Promise.all([1, 2, 3].map(() => tenant.submit(trains(obedient({ steps: 60, everyMs: 20, saveEvery: 20 })))))
+    const long = await tenant.submit(trains(obedient({ everyMs: 50 })))
+    for (const id of [...ids, long]) await tenant.until(id, 'TRAINING')
+    await coordinator.stop()
+    await untilIt(async () => expect((await cluster.slurm('squeue', '-h', '--states=all', '-o', '%j')).trim()).toBe(`scaimind-${long}-1`))
+    await coordinator.start()
+    for (const id of ids) {
+      await tenant.until(id, 'COMPLETED')
+      expect((await lossSteps(id)).map(({ step }) => step)).toEqual(Array.from({ length: 60 }, (_, index) => index + 1))
+      const job = await tenant.job(id)
+      expect(job.attempts).toHaveLength(1)
+    }
+    expect(await tenant.job(long)).toMatchObject({ status: 'TRAINING', attempts: [{ number: 1 }] })
+    await tenant.call('CancelJob', { job_id: long })
+    await tenant.until(long, 'CANCELLED')
+  })
+
+  it('is UNREACHABLE while nobody can ask Slurm, since when; its trainer goes on, and so does the job', async () => {
+    keepOnFailure(coordinator)
+    const id = await tenant.submit(trains(obedient({ steps: 2000, everyMs: 20 })))
+    await tenant.until(id, 'TRAINING')
+    const stopped = Date.now()
+    await cluster.stopController()
+    const away = await tenant.until(id, ({ job }) => job?.unreachable === true)
+    expect(Number(away.job?.unreachable_since?.seconds) * 1000).toBeGreaterThan(stopped - 5000)
+    expect(away.to_status).toBe('TRAINING')
+    await cluster.startController()
+    await tenant.until(id, ({ job }) => job?.unreachable === false, away.cursor)
+    await tenant.until(id, 'COMPLETED')
+    expect((await tenant.job(id)).attempts).toHaveLength(1)
+  })
+
+  it('whose node dies is run again by Slurm from its last checkpoint; the copy that goes on there writes nothing more', async () => {
+    keepOnFailure(coordinator)
+    const id = await tenant.submit(trains(obedient({ steps: 1200, everyMs: 20, saveEvery: 50 })))
+    await tenant.until(id, 'TRAINING')
+    await untilIt(() => expect(lines(id, 1).length).toBeGreaterThan(100))
+    const [where = ''] = (await tenant.job(id)).nodes
+    await cluster.killNode(where)
+    const { message } = await tenant.until(id, 'PREEMPTED')
+    expect(message).toMatch(/NODE_FAIL|node/i)
+    await tenant.until(id, 'COMPLETED')
+    await cluster.startNode(where)
+    const job = await tenant.job(id)
+    expect(job.attempts).toMatchObject([
+      { number: 1, cause: 'FIRST', nodes: [where] },
+      { number: 2, cause: 'REQUEUE', exit_code: 0 },
+    ])
+    expect(job.attempts[1]?.nodes).not.toContain(where)
+    // One clean journal: what the old copy wrote ends where the new one's begins, and each step is there once.
+    const began = lines(id, 2)[0]
+    expect(lines(id, 1).every(({ time }) => time <= (began?.time ?? ''))).toBe(true)
+    const from = Number(/after step (\d+)/.exec(began?.text ?? '')?.[1])
+    expect(from).toBeGreaterThanOrEqual(50)
+    const ofSecond = (await lossSteps(id)).filter(({ attempt }) => attempt === 2).map(({ step }) => step)
+    expect(ofSecond).toEqual(Array.from({ length: 1200 - from }, (_, index) => from + index + 1))
+    const { checkpoints } = await tenant.call<ListCheckpointsResponse__Output>('ListCheckpoints', { job_id: id })
+    for (const { path } of checkpoints) expect(readdirSync(path).sort()).toEqual(['manifest.json', 'weights'])
+    expect(checkpoints.filter(({ attempt, step }) => attempt === 1 && Number(step) > from)).toEqual([])
+  })
+
+  it('whose node dies stays PREEMPTED where it is not to be requeued, until somebody retries it', async () => {
+    keepOnFailure(coordinator)
+    const spec = trains(obedient({ steps: 400, everyMs: 20, saveEvery: 50 }), { scheduling_config: { requeue_on_preemption: false } })
+    const id = await tenant.submit(spec)
+    await tenant.until(id, 'TRAINING')
+    const [where = ''] = (await tenant.job(id)).nodes
+    await cluster.killNode(where)
+    await tenant.until(id, 'PREEMPTED')
+    await cluster.startNode(where)
+    await tenant.call('RetryJob', { job_id: id })
+    await tenant.until(id, 'COMPLETED')
+    expect((await tenant.job(id)).attempts).toHaveLength(2)
+  })
+})
