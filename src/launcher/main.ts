@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, renameSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, renameSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -20,6 +20,8 @@ import { type TrainerProcesses, trainerProcesses } from './trainer-processes.js'
 /** The exit code of a launcher whose attempt is another's: one has its folder, or a newer attempt has begun. */
 const overtakenCode = 3
 const fenceIntervalMs = 1000
+/** A look at the fence that is this old counts, with a margin: 200 ms before each line. */
+const fenceAgeMs = 400
 
 /**
  * Runs one attempt on one node: `node main.js FOLDER`, and on several nodes one a node. It outlives whoever started it, and imports nothing of
@@ -44,6 +46,8 @@ async function runAttempt(given: LauncherArguments): Promise<number> {
   })
   const claim = claimFolder(directory, rank, order.token)
   if (!claim) return overtakenCode
+  // The copy that a scheduler gave up may live: what it knows of the fence is at most so old, and nothing of it may follow what comes now.
+  if (existsSync(join(directory, 'requeued.json'))) await delay(fenceAgeMs)
   setInterval(() => fence.check(), fenceIntervalMs)
   const logs = openLogFile(directory, rank, fence)
   // The file has one writer: what other ranks print of metrics is in the log.

@@ -63,7 +63,7 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
 
 /** What a small job without GPUs asks of a scheduler. */
 export function schedulingOf(more: Partial<SchedulingRequest> = {}, needs: Partial<Needs> = {}): SchedulingRequest {
-  const small = { gpuCount: 0, gpuType: '', nodes: 1, gpuMemoryBytesMin: 0, cpusPerNode: 1, memoryBytesPerNode: 2 ** 26, nodeSelector: {} }
+  const small = { gpuCount: 0, gpuType: '', nodes: 1, gpuMemoryBytesMin: 0, cpusPerNode: 1, memoryBytesPerNode: 2 ** 29, nodeSelector: {} }
   return {
     tenantId: 'tenant',
     needs: { ...small, ...needs },
@@ -93,9 +93,12 @@ export function untilWritten(order: AttemptOrder, name: string): Promise<string>
   )
 }
 
-/** The attempt's log lines. */
-export function logLines(order: AttemptOrder): { seq: number; rank: number; stream: string; level: string; text: string }[] {
-  const text = readFileSync(join(order.directory, 'logs.0.jsonl'), 'utf8')
+/** The log lines of one of the attempt's ranks. */
+export function logLines(
+  order: AttemptOrder,
+  rank = 0,
+): { seq: number; rank: number; stream: string; level: string; text: string; time: string }[] {
+  const text = readFileSync(join(order.directory, `logs.${rank}.jsonl`), 'utf8')
   return text.split('\n').flatMap((line) => (line === '' ? [] : JSON.parse(line)))
 }
 

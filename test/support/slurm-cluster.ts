@@ -58,8 +58,12 @@ export async function startSlurm({ minJobAgeSeconds = 300 } = {}): Promise<Slurm
 
   function start(name: string, program: string, args: string[]): void {
     const log = openSync(at(`${name}.log`), 'a')
-    // A session of its own: a Ctrl-C in the terminal of the tests is not for it.
-    const daemon = spawn(program, args, { detached: true, stdio: ['ignore', log, log], env: { ...env, SLURM_CONF: conf } })
+    // A session of its own: a Ctrl-C in the terminal of the tests is not for it. It goes with the process of the tests, however that ends.
+    const daemon = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: { ...env, SLURM_CONF: conf },
+    })
     closeSync(log)
     daemons.set(name, daemon)
   }
@@ -109,7 +113,7 @@ export async function startSlurm({ minJobAgeSeconds = 300 } = {}): Promise<Slurm
         `${name} did not come back`,
       )
     },
-    stopController: () => end('slurmctld', 'SIGKILL'),
+    stopController: () => end('slurmctld', 'SIGTERM'),
     async startController() {
       startController()
       await until(async () => (await slurm('scontrol', 'ping')).includes('UP'), 'slurmctld did not come back')
@@ -157,19 +161,24 @@ SwitchType=switch/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=sched_min_interval=50000,sched_interval=1,bf_interval=1,batch_sched_delay=0,defer_batch
-PriorityType=priority/multifactor
+SchedulerParameters=sched_min_interval=10000,sched_interval=1,bf_interval=1,batch_sched_delay=0
+PriorityType=priority/basic
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
 ReturnToService=2
-SlurmdTimeout=5
+SlurmdTimeout=3
+SlurmctldTimeout=6
+MessageTimeout=3
 InactiveLimit=0
 KillWait=5
 UnkillableStepTimeout=60
 MinJobAge=${minJobAgeSeconds}
-DefMemPerCPU=100
+DefMemPerCPU=400
 JobRequeue=1
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 ${nodes.join('\n')}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=10
 PartitionName=spare Nodes=ALL MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=1 PreemptMode=REQUEUE

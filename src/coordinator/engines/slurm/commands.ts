@@ -1,8 +1,9 @@
 import { execFile, execFileSync } from 'node:child_process'
+import { failureOf } from './failures.js'
 
 /** Runs Slurm's own programs; nothing else here starts a process. */
 export interface SlurmCommands {
-  /** Runs a command with its arguments, without a shell, and answers what it printed. Throws SlurmCommandFailed. */
+  /** Runs a command with its arguments, without a shell, and answers what it printed. Throws SlurmUnavailable or SlurmRefused. */
   run(command: SlurmCommand, ...args: string[]): Promise<CommandOutput>
   /** The version of the commands, `22.05.8`. Throws where there are none. */
   version(): string
@@ -16,27 +17,8 @@ export interface CommandOutput {
   stderr: string
 }
 
-/** A command that did not do what it was asked; its message holds Slurm's own words. */
-export class SlurmCommandFailed extends Error {
-  /** Slurm looked at what was asked and refused it; otherwise it could not be asked, and asking again may help. */
-  readonly refused: boolean
-  /** Slurm's words, without the program's name. */
-  readonly words: string
-
-  constructor(command: SlurmCommand, stderr: string, cause: unknown) {
-    const words = wordsOf(stderr) || (cause instanceof Error ? cause.message : String(cause))
-    super(`${command}: ${words}`, { cause })
-    this.words = words
-    this.refused = wordsOf(stderr) !== '' && !unavailable.test(stderr)
-  }
-}
-
-/** What Slurm's programs say where the controller is not there, or has no time now. */
-const unavailable =
-  /unable to (contact|establish|process configuration)|connect(ion)? (failure|refused|timed out)|socket timed out|timed out on send|zero bytes|temporarily unable|communication|controller not responding|authentication|munge|transport|backup mode|standby|too many (open|simultaneous)/i
-
-/** Longest time for a command: Slurm's own try for ten seconds or more to reach a controller that is away. */
-const timeoutMs = 60_000
+/** Longest time for a command; Slurm's own try for a minute or more to reach a controller that is away. */
+const timeoutMs = 30_000
 const outputBytesMax = 2 ** 29
 
 /**
@@ -51,7 +33,7 @@ export function slurmCommands({ commandsPath: path, conf }: { commandsPath: stri
   const start = (command: SlurmCommand, args: string[]) =>
     new Promise<CommandOutput>((resolve, reject) => {
       execFile(command, args, options, (error, stdout, stderr) => {
-        if (error) reject(new SlurmCommandFailed(command, stderr, error))
+        if (error) reject(failureOf(command, stderr, error))
         else resolve({ stdout, stderr })
       })
     })
@@ -68,14 +50,4 @@ export function slurmCommands({ commandsPath: path, conf }: { commandsPath: stri
         .split(' ')
         .at(-1) ?? '',
   }
-}
-
-/** `sbatch: error: Batch job submission failed: Invalid …` → what follows the names. */
-function wordsOf(stderr: string): string {
-  return stderr
-    .split('\n')
-    .map((line) => line.replace(/^\w+: (error: )?/, '').trim())
-    .filter(Boolean)
-    .join('; ')
-    .slice(0, 1000)
 }

@@ -1,18 +1,20 @@
 import type { EngineEvent } from '../engine.js'
-import type { Followed } from './follow.js'
-import { isNodeOnline } from './nodes.js'
+import { awayNode, type Followed } from './follow.js'
 import type { SlurmNode } from './parse.js'
 import { readSigns } from './traces.js'
 
 /** Launchers give a sign of life every five seconds. */
 const silentMs = 30_000
 /** For how long Slurm may be away, as when its controller is started anew, before anybody is told. */
-const awayMs = 10_000
+export const awayMs = 10_000
+/** For how long a node may be away: one that was just enabled does not respond for a moment, by Slurm's word. */
+const nodeAwayMs = 2000
 
 /** Tells of attempts that cannot be asked after, once each time, and when they can again. Nobody may take them for dead. */
 export function contactKeeper() {
   const lost = new Map<Followed, string>()
   let awaySince: Date | null = null
+  const nodeAwaySince = new WeakMap<Followed, Date>()
 
   function tell(followed: Followed, reason: string, since: Date): EngineEvent[] {
     const before = lost.get(followed) ?? ''
@@ -24,11 +26,12 @@ export function contactKeeper() {
   }
 
   return {
-    /** Slurm did not answer. */
-    slurmAway(all: Iterable<Followed>, error: unknown, now: Date): EngineEvent[] {
-      awaySince ??= now
+    /** Slurm, asked at `since`, did not answer. */
+    slurmAway(all: Iterable<Followed>, error: unknown, { since: asked, now }: { since: Date; now: Date }): EngineEvent[] {
+      awaySince ??= asked
       const since = awaySince
-      if (now.getTime() - since.getTime() < awayMs) return []
+      // A timer may be a moment early.
+      if (now.getTime() - since.getTime() < awayMs - 100) return []
       const reason = error instanceof Error ? error.message : String(error)
       return [...all].flatMap((followed) => (lost.has(followed) ? [] : tell(followed, reason, since)))
     },
@@ -40,11 +43,13 @@ export function contactKeeper() {
     ): Promise<EngineEvent[]> {
       awaySince = null
       if (!running) return tell(followed, '', now)
-      const away = followed.nodeIds.find((id) => {
-        const node = nodes.get(id)
-        return node !== undefined && !isNodeOnline(node)
-      })
-      if (away) return tell(followed, `${away} is ${nodes.get(away)?.states.join(', ')}`, now)
+      const away = awayNode(followed, nodes)
+      if (!away) nodeAwaySince.delete(followed)
+      else {
+        const since = nodeAwaySince.get(followed) ?? now
+        nodeAwaySince.set(followed, since)
+        if (now.getTime() - since.getTime() >= nodeAwayMs) return tell(followed, `${away.name} is ${away.states.join(', ')}`, since)
+      }
       const silent = await silentLauncher(followed, followed.nodeIds.length, now)
       return silent ? tell(followed, `the launcher of rank ${silent.rank} is silent`, silent.since) : tell(followed, '', now)
     },

@@ -1,7 +1,8 @@
 import type { EngineNodeControl } from '../engine.js'
 import type { SlurmView } from './cluster.js'
 import type { SlurmCommands } from './commands.js'
-import { isNodeDraining, isNodeOnline } from './nodes.js'
+import { SlurmRefused } from './failures.js'
+import { isNodeDraining } from './nodes.js'
 
 /** Drains and enables nodes where Slurm keeps them, as an administrator does with `scontrol update`. Throws where Slurm refuses it: only its operators may. */
 export function slurmControl(commands: SlurmCommands, view: SlurmView): EngineNodeControl {
@@ -11,10 +12,14 @@ export function slurmControl(commands: SlurmCommands, view: SlurmView): EngineNo
       await view.nodes('now')
     },
     async enable(nodeId) {
-      const node = (await view.nodes('now')).find(({ name }) => name === nodeId)
-      // Slurm refuses to resume what needs it not.
-      if (node && isNodeOnline(node) && !isNodeDraining(node)) return
-      await commands.run('scontrol', 'update', `NodeName=${nodeId}`, 'State=RESUME')
+      try {
+        await commands.run('scontrol', 'update', `NodeName=${nodeId}`, 'State=RESUME')
+      } catch (error) {
+        if (!(error instanceof SlurmRefused)) throw error
+        // Slurm refuses to resume a node that takes work already. For a moment after it resumed one it calls it not responding.
+        const node = (await view.nodes('now')).find(({ name }) => name === nodeId)
+        if (!node || isNodeDraining(node) || node.states.includes('DOWN')) throw error
+      }
       await view.nodes('now')
     },
   }

@@ -6,7 +6,7 @@ import { type SlurmHandle, storeHandle } from './handle.js'
 import { isNodeOnline } from './nodes.js'
 import type { SlurmJob, SlurmNode } from './parse.js'
 import { phaseOf, verdictOf } from './states.js'
-import { newestRequeued, readToken, readTraces, type Traces } from './traces.js'
+import { newestRequeued, readMemoryKill, readToken, readTraces, type Traces } from './traces.js'
 
 /** An attempt that is followed to its end. */
 export interface Followed {
@@ -62,7 +62,9 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
   if (await mayStillSpeak(followed, traces, look)) return { events, done: false }
   const ranEnd = traces.exits.length > 0 || traces.claims.length > 0
   if (ranEnd && !followed.startTold) events.push(start(followed, job, job?.startTime ?? now))
-  events.push({ type: 'ended', attempt: followed.attempt, ...endOf(traces, look, verdictFor(followed, traces, job)) })
+  const memoryKill = await readMemoryKill(followed.attempt.directory, followed.handle.base)
+  const end = endOf(traces, look, verdictFor(followed, traces, { job, memoryKill }))
+  events.push({ type: 'ended', attempt: followed.attempt, ...end })
   return { events, done: true }
 }
 
@@ -102,9 +104,14 @@ async function mayStillSpeak(followed: Followed, { claims, exits }: Traces, { jo
   return now.getTime() - followed.endSeenAt < tracesLateMs
 }
 
-function verdictFor({ asked }: Followed, { timeIsUp, refusal }: Traces, job: SlurmJob | null): EngineVerdict | null {
+function verdictFor(
+  { asked }: Followed,
+  { timeIsUp, refusal }: Traces,
+  { job, memoryKill }: { job: SlurmJob | null; memoryKill: string | null },
+): EngineVerdict | null {
   if (refusal !== null) return { cause: 'REFUSED', words: refusal }
   if (timeIsUp) return { cause: 'TIME_LIMIT', words: 'the longest run was over' }
+  if (memoryKill !== null) return { cause: 'OUT_OF_MEMORY', words: memoryKill }
   const verdict = job && verdictOf(job.states, job.reason)
   return verdict?.cause === 'CANCELLED' && (asked.has('stop') || asked.has('kill')) ? null : verdict
 }
@@ -126,8 +133,11 @@ function endOf({ claims, exits, refusal }: Traces, { job, now }: Look, verdict: 
 }
 
 function noteLostNodes(followed: Followed, nodes: Map<string, SlurmNode>): void {
-  for (const id of followed.nodeIds) {
-    const node = nodes.get(id)
-    if (node && !isNodeOnline(node)) followed.nodeLost = `NODE_FAIL: ${id} is ${node.states.join(', ')}`
-  }
+  const away = awayNode(followed, nodes)
+  if (nodes.size > 0) followed.nodeLost = away ? `NODE_FAIL: ${away.name} is ${away.states.join(', ')}` : ''
+}
+
+/** A node that the attempt runs on, by Slurm's last word, and with which Slurm has no contact. */
+export function awayNode({ nodeIds }: Followed, nodes: Map<string, SlurmNode>): SlurmNode | undefined {
+  return nodeIds.flatMap((id) => nodes.get(id) ?? []).find((node) => !isNodeOnline(node))
 }

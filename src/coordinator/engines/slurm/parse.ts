@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { SlurmUnavailable } from './failures.js'
 import { parseGpuGres } from './gres.js'
 import { expandHosts } from './hostlist.js'
 
@@ -159,7 +160,7 @@ const nodeShape = z
     }),
   )
 
-/** Reads the answer of `squeue --json`. Throws where it cannot, with Slurm's version and the field. */
+/** Reads the answer of `squeue --json`. Throws where it cannot, with Slurm's version and the field; SlurmUnavailable where the answer is that there is none. */
 export function parseJobs(stdout: string): SlurmJob[] {
   return readList('squeue', stdout, 'jobs', jobShape)
 }
@@ -203,6 +204,8 @@ function parseDuration(text: string): number | null {
   return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 }
 
+const errorsShape = z.object({ errors: z.array(z.object({ description: text, error: text })) })
+
 function readList<Item>(command: string, stdout: string, list: string, shape: z.ZodType<Item>): Item[] {
   let answer: unknown
   try {
@@ -210,6 +213,9 @@ function readList<Item>(command: string, stdout: string, list: string, shape: z.
   } catch (cause) {
     throw new Error(`Slurm: ${command} printed what is no JSON: ${stdout.slice(0, 200)}`, { cause })
   }
+  // Without a controller 22.05 ends well, with no jobs, and says so only here.
+  const [error] = errorsShape.safeParse(answer).data?.errors ?? []
+  if (error) throw new SlurmUnavailable(`${command}: ${[error.description, error.error].filter(Boolean).join(': ')}`)
   const rows = z.object({ [list]: z.array(z.unknown()) }).safeParse(answer)
   if (!rows.success) throw new Error(`${versionOf(answer)}: ${command}'s ${list} cannot be read: there is no such list.`)
   return (rows.data[list] ?? []).map((row, index) => {

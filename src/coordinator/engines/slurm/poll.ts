@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { AttemptName, EngineEvent, EngineSignal } from '../engine.js'
 import type { EventQueue } from '../event-queue.js'
 import type { SlurmView } from './cluster.js'
-import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
-import { contactKeeper } from './contact.js'
+import type { SlurmCommands } from './commands.js'
+import { awayMs, contactKeeper } from './contact.js'
+import { SlurmRefused } from './failures.js'
 import { advance, type Followed } from './follow.js'
 import type { SlurmHandle } from './handle.js'
 import type { SlurmNode } from './parse.js'
@@ -38,6 +39,11 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
   async function poll(): Promise<void> {
     const followed = [...all.values()]
     const now = clock()
+    const away = (error: unknown) => {
+      for (const event of contact.slurmAway(followed, error, { since: now, now: clock() })) events.push(event)
+    }
+    // Commands themselves try for long to reach a controller that is away.
+    const overdue = setTimeout(away, awayMs, new Error('Slurm does not answer squeue.'))
     try {
       const jobs = new Map((await view.jobs('now')).map((job) => [job.id, job]))
       const ids = followed.map(({ handle }) => (handle.jobId === null ? null : (jobs.get(handle.jobId) ?? null)))
@@ -48,7 +54,9 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
         if (!signal.aborted) await look(attempt, { job, nodes, now })
       }
     } catch (error) {
-      for (const event of contact.slurmAway(followed, error, now)) events.push(event)
+      away(error)
+    } finally {
+      clearTimeout(overdue)
     }
   }
 
@@ -115,7 +123,7 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
       } catch (error) {
         followed?.asked.delete(request)
         // It ended meanwhile.
-        if (!(error instanceof SlurmCommandFailed) || !/already (completing|completed)|invalid job id/i.test(error.words)) throw error
+        if (!(error instanceof SlurmRefused) || !/already (completing|completed)|invalid job id/i.test(error.words)) throw error
       }
     },
 

@@ -1,6 +1,7 @@
 import type { EngineForecast, EngineScheduler, SchedulingRequest } from '../engine.js'
 import type { SlurmView } from './cluster.js'
-import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
+import type { SlurmCommands } from './commands.js'
+import { SlurmRefused } from './failures.js'
 import { readHandle } from './handle.js'
 import { type ClusterWays, dependencyOf, isDependency, niceOf, sbatchOptions } from './options.js'
 import { parseForecast } from './parse.js'
@@ -32,7 +33,7 @@ export function slurmScheduler({ commands, view, ways, clock, user }: SchedulerS
       const reason = isNow ? '' : reasonFor(request, clock())
       return { start: found.start, nodeIds: found.nodeNames, reason, waitsFor: isNow ? null : waitOf(reason) }
     } catch (error) {
-      if (error instanceof SlurmCommandFailed && error.refused) return never(error.words)
+      if (error instanceof SlurmRefused) return never(error.words)
       throw error
     }
   }

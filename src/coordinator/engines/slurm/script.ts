@@ -42,6 +42,9 @@ if [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
   ATTEMPT=$("$NODE" ${quoted(programs.requeuePath)} ${quoted(jobDirectory)} --from ${attempt.number} --restarts "$SLURM_RESTART_COUNT") || exit
 fi
 
+# What Slurm says from here on, in this same file after a requeue too, is of this attempt.
+echo "Attempt: $ATTEMPT"
+
 # Where rank 0 is met: the first node by its name, or by its address where names are not resolved.
 MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 if ! getent hosts "$MASTER_ADDR" > /dev/null; then

@@ -35,6 +35,7 @@ export function verdictOf(states: string[], reason: string): EngineVerdict | nul
   const state = states.find((word) => word in endStates)
   if (state === undefined) return null
   const words = reason === '' || reason === 'None' ? state : `${state} (${reason})`
+  if (state === 'FAILED' && reason === 'BadConstraints') return { cause: 'REFUSED', words }
   if (state === 'FAILED' && launchFailures.has(reason)) return { cause: 'NODE_FAILED', words }
   const cause = endStates[state]
   return cause ? { cause, words } : null

@@ -7,7 +7,8 @@ import type { AttemptName, AttemptOrder, SchedulingRequest } from '../engine.js'
 import { writeLaunchOrder } from '../launch-order.js'
 import { starterWords } from '../starter.js'
 import type { SlurmView } from './cluster.js'
-import { SlurmCommandFailed, type SlurmCommands } from './commands.js'
+import type { SlurmCommands } from './commands.js'
+import { SlurmRefused, SlurmUnavailable } from './failures.js'
 import type { SlurmHandle } from './handle.js'
 import { type ClusterWays, jobDirectoryOf, sbatchOptions, slurmName } from './options.js'
 import { type BatchScriptParts, batchScript, scriptAddress } from './script.js'
@@ -55,7 +56,7 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
       if (!Number.isSafeInteger(jobId)) throw new Error(`sbatch printed no job id: ${stdout.slice(0, 200)}`)
       return { jobId, base: number, token }
     } catch (error) {
-      if (!(error instanceof SlurmCommandFailed) || !error.refused) throw error
+      if (!(error instanceof SlurmRefused)) throw error
       await writeFile(join(directory, 'refused.json.part'), JSON.stringify({ words: error.words }))
       await rename(join(directory, 'refused.json.part'), join(directory, 'refused.json'))
       return { jobId: null, base: number, token }
@@ -68,13 +69,15 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
     const requeue = await readRequeue(directory)
     const base = number - (requeue?.restarts ?? 0)
     const token = await readToken(join(jobDirectoryOf(directory), 'attempts', String(base))).then((found) => found || readToken(directory))
+    const { claims, exits, refusal } = await readTraces(directory)
+    // Slurm keeps some that it refused among its jobs.
+    if (refusal !== null) return { jobId: null, base, token }
     const name = slurmName({ jobId, number: base })
     const jobs = (await view.jobs('now')).filter((job) => job.name === name && job.user === user)
     // The first: a twin, of a submission that was slower than the search for it, finds its folder taken.
     const [first] = jobs.sort((a, b) => a.id - b.id)
     if (first) return { jobId: first.id, base, token }
-    const { claims, exits, refusal } = await readTraces(directory)
-    return claims.length > 0 || exits.length > 0 || refusal !== null ? { jobId: null, base, token } : null
+    return claims.length > 0 || exits.length > 0 ? { jobId: null, base, token } : null
   }
 
   return {
@@ -86,7 +89,7 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
         try {
           return await submitOnce({ ...order, scheduling })
         } catch (error) {
-          if (!(error instanceof SlurmCommandFailed) || signal.aborted) throw error
+          if (!(error instanceof SlurmUnavailable) || signal.aborted) throw error
           await delay(retryMs, undefined, { signal })
         }
       }

@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { type ExitRecord, readExit, readJson } from '../attempt-folder.js'
 
@@ -35,6 +35,16 @@ export async function readTraces(directory: string): Promise<Traces> {
 /** How the scheduler itself began this attempt: `requeued.json`; null where we did. */
 export async function readRequeue(directory: string): Promise<z.infer<typeof requeuedShape> | null> {
   return requeuedShape.safeParse(await readJson(join(directory, 'requeued.json'))).data ?? null
+}
+
+/**
+ * What Slurm's daemons wrote of memory that was exceeded while the attempt ran, from `slurm.out` of the attempt that was submitted; null where they wrote nothing. The
+ * job's own state does not always say it: only the step was killed. No trainer writes there.
+ */
+export async function readMemoryKill(directory: string, base: number): Promise<string | null> {
+  const text = await readFile(join(dirname(directory), String(base), 'slurm.out'), 'utf8').catch(() => '')
+  const own = text.slice(text.lastIndexOf('Attempt: '))
+  return /^slurmstepd\S*: error: (.*(?:oom[-_ ]?kill|exceeded \w*\s?memory limit).*)$/im.exec(own)?.[1] ?? null
 }
 
 /** The newest attempt that the scheduler itself began of the submission of attempt `base`; `base` where it began none. */
