@@ -1,8 +1,6 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
+import { pathWithGpus } from '../../support/gpus.js'
 
 const forever = 'setInterval(() => {}, 1000)'
 
@@ -10,10 +8,7 @@ let coordinator: TestCoordinator
 
 // A machine of four GPUs, as its nvidia-smi says, of which a tenant may hold two.
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'scaimind-gpus-'))
-  const lines = [0, 1, 2, 3].map((index) => `echo "${index}, NVIDIA A100-SXM4-80GB, 81920, 1024, 50"`)
-  writeFileSync(join(folder, 'nvidia-smi'), `#!/bin/sh\n${lines.join('\n')}\n`, { mode: 0o755 })
-  const settings = { PATH: `${folder}:${process.env.PATH}`, SCAIMIND_TENANT_GPUS_MAX: '2' }
+  const settings = { PATH: pathWithGpus(4), SCAIMIND_TENANT_GPUS_MAX: '2' }
   coordinator = await startTestCoordinator(settings, { process: true })
 })
 afterAll(() => coordinator?.close())
