@@ -85,6 +85,23 @@ describe('A job of higher priority', () => {
     await cancel(owner, victim)
   })
 
+  it('has the place kept that others leave for it, whoever comes meanwhile, over a restart of the coordinator', async () => {
+    keepOnFailure(coordinator)
+    const [owner, rival, fresh] = [coordinator.tenant(), coordinator.tenant(), coordinator.tenant()]
+    const slow = `process.on('SIGTERM', () => setTimeout(() => process.exit(85), 3000)); ${forever}`
+    const victim = await owner.submit(wish(owner, { script: slow, priority: 2, preemptible: true }))
+    await owner.until(victim, 'TRAINING')
+    const urgent = await rival.submit(wish(rival, { priority: 8 }))
+    await owner.until(victim, ({ message }) => message.endsWith('Saves and gives its place back.'))
+    await coordinator.restart()
+    const rush = await fresh.submit(wish(fresh, { gpus: 1, priority: 10 }))
+    await rival.until(urgent, 'TRAINING')
+    expect((await fresh.job(rush)).status).toBe('QUEUED')
+    await cancel(fresh, rush)
+    await cancel(owner, victim)
+    await cancel(rival, urgent)
+  })
+
   it('is told beforehand how many would give way to it', async () => {
     const [owner, rival] = [coordinator.tenant(), coordinator.tenant()]
     const victim = await owner.submit(wish(owner, { priority: 2, preemptible: true }))
