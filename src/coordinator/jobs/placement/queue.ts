@@ -125,6 +125,8 @@ export function jobQueue(options: QueueOptions): JobQueue {
       if (!placement || signal.aborted) continue
       const job = await beginAttempt({ store, database }, jobId, placement)
       if (job) attempts.launch(job)
+      // What we hold of it is not what the record says.
+      else jobs.forget()
     }
   }
 
