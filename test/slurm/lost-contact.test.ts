@@ -68,7 +68,7 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
 
   it('is UNREACHABLE while nobody can ask Slurm, since when; its trainer goes on, and so does the job', async () => {
     keepOnFailure(coordinator)
-    const id = await tenant.submit(trains(obedient({ steps: 2000, everyMs: 20 })))
+    const id = await tenant.submit(trains(obedient({ steps: 1200, everyMs: 20 })))
     await tenant.until(id, 'TRAINING')
     const stopped = Date.now()
     await cluster.stopController()
@@ -112,7 +112,7 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
 
   it('whose node dies stays PREEMPTED where it is not to be requeued, until somebody retries it', async () => {
     keepOnFailure(coordinator)
-    const spec = trains(obedient({ steps: 400, everyMs: 20, saveEvery: 50 }), { scheduling_config: { requeue_on_preemption: false } })
+    const spec = trains(obedient({ steps: 1000, everyMs: 20, saveEvery: 50 }), { scheduling_config: { requeue_on_preemption: false } })
     const id = await tenant.submit(spec)
     await tenant.until(id, 'TRAINING')
     const [where = ''] = (await tenant.job(id)).nodes

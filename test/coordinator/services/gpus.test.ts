@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
+import { pathWithGpus } from '../../support/gpus.js'
 
 const forever = 'setInterval(() => {}, 1000)'
 
@@ -11,15 +12,13 @@ let coordinator: TestCoordinator
 // A machine of four GPUs, as its nvidia-smi says, of which a tenant may hold two. Its operator has a program for FSDP, with a Python beside which there is a
 // starter; both are the shell.
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'scaimind-gpus-'))
-  const lines = [0, 1, 2, 3].map((index) => `echo "${index}, NVIDIA A100-SXM4-80GB, 81920, 1024, 50"`)
-  writeFileSync(join(folder, 'nvidia-smi'), `#!/bin/sh\n${lines.join('\n')}\n`, { mode: 0o755 })
+  const folder = mkdtempSync(join(tmpdir(), 'scaimind-fsdp-'))
   const skipsOptions = 'shift; while case "$1" in --*) ;; *) false ;; esac; do echo "$1"; shift; done; exec "$@"'
   writeFileSync(join(folder, 'accelerate'), `#!/bin/sh\n${skipsOptions}\n`, { mode: 0o755 })
   symlinkSync('/bin/sh', join(folder, 'python3'))
   writeFileSync(join(folder, 'train.py'), `echo '{"loss": 0.5}'; while [ ! -e go ]; do sleep 0.02; done`)
   const settings = {
-    PATH: `${folder}:${process.env.PATH}`,
+    PATH: pathWithGpus(4),
     SCAIMIND_TENANT_GPUS_MAX: '2',
     SCAIMIND_PYTHON: join(folder, 'python3'),
     SCAIMIND_TRAINERS: `FSDP=${join(folder, 'train.py')}`,

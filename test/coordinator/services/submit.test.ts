@@ -136,7 +136,6 @@ const mistakes: [string, (job: Parts) => unknown, string, RegExp][] = [
   ['a registry', output({ register_as: 'best' }), 'output_config.register_as', /yet/],
   ['an export that nobody writes', output({ export_format: 'gguf' }), 'output_config.export_format', /safetensors/],
   ['a queue that is no word', scheduling({ queue: 'a b' }), 'scheduling_config.queue', /letters/],
-  ['giving way', scheduling({ preemptible: true }), 'scheduling_config.preemptible', /yet/],
   ['a dependency that is not there', scheduling({ depends_on: ['job_none'] }), 'scheduling_config.depends_on[0]', /job_none/],
 ]
 

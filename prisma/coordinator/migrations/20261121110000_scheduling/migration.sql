@@ -10,7 +10,8 @@ UPDATE `attempt` SET `share` = `gpus`;
 
 -- What attempts of deleted jobs ran: it still counts.
 CREATE TABLE `past_usage` (
-    `id` BIGINT NOT NULL AUTO_INCREMENT,
+    `job_id` VARCHAR(40) NOT NULL,
+    `number` INTEGER NOT NULL,
     `tenant_id` VARCHAR(64) NOT NULL,
     `gpus` INTEGER NOT NULL,
     `share` DOUBLE NOT NULL,
@@ -18,5 +19,5 @@ CREATE TABLE `past_usage` (
     `finished_at` DATETIME(3) NOT NULL,
 
     INDEX `past_usage_finished`(`finished_at`),
-    PRIMARY KEY (`id`)
+    PRIMARY KEY (`job_id`, `number`)
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

@@ -57,7 +57,7 @@ export interface GuestView {
 export interface JobQueue {
   /** Begins to give places. */
   start(): { close(): Promise<void> }
-  /** Looks at the queue: as it is now, or where that takes long, as it was within the last second. */
+  /** Looks at the queue: as it is now, or where it is long, as it was within the last second. */
   view(): Promise<QueueView>
   /** What would become of a submission. */
   viewWith(guest: { spec: Spec; tenantId: string }): Promise<GuestView>
@@ -67,8 +67,8 @@ export interface JobQueue {
 
 /** Jobs in a queue that each submission looks through. */
 const lookedThroughMax = 100
-/** A look that takes longer than so many milliseconds is shared, for a second. */
-const sharedFromMs = 20
+/** From so many jobs on a look is shared, for a second: a job that came meanwhile is not in it yet. */
+const sharedFromJobs = 1000
 const sharedForMs = 1000
 /** Jobs that one pass starts; what changes meanwhile is seen by the next. */
 const startsMax = 100
@@ -79,7 +79,6 @@ export function jobQueue(options: QueueOptions): JobQueue {
   const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
   let shared: { at: number; view: Promise<QueueView> } | null = null
-  let tookMs = 0
   changes.listen('*', ({ job, weighty }) => {
     if (weighty && job.attempts.length > 0) usage.expire()
   })
@@ -93,12 +92,11 @@ export function jobQueue(options: QueueOptions): JobQueue {
 
     view() {
       const now = performance.now()
-      if (shared && tookMs > sharedFromMs && now - shared.at < sharedForMs) return shared.view
-      const view = look()
-        .then(({ view: seen }) => ({ view: seen, indexes: new Map(seen.map(({ job: { jobId } }, index) => [jobId, index])) }))
-        .finally(() => {
-          tookMs = performance.now() - now
-        })
+      if (shared && jobs.count() >= sharedFromJobs && now - shared.at < sharedForMs) return shared.view
+      const view = look().then(({ view: seen }) => ({
+        view: seen,
+        indexes: new Map(seen.map(({ job: { jobId } }, index) => [jobId, index])),
+      }))
       shared = { at: now, view }
       return view
     },
@@ -127,6 +125,8 @@ export function jobQueue(options: QueueOptions): JobQueue {
       if (!placement || signal.aborted) continue
       const job = await beginAttempt({ store, database }, jobId, placement)
       if (job) attempts.launch(job)
+      // What we hold of it is not what the record says.
+      else jobs.forget()
     }
   }
 

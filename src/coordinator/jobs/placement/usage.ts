@@ -30,6 +30,9 @@ const freshMs = 60_000
 export function tenantUsage({ database, halfLifeMs }: { database: Database; halfLifeMs: number }) {
   let finished: Finished | null = null
   let isStale = true
+  /** What ran when it was last looked at, and what of it has ended since the database was read: it counts on. */
+  let ran = new Map<string, Running>()
+  let ended: { job: Running; at: number }[] = []
 
   const usage = {
     /** Says that attempts may have ended. */
@@ -39,6 +42,9 @@ export function tenantUsage({ database, halfLifeMs }: { database: Database; half
 
     /** What tenants hold and had, with what runs. */
     async of(running: readonly Running[], now: Date): Promise<Map<string, TenantUsage>> {
+      const runs = new Map(running.map((job) => [`${job.jobId} ${job.startedAt?.getTime()}`, job]))
+      for (const [key, job] of ran) if (!runs.has(key)) ended.push({ job, at: now.getTime() })
+      ran = runs
       const before = await finishedAt(now)
       const faded = 2 ** ((before.at - now.getTime()) / halfLifeMs)
       const usage = new Map<string, TenantUsage>()
@@ -46,18 +52,13 @@ export function tenantUsage({ database, halfLifeMs }: { database: Database; half
         usage.set(tenantId, { gpusHeld: 0, holders: [], gpuHoursMonth, shareSeconds: shareSeconds * faded })
       }
       for (const job of running) {
-        const { jobId, tenantId, share, gpuCount, startedAt } = job
-        const tenant = usage.get(tenantId) ?? { gpusHeld: 0, holders: [], gpuHoursMonth: 0, shareSeconds: 0 }
-        usage.set(tenantId, tenant)
+        const { jobId, tenantId, share, gpuCount } = job
+        const tenant = addRun(usage, job, { from: before.month, to: now.getTime() })
         tenant.shareSeconds += share * chargedAheadSeconds
         if (gpuCount > 0) tenant.holders.push({ jobId, tenantId })
         tenant.gpusHeld += gpuCount
-        if (!startedAt) continue
-        const ran = Math.max(0, now.getTime() - startedAt.getTime())
-        const ranInMonth = Math.max(0, now.getTime() - Math.max(startedAt.getTime(), before.month))
-        tenant.shareSeconds += (share * fadedMs(ran)) / 1000
-        tenant.gpuHoursMonth += (gpuCount * ranInMonth) / 3_600_000
       }
+      for (const { job, at } of ended) addRun(usage, job, { from: before.month, to: at })
       return usage
     },
 
@@ -71,6 +72,17 @@ export function tenantUsage({ database, halfLifeMs }: { database: Database; half
   }
   return usage
 
+  /** Adds what an attempt ran until a time, of GPU hours only what lies after `from`. */
+  function addRun(usage: Map<string, TenantUsage>, job: Running, { from, to }: { from: number; to: number }): TenantUsage {
+    const { tenantId, share, gpuCount, startedAt } = job
+    const tenant = usage.get(tenantId) ?? { gpusHeld: 0, holders: [], gpuHoursMonth: 0, shareSeconds: 0 }
+    usage.set(tenantId, tenant)
+    const began = startedAt?.getTime() ?? to
+    tenant.shareSeconds += (share * fadedMs(Math.max(0, to - began))) / 1000
+    tenant.gpuHoursMonth += (gpuCount * Math.max(0, to - Math.max(began, from))) / 3_600_000
+    return tenant
+  }
+
   /** What so many milliseconds that end now count for. */
   function fadedMs(ms: number): number {
     return (halfLifeMs / Math.LN2) * (1 - 2 ** (-ms / halfLifeMs))
@@ -82,7 +94,9 @@ export function tenantUsage({ database, halfLifeMs }: { database: Database; half
     if (finished && finished.month === month && age < freshMs && (!isStale || age < finished.cost / duty)) return finished
     isStale = false
     const began = performance.now()
+    const told = ended.length
     const tenants = await readFinished(now)
+    ended = ended.slice(told)
     finished = { at: now.getTime(), month, cost: performance.now() - began, tenants }
     return finished
   }

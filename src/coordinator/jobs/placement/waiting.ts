@@ -39,16 +39,16 @@ export function waitingJobs({ database, changes, clock }: { database: Database; 
   const known = new Map<string, Known>()
   /** Where jobs stand that others depend on; null: there is no such job. */
   const statuses = new Map<string, string | null>()
-  /** Jobs that were told while the list is read, so that what is read does not bring them back. */
-  let told: Map<string, bigint> | null = null
+  /** The newest revision of each job that was heard of since the last comparison: neither a change that is heard late nor what was read before brings back a job that left. */
+  const heard = new Map<string, bigint>()
   let comparedAt = 0
   let reading: Promise<void> | null = null
 
   changes.listen('*', ({ job }) => {
     if (statuses.has(job.jobId)) statuses.set(job.jobId, job.status)
-    const before = told?.get(job.jobId) ?? known.get(job.jobId)?.revision
+    const before = heard.get(job.jobId) ?? known.get(job.jobId)?.revision
     if (before !== undefined && before > job.revision) return
-    told?.set(job.jobId, job.revision)
+    heard.set(job.jobId, job.revision)
     if (job.status === 'QUEUED') known.set(job.jobId, describe(job))
     else known.delete(job.jobId)
   })
@@ -83,22 +83,19 @@ export function waitingJobs({ database, changes, clock }: { database: Database; 
 
   async function read(): Promise<void> {
     const now = clock().getTime()
-    told = new Map()
-    try {
-      const rows = await database.job.findMany({ where: { status: 'QUEUED' }, select: { jobId: true, revision: true } })
-      const waits = new Set(rows.map(({ jobId }) => jobId))
-      for (const jobId of known.keys()) if (!waits.has(jobId) && !told.has(jobId)) known.delete(jobId)
-      const missing = rows.filter(({ jobId, revision }) => (known.get(jobId)?.revision ?? -1n) < revision)
-      for (let from = 0; from < missing.length; from += readAtOnce) {
-        const ids = missing.slice(from, from + readAtOnce).map(({ jobId }) => jobId)
-        const found = await database.job.findMany({ where: { jobId: { in: ids }, status: 'QUEUED' }, select: columns })
-        for (const row of found) if ((told.get(row.jobId) ?? -1n) < row.revision) known.set(row.jobId, describe(row))
-      }
-      statuses.clear()
-      comparedAt = now
-    } finally {
-      told = null
+    const before = new Map(heard)
+    const rows = await database.job.findMany({ where: { status: 'QUEUED' }, select: { jobId: true, revision: true } })
+    const waits = new Set(rows.map(({ jobId }) => jobId))
+    for (const jobId of known.keys()) if (!waits.has(jobId) && heard.get(jobId) === before.get(jobId)) known.delete(jobId)
+    const missing = rows.filter(({ jobId, revision }) => (known.get(jobId)?.revision ?? -1n) < revision)
+    for (let from = 0; from < missing.length; from += readAtOnce) {
+      const ids = missing.slice(from, from + readAtOnce).map(({ jobId }) => jobId)
+      const found = await database.job.findMany({ where: { jobId: { in: ids }, status: 'QUEUED' }, select: columns })
+      for (const row of found) if ((heard.get(row.jobId) ?? -1n) <= row.revision) known.set(row.jobId, describe(row))
     }
+    for (const [jobId, revision] of before) if (heard.get(jobId) === revision) heard.delete(jobId)
+    statuses.clear()
+    comparedAt = now
   }
 
   async function learn(ids: string[]): Promise<void> {

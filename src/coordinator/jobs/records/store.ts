@@ -84,8 +84,8 @@ export function jobStore({ database, changes, clock }: { database: Database; cha
         await tx.idempotencyRecord.deleteMany({ where: { jobId } })
         // What its attempts ran still counts against its tenant.
         await tx.$executeRaw`
-          INSERT INTO past_usage (tenant_id, gpus, share, started_at, finished_at)
-          SELECT ${job.tenantId}, gpus, share, started_at, finished_at FROM attempt
+          INSERT INTO past_usage (job_id, number, tenant_id, gpus, share, started_at, finished_at)
+          SELECT job_id, number, ${job.tenantId}, gpus, share, started_at, finished_at FROM attempt
           WHERE job_id = ${jobId} AND started_at IS NOT NULL AND finished_at IS NOT NULL`
         await tx.job.delete({ where: { jobId } })
         const deleted = eventOf(job, { type: 'DELETED', from: statusOf(job), message: 'Deleted.', now: clock() })
