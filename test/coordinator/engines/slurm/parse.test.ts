@@ -13,6 +13,8 @@ const job = {
   partition: 'main',
   state_reason: 'None',
   restart_cnt: 1,
+  nice: 3000,
+  dependency: 'afterok:6(unfulfilled)',
   nodes: 'gpu[01-02]',
   gres_detail: ['gpu:a100:2(IDX:0-1)', 'gpu:a100:2(IDX:1,3)'],
   tres_alloc_str: 'cpu=4,mem=400M,node=2,billing=4',
@@ -72,7 +74,9 @@ describe('What Slurm tells', () => {
         states: ['RUNNING'],
         reason: 'None',
         priority: 5,
+        nice: 3000,
         restarts: 1,
+        dependency: 'afterok:6(unfulfilled)',
         nodes: [
           { nodeId: 'gpu01', gpuIndexes: [0, 1], ...place },
           { nodeId: 'gpu02', gpuIndexes: [1, 3], ...place },
