@@ -156,9 +156,6 @@ describe('Slurm’s states', () => {
   ])('waiting for %s is %s to us', (reason, wait) => expect(waitOf(reason)).toBe(wait))
 
   it('leave a queue in the order in which Slurm would start it', () => {
-<<<<<<< HEAD
-    const job = { partition: 'main', states: ['PENDING'], reason: 'Priority', nice: 0, dependency: '', nodes: [], startTime: null, endTime: null, exitCode: null }
-=======
     const job = {
       partition: 'main',
       states: ['PENDING'],
@@ -170,7 +167,6 @@ describe('Slurm’s states', () => {
       endTime: null,
       exitCode: null,
     }
->>>>>>> slurm
     const jobs = [
       { ...job, id: 1, name: 'scaimind-job_1-1', user: 'us', priority: 5, restarts: 2 },
       { ...job, id: 2, name: 'scaimind-job_2-1', user: 'them', priority: 9, restarts: 0 },
