@@ -13,8 +13,7 @@ const files = readdirSync(join(root, 'deploy'), { recursive: true, withFileTypes
   .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
 
 /** Known by the Slurm engine. */
-const slurmSettings = ['SCAIMIND_ENGINE', 'SCAIMIND_SLURM_PATH', 'SCAIMIND_SLURM_CONF']
-const settings = new Set([...read('src/config.ts').matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map(([, name]) => name).concat(slurmSettings))
+const settings = new Set([...read('src/config.ts').matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map(([, name]) => name))
 const examples = new Set([...read('deploy/.env.example').matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name))
 
 interface Compose {
