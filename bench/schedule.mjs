@@ -4,7 +4,7 @@
 // The shape is that of Helios (Hu et al., "Characterization and Prediction of Deep Learning Workloads in Large-Scale GPU Datacenters", SC '21), whose figures
 // over 1,580,464 GPU jobs of six months are in S-Lab-System-Group/HeliosArtifact, analysis/1_…/helios_cluster_summary.csv: a job runs 6,652 s on average and 206 s
 // at the median, which a log-normal distribution with sigma 2.64 does; it takes 3.7 GPUs on average and 1 at the median. GPU counts are powers of two with the
-// weights below, whose mean that is; the hours' arrivals and the skew over users (few of them ask for most) follow the paper's text and pictures, by eye.
+// weights below, whose mean that is. How arrivals go over the hours of a day, and how much few users ask for, are assumptions of ours.
 import { placeJobs } from '../dist/coordinator/jobs/placement/place.js'
 import { Room } from '../dist/coordinator/jobs/placement/room.js'
 

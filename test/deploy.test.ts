@@ -12,7 +12,6 @@ const files = readdirSync(join(root, 'deploy'), { recursive: true, withFileTypes
   .filter((entry) => entry.isFile() && entry.name !== '.env')
   .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
 
-/** Known by the Slurm engine. */
 const settings = new Set([...read('src/config.ts').matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map(([, name]) => name))
 const examples = new Set([...read('deploy/.env.example').matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name))
 
