@@ -44,7 +44,9 @@ export function slurmScheduler({ commands, view, ways, clock, user }: SchedulerS
 
     async update(attempt, handle, { priority, dependencies }) {
       const { jobId, base } = readHandle(handle)
-      const job = (await view.jobs()).find(({ id }) => id === jobId)
+      const isIts = ({ id }: { id: number }) => id === jobId
+      // One that was submitted a moment ago may not be in an answer that is shared.
+      const job = (await view.jobs()).find(isIts) ?? (await view.jobs('now')).find(isIts)
       if (!job || phaseOf(job.states) !== 'WAITING' || base + job.restarts !== attempt.number) return
       const nice = niceOf(priority)
       const isNews = job.nice !== nice || !isDependency(job.dependency, dependencies)
