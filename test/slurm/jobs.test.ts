@@ -133,6 +133,10 @@ describe.skipIf(skips)('A job on a Slurm cluster', () => {
     expect(await wrong(trains(1, unknown))).toEqual([
       { path: 'resource_config.gpu_type', message: 'The cluster has no GPU of type "h100"; it has a100.' },
     ])
+    const large = { resource_config: { gpu_count: 1, gpu_type: 'a100', min_gpu_memory_gb: 40 } }
+    expect(await wrong(trains(1, large))).toEqual([
+      { path: 'resource_config.min_gpu_memory_gb', message: 'The cluster does not tell how large its GPUs are; name their type instead.' },
+    ])
   })
 
   it('says in the queue what it waits for, where it stands, and when Slurm expects to start it; a plan says the same beforehand', async () => {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { toTimestamp } from '../../src/contract/proto.js'
 import type { JobSpec } from '../../src/generated/proto/scaimind/v1/JobSpec.js'
 import type { ListCheckpointsResponse__Output } from '../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
 import type { MetricEvent__Output } from '../../src/generated/proto/scaimind/v1/MetricEvent.js'
@@ -64,6 +65,25 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
     expect(await tenant.job(long)).toMatchObject({ status: 'TRAINING', attempts: [{ number: 1 }] })
     await tenant.call('CancelJob', { job_id: long })
     await tenant.until(long, 'CANCELLED')
+  })
+
+  it('is in Slurm once, though the coordinator is killed while it hands jobs over', async () => {
+    keepOnFailure(coordinator)
+    const later = { start_after: toTimestamp(new Date('2100-01-01T00:00:00Z')) }
+    const spec = trains('console.log(1)', { scheduling_config: later })
+    const ids = await Promise.all(Array.from({ length: 12 }, () => tenant.submit(spec)))
+    const waiting = async () => (await cluster.slurm('squeue', '-h', '-o', '%j')).split('\n').filter((name) => name !== '')
+    await coordinator.stop()
+    await coordinator.start()
+    await untilIt(async () => expect((await waiting()).length).toBeGreaterThan(2))
+    await coordinator.stop()
+    await coordinator.start()
+    await untilIt(async () => expect(new Set(await waiting()).size).toBe(ids.length))
+    for (const id of ids) expect((await tenant.job(id)).blockers).toMatchObject([{ kind: 'START_TIME' }])
+    expect((await waiting()).sort()).toEqual(ids.map((id) => `scaimind-${id}-1`).sort())
+    for (const job_id of ids) await tenant.call('CancelJob', { job_id })
+    for (const id of ids) await tenant.until(id, 'CANCELLED')
+    expect(await waiting()).toEqual([])
   })
 
   it('is UNREACHABLE while nobody can ask Slurm, since when; its trainer goes on, and so does the job', async () => {

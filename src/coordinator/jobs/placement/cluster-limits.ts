@@ -34,6 +34,13 @@ export function inventoryProblems(spec: Spec, nodes: EngineNode[], { gpus: gpusM
     problems.push({ path: `${path}.cpus_per_node`, message: `${cpus} CPU slots are more than the largest node has: ${cpusMax}.` })
   }
   const needs = needsOf(spec)
+  const usable = nodes.flatMap((node) => node.gpus).filter((gpu) => type === '' || gpu.type === type)
+  if (gpus > 0 && needs.gpuMemoryBytesMin > 0 && usable.length > 0 && usable.every(({ memoryBytes }) => memoryBytes === 0)) {
+    problems.push({
+      path: `${path}.min_gpu_memory_gb`,
+      message: 'The cluster does not tell how large its GPUs are; name their type instead.',
+    })
+  }
   const memoryMax = Math.max(0, ...nodes.map((node) => node.memoryBytes))
   if (needs.memoryBytesPerNode > memoryMax) {
     const message = `The largest node has ${Math.floor(memoryMax / 1e8) / 10} GB.`
