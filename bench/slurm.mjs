@@ -9,11 +9,13 @@ const mutation = `mutation ($input: SubmitJobInput!) {
   submitJob(input: $input) { ... on SubmitJobSuccess { job { jobId } } ... on Error { code message } }
 }`
 const waitMs = 100
+/** Submissions under way at once, as of a program that has many to make. */
+const atOnce = 8
 const followedMs = 20_000
 
 /**
- * Jobs submitted one after the other by GraphQL to a coordinator on a real Slurm, until all of them are in Slurm's queue, by turns with `sbatch` in a loop; then the
- * processor time of the coordinator while it follows them: as many run as have room, the others wait.
+ * Jobs submitted by GraphQL, eight at once, to a coordinator on a real Slurm, until all of them are in Slurm's queue, by turns with `sbatch` in a loop; then the processor
+ * time of the coordinator while it follows them: as many run as have room, the others wait.
  */
 export async function measure() {
   prepare()
@@ -24,19 +26,24 @@ export async function measure() {
   const { httpClient } = await import('./support/client.mjs')
   const cluster = await startSlurm()
   let stack
-  let http
+  let clients = []
   try {
     stack = await realStack({ SCAIMIND_ENGINE: 'slurm', SCAIMIND_SLURM_CONF: cluster.conf, SCAIMIND_ALLOW_CUSTOM_CODE: 'true' })
-    http = httpClient(stack.api.port, { authorization: `Bearer ${stack.key}` })
+    clients = Array.from({ length: atOnce }, () => httpClient(stack.api.port, { authorization: `Bearer ${stack.key}` }))
     const script = join(stack.files, 'waits.mjs')
     writeFileSync(script, 'setInterval(() => {}, 1000)\n')
     const inSlurm = async () =>
       (await cluster.slurm('squeue', '-h', '-o', '%j')).split('\n').filter((name) => name.startsWith('scaimind-')).length
     const byGraphql = async (count, name) => {
-      for (let turn = 0; turn < count; turn++) {
-        const { data } = await http.post('/graphql', JSON.stringify({ query: mutation, variables: { input: input(stack, script, name) } }))
-        if (!data.submitJob.job) throw new Error(JSON.stringify(data))
+      const body = JSON.stringify({ query: mutation, variables: { input: input(stack, script, name) } })
+      let left = count
+      const submit = async (client) => {
+        while (left-- > 0) {
+          const { data } = await client.post('/graphql', body)
+          if (!data.submitJob.job) throw new Error(JSON.stringify(data))
+        }
       }
+      await Promise.all(clients.map(submit))
     }
     const bySbatch = async (count) => {
       const options = ['--parsable', '--hold', '--nodes=1', '--gres=gpu:1', '--output=/dev/null', '--wrap=sleep 600']
@@ -77,7 +84,7 @@ export async function measure() {
       cpu_percent_with_commands,
     }
   } finally {
-    http?.close()
+    for (const client of clients) client.close()
     await stack?.stop()
     await cluster.stop()
   }

@@ -20,15 +20,18 @@ export interface CommandOutput {
 /** Longest time for a command; Slurm's own try for a minute or more to reach a controller that is away. */
 const timeoutMs = 30_000
 const outputBytesMax = 2 ** 29
+const changesMax = 4
 
 /**
  * The commands of one cluster. They get an environment of their own: where programs are, which cluster (`conf`, for SLURM_CONF; default: the
- * machine's own), and that times are UTC. What changes something runs one at a time: a thousand submissions must not be a thousand processes.
+ * machine's own), and that times are UTC. What changes something runs a few at a time: a thousand submissions must not be a thousand processes.
  */
 export function slurmCommands({ commandsPath: path, conf }: { commandsPath: string; conf?: string }): SlurmCommands {
   const env = { PATH: path, LC_ALL: 'C', TZ: 'UTC', ...(conf === undefined ? {} : { SLURM_CONF: conf }) }
   const options = { env, timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: outputBytesMax } as const
-  let lastChange: Promise<unknown> = Promise.resolve()
+  /** What changes something waits for what was given to its lane before. */
+  const lanes = Array.from({ length: changesMax }, (): Promise<unknown> => Promise.resolve())
+  let changes = 0
 
   const start = (command: SlurmCommand, args: string[]) =>
     new Promise<CommandOutput>((resolve, reject) => {
@@ -40,8 +43,9 @@ export function slurmCommands({ commandsPath: path, conf }: { commandsPath: stri
   return {
     run(command, ...args) {
       if (command === 'squeue' || command === 'sinfo' || args[0] === 'show') return start(command, args)
-      const change = lastChange.then(() => start(command, args))
-      lastChange = change.catch(() => {})
+      const lane = changes++ % changesMax
+      const change = (lanes[lane] ?? Promise.resolve()).then(() => start(command, args))
+      lanes[lane] = change.catch(() => {})
       return change
     },
     version: () =>

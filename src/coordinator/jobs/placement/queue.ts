@@ -15,6 +15,7 @@ import { type Decision, placeJobs, type Situation, type Waiting } from './place.
 import type { PreemptionRules } from './preempt.js'
 import type { TenantLimits } from './quota.js'
 import { readRunning } from './running.js'
+import { sharedView } from './shared-view.js'
 import type { Usage } from './usage.js'
 import { describeGuest, guestId, waitingJobs } from './waiting.js'
 
@@ -67,9 +68,8 @@ export interface JobQueue {
 
 /** Jobs in a queue that each submission looks through. */
 const lookedThroughMax = 100
-/** From so many jobs on a look is shared, for a second: a job that came meanwhile is not in it yet. */
+/** From so many jobs on a look is shared. */
 const sharedFromJobs = 1000
-const sharedForMs = 1000
 /** Jobs that one pass starts; what changes meanwhile is seen by the next. */
 const startsMax = 100
 
@@ -78,7 +78,6 @@ export function jobQueue(options: QueueOptions): JobQueue {
   const { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock } = options
   const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
-  let shared: { at: number; view: Promise<QueueView> } | null = null
   changes.listen('*', ({ job, weighty }) => {
     if (weighty && job.attempts.length > 0) usage.expire()
   })
@@ -90,19 +89,10 @@ export function jobQueue(options: QueueOptions): JobQueue {
       return queuePasses.start()
     },
 
-    view() {
-      const now = performance.now()
-      if (shared && jobs.count() >= sharedFromJobs && now - shared.at < sharedForMs) return shared.view
-      const view = look().then(({ view: seen }) => ({
-        view: seen,
-        indexes: new Map(seen.map(({ job: { jobId } }, index) => [jobId, index])),
-      }))
-      shared = { at: now, view }
-      return view
-    },
+    view: sharedView(look, () => jobs.count() >= sharedFromJobs),
 
     async viewWith(guest) {
-      const { view } = await look(await describeGuest(database, guest, clock()))
+      const view = await look(await describeGuest(database, guest, clock()))
       const place = view.findIndex(({ job: { jobId } }) => jobId === guestId)
       return { guest: view[place]?.decision ?? null, ahead: Math.max(0, place) }
     },
@@ -130,9 +120,9 @@ export function jobQueue(options: QueueOptions): JobQueue {
     }
   }
 
-  async function look(guest?: Waiting): Promise<Pick<QueueView, 'view'>> {
+  async function look(guest?: Waiting): Promise<QueueView['view']> {
     const situation = await observe(guest)
-    if (!situation) return { view: [] }
+    if (!situation) return []
     const { queue, running, machines, now } = situation
     const byId = new Map(queue.map((job) => [job.jobId, job]))
     const decisions = placeJobs(situation)
@@ -147,7 +137,7 @@ export function jobQueue(options: QueueOptions): JobQueue {
       machines,
       now,
     )
-    const view = decisions.flatMap(({ blockers, ...decision }) => {
+    return decisions.flatMap(({ blockers, ...decision }) => {
       const job = byId.get(decision.jobId)
       if (!job) return []
       const estimatedStart = starts.get(decision.jobId) ?? null
@@ -158,7 +148,6 @@ export function jobQueue(options: QueueOptions): JobQueue {
         },
       ]
     })
-    return { view }
   }
 
   /** All that a pass looks at; null where nothing waits. */

@@ -3,10 +3,10 @@ import { attemptDirectory } from '../../journal/paths.js'
 import type { AttemptKeeper } from '../attempts/attempts.js'
 import { beginAttempt } from '../attempts/begin.js'
 import { requestOf } from '../attempts/scheduling.js'
+import { atMost } from '../records/at-most.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
-import { currentAttempt, holdsProcesses, type JobRecord, specOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import { type Blocker, earlyBlockers } from './blockers.js'
@@ -14,12 +14,13 @@ import type { Evictions } from './evictions.js'
 import { inOrder } from './fair-order.js'
 import { readInventory, toMachines } from './inventory.js'
 import { passes } from './passes.js'
-import type { Waiting } from './place.js'
-import type { JobQueue, Prospect } from './queue.js'
+import type { NamedJob, Waiting } from './place.js'
+import type { JobQueue, Prospect, QueueView } from './queue.js'
 import { quotaBlockers, type TenantLimits, type TenantUsage } from './quota.js'
 import { waitBlockers } from './scheduler-blockers.js'
+import { sharedView } from './shared-view.js'
 import type { Usage } from './usage.js'
-import { describeWaiting } from './waiting.js'
+import { waitingJobs } from './waiting.js'
 
 /** What handing jobs over needs. */
 export interface SchedulerQueueOptions {
@@ -37,6 +38,10 @@ export interface SchedulerQueueOptions {
   clock: () => Date
 }
 
+/** From so many jobs on a look is shared: what the engine says of its queue is as old. */
+const sharedFromJobs = 100
+/** Jobs that are handed over at once. */
+const handOversMax = 8
 /** A start that is expected so soon counts as now: schedulers think in seconds. */
 const nowMs = 2000
 
@@ -46,49 +51,23 @@ const nowMs = 2000
  */
 export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
   const { store, database, changes, engine, scheduler, attempts, evictions, limitsOf, usage, dataDir, log, clock } = options
+  const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
+  const inTurn = atMost(handOversMax)
+  /** The priority that the engine has of each job, as far as this life knows. */
+  const told = new Map<string, number>()
+  changes.listen('*', ({ job, weighty }) => {
+    if (weighty && job.attempts.length > 0) usage.expire()
+  })
 
   return {
-    start: queuePasses.start,
-
-    async view() {
-      const [jobs, entries, inventory] = await Promise.all([
-        store.findAll({ status: 'QUEUED' }),
-        scheduler.queue(),
-        readInventory(engine, database),
-      ])
-      const machines = toMachines(inventory)
-      const used = await usage.read(clock())
-      const waiting = await describeWaiting(database, jobs)
-      const place = new Map(entries.map((entry, index) => [entry.attempt ? keyOf(entry.attempt) : '', index]))
-      const placeOf = (job: JobRecord) => place.get(keyOf({ jobId: job.jobId, number: job.attempt })) ?? Number.POSITIVE_INFINITY
-      const byId = new Map(jobs.map((job) => [job.jobId, job]))
-      const view = inOrder(waiting)
-        .flatMap((waiter) => {
-          const job = byId.get(waiter.jobId)
-          return job ? [{ job, waiter, place: placeOf(job) }] : []
-        })
-        .sort((a, b) => (a.place === b.place ? 0 : a.place - b.place))
-        .map(({ job, waiter, place: index }) => {
-          const early = earlyBlockers(waiter, clock())
-          const entry = entries[index]
-          const blockers: Blocker[] =
-            early.length > 0
-              ? early
-              : entry
-                ? waitBlockers(entry, { needs: waiter.needs, machines, ahead: aheadOf(entries, index, byId) })
-                : overQuota(waiter, used)
-          const decision: Prospect = {
-            jobId: job.jobId,
-            placement: null,
-            blockers,
-            victims: [],
-            estimatedStart: entry?.estimatedStart ?? null,
-          }
-          return { job: waiter, decision }
-        })
-      return { view, indexes: new Map(view.map(({ job: { jobId } }, index) => [jobId, index])) }
+    start() {
+      // An earlier life, or another process, may have changed them since.
+      jobs.forget()
+      return queuePasses.start()
     },
+
+    view: sharedView(look, () => jobs.count() >= sharedFromJobs),
 
     async viewWith(guest) {
       const [entries, used] = await Promise.all([scheduler.queue(), usage.read(clock())])
@@ -99,55 +78,100 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     waitSeconds: async () => null,
   }
 
+  async function look(): Promise<QueueView['view']> {
+    const now = clock()
+    const waiting = await jobs.list()
+    if (waiting.length === 0) return []
+    const [entries, inventory, handed, used] = await Promise.all([
+      scheduler.queue(),
+      readInventory(engine, database),
+      handedOver(),
+      usage.read(now),
+    ])
+    const machines = toMachines(inventory)
+    const byId = new Map(waiting.map((job) => [job.jobId, job]))
+    const places = new Map(entries.map(({ attempt }, index) => [attempt ? keyOf(attempt) : '', index]))
+    const placeOf = (jobId: string) => places.get(keyOf({ jobId, number: handed.get(jobId)?.number ?? 0 })) ?? Number.POSITIVE_INFINITY
+    return inOrder(waiting)
+      .map((job) => ({ job, place: placeOf(job.jobId) }))
+      .sort((a, b) => (a.place === b.place ? 0 : a.place - b.place))
+      .map(({ job, place }) => {
+        const entry = entries[place]
+        const early = earlyBlockers(job, now)
+        const later = () => {
+          if (entry) return waitBlockers(entry, { needs: job.needs, machines, ahead: aheadOf(entries, place, byId) })
+          return handed.has(job.jobId) ? [] : overQuota(job, used)
+        }
+        const blockers = early.length > 0 ? early : later()
+        const decision: Prospect = {
+          jobId: job.jobId,
+          placement: null,
+          blockers,
+          victims: [],
+          estimatedStart: entry?.estimatedStart ?? null,
+        }
+        return { job, decision }
+      })
+  }
+
   async function pass(signal: AbortSignal): Promise<void> {
     await evictions.evictDue()
-    const jobs = await store.findAll({ status: 'QUEUED', wanted: 'RUN' })
-    if (jobs.length === 0) return
-    const dependencies = await dependenciesOf(jobs)
-    const used = await usage.read(clock())
+    const waiting = await jobs.list()
+    if (waiting.length === 0) return told.clear()
+    const now = clock()
+    const [handed, used, depended] = await Promise.all([handedOver(), usage.read(now), attemptsOf(waiting)])
     const given = new Map<string, number>()
-    const byId = new Map(jobs.map((job) => [job.jobId, job]))
-    for (const waiter of inOrder(await describeWaiting(database, jobs))) {
-      const { jobId, tenantId, needs } = waiter
-      const job = byId.get(jobId)
-      const known = dependencies.get(jobId)
+    const begun: Promise<void>[] = []
+    for (const job of inOrder(waiting)) {
+      const { jobId, tenantId, needs } = job
+      const dependencies = job.dependencies.map((dependency) => depended.get(dependency.jobId)).filter((handle) => handle !== undefined)
       // Until all that it depends on is in the engine, it can be told of none: it would start too early.
-      if (!job || !known || signal.aborted) continue
-      if (holdsProcesses(job)) {
-        await tellAnew(job, known)
-      } else if (overQuota(waiter, used, given.get(tenantId)).length === 0) {
+      if (signal.aborted || dependencies.length < job.dependencies.length) continue
+      const attempt = handed.get(jobId)
+      if (attempt) {
+        await tellAnew(job, attempt, dependencies)
+      } else if (overQuota(job, used, given.get(tenantId)).length === 0) {
         given.set(tenantId, (given.get(tenantId) ?? 0) + needs.gpuCount)
-        const begun = await beginAttempt({ store, database }, jobId, [])
-        if (begun) attempts.launch(begun)
+        begun.push(inTurn(() => handOver(job, signal)))
       }
     }
+    await Promise.all(begun)
   }
 
-  async function tellAnew(job: JobRecord, dependencies: EngineHandle[]): Promise<void> {
-    const attempt = currentAttempt(job)
-    if (!attempt || attempt.handle === null || attempt.finishedAt) return
+  async function handOver({ jobId, priority }: Waiting, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
+    const job = await beginAttempt({ store, database }, jobId, [])
+    if (!job) return
+    attempts.launch(job)
+    told.set(jobId, priority)
+  }
+
+  async function tellAnew(job: Waiting, { number, handle }: HandedOver, dependencies: EngineHandle[]): Promise<void> {
     const { jobId, tenantId, priority } = job
-    const directory = attemptDirectory(dataDir, tenantId, jobId, attempt.number)
-    const handle = JSON.parse(attempt.handle) as EngineHandle
-    await scheduler.update({ jobId, number: attempt.number, directory }, handle, { priority, dependencies })
+    if (handle === null || (told.get(jobId) === priority && dependencies.length === 0)) return
+    const directory = attemptDirectory(dataDir, tenantId, jobId, number)
+    await scheduler.update({ jobId, number, directory }, handle, { priority, dependencies })
+    told.set(jobId, priority)
   }
 
-  /** Of each job the attempts that must be done before it, as the engine knows them; none where the engine does not know one of them yet. */
-  async function dependenciesOf(jobs: JobRecord[]): Promise<Map<string, EngineHandle[]>> {
-    const named = new Map(jobs.map((job) => [job.jobId, specOf(job).scheduling_config.depends_on]))
-    const ids = [...new Set([...named.values()].flat())]
-    const found = ids.length === 0 ? [] : await store.findAll({ jobId: { in: ids }, status: { not: 'COMPLETED' } })
-    const handles = new Map(
-      found.map((job) => {
-        const attempt = currentAttempt(job)
-        const isThere = attempt !== null && attempt.finishedAt === null && attempt.handle !== null
-        return [job.jobId, isThere ? (JSON.parse(attempt.handle ?? '') as EngineHandle) : null]
-      }),
-    )
+  /** The attempts that wait in the engine's queue, by job. */
+  async function handedOver(): Promise<Map<string, HandedOver>> {
+    const rows = await database.attempt.findMany({
+      where: { finishedAt: null, job: { status: 'QUEUED' } },
+      select: { jobId: true, number: true, handle: true },
+    })
+    return new Map(rows.map(({ jobId, number, handle }) => [jobId, { number, handle: parseHandle(handle) }]))
+  }
+
+  /** The attempts of jobs that others depend on, as far as the engine has them. */
+  async function attemptsOf(waiting: readonly Waiting[]): Promise<Map<string, EngineHandle>> {
+    const ids = [...new Set(waiting.flatMap(({ dependencies }) => dependencies.map(({ jobId }) => jobId)))]
+    if (ids.length === 0) return new Map()
+    const rows = await database.attempt.findMany({ where: { jobId: { in: ids }, finishedAt: null }, select: { jobId: true, handle: true } })
     return new Map(
-      [...named].flatMap(([jobId, dependsOn]) => {
-        const unmet = dependsOn.flatMap((id) => (handles.has(id) ? [handles.get(id) ?? null] : []))
-        return unmet.every((handle) => handle !== null) ? [[jobId, unmet]] : []
+      rows.flatMap(({ jobId, handle: text }) => {
+        const handle = parseHandle(text)
+        return handle ? [[jobId, handle]] : []
       }),
     )
   }
@@ -184,10 +208,19 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
   }
 }
 
+/** An attempt that waits in the engine's queue. */
+interface HandedOver {
+  number: number
+  /** Null until the engine has answered. */
+  handle: EngineHandle | null
+}
+
+const parseHandle = (handle: string | null): EngineHandle | null => (handle === null ? null : (JSON.parse(handle) as EngineHandle))
+
 const keyOf = ({ jobId, number }: { jobId: string; number: number }): string => `${jobId}/${number}`
 
 /** What is ahead of an entry in its own queue: ours by name, others as a number. */
-function aheadOf(entries: EngineQueueEntry[], index: number, byId: Map<string, JobRecord>) {
+function aheadOf(entries: EngineQueueEntry[], index: number, byId: Map<string, Waiting>): (NamedJob | null)[] {
   const { queue } = entries[index] ?? {}
   return entries.slice(0, index).flatMap((entry) => {
     if (entry.queue !== queue) return []
