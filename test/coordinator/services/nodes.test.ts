@@ -13,6 +13,7 @@ import type { ClusterEvent__Output } from '../../../src/generated/proto/scaimind
 import type { ClusterNode__Output } from '../../../src/generated/proto/scaimind/v1/ClusterNode.js'
 import type { DrainForecast__Output } from '../../../src/generated/proto/scaimind/v1/DrainForecast.js'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
+import { endAttempts } from '../../support/leftovers.js'
 
 const own = hostname()
 const forever = 'setInterval(() => {}, 1000)'
@@ -166,6 +167,21 @@ describe('GPUs that an agent is given for an attempt', () => {
     await cancel(tenant, first)
   })
 
+  it('are told as fewer, and not as free, where the node was registered anew without some of them', async () => {
+    const holder = await running(tenant)
+    await register('reported-3')
+    await allocate(holder, 3, 'reported-3')
+    const { gpus_allocated: before } = await tenant.call<Cluster__Output>('GetCluster')
+    await register('reported-3', gpusOf(1))
+    expect((await tenant.call<Cluster__Output>('GetCluster')).gpus_allocated).toBe(before - 2)
+    const ask = { node_id: 'reported-3', attempt: 1, job_id: holder, gpu_count: 3 }
+    expect(await tenant.refused('AllocateGPUs', ask)).toMatchObject({
+      code: 'IDEMPOTENCY_CONFLICT',
+      message: expect.stringContaining('has 1 GPUs of the node'),
+    })
+    await cancel(tenant, holder)
+  })
+
   it('are not taken by a placement that was decided before they were given', async () => {
     await register(own)
     const holder = await running(tenant)
@@ -266,6 +282,30 @@ it('a node blamed for two failures in a row is cordoned, with the evidence; anot
   expect((await tenant.job(waiting)).blockers).toMatchObject([{ kind: 'DRAINING', of: own }])
   expect(await tenant.call('EnableNode', { node_id: own })).toMatchObject({ status: 'ONLINE', cordoned: false, reason: '', evidence: [] })
   await tenant.until(waiting, 'COMPLETED')
+})
+
+it('the evidence of a cordoned node stays when what ran on there completes', async () => {
+  keepOnFailure(coordinator)
+  const long = await running(tenant, 0, `import { existsSync } from 'node:fs'\nsetInterval(() => existsSync('end') && process.exit(0), 50)`)
+  for (const _ of [1, 2]) await tenant.until(await tenant.submit(tenant.custom(broken)), 'FAILED')
+  writeFileSync(join(coordinator.dataDir, 'jobs', tenant.id, long, 'attempts', '1', 'end'), '')
+  await tenant.until(long, 'COMPLETED')
+  const { cordoned, evidence } = await nodeOf(own)
+  expect([cordoned, evidence.length]).toEqual([true, 2])
+  await tenant.call('EnableNode', { node_id: own })
+})
+
+it('what ends all that runs on a node at once, such as its reboot, is one failure of the node: it takes work again', async () => {
+  keepOnFailure(coordinator)
+  const ids = [await running(tenant), await running(tenant)]
+  await coordinator.stop()
+  await endAttempts(coordinator.dataDir)
+  await coordinator.start()
+  for (const id of ids) await tenant.until(id, ({ to_status, attempt }) => to_status === 'TRAINING' && attempt === 2)
+  const { status, evidence } = await nodeOf(own)
+  expect([status, evidence.length]).toEqual(['ONLINE', 2])
+  await cancel(tenant, ...ids)
+  await tenant.call('EnableNode', { node_id: own })
 })
 
 it('a trainer that says nothing is unreachable, since when and why, and neither ended nor started again; its next word ends that', async () => {
