@@ -182,6 +182,19 @@ describe('GPUs that an agent is given for an attempt', () => {
     await cancel(tenant, holder)
   })
 
+  it('are part of what draining their node means, and of what it evicts', async () => {
+    keepOnFailure(coordinator)
+    const holder = await running(tenant)
+    await register('reported-4')
+    await allocate(holder, 3, 'reported-4')
+    const { jobs } = await tenant.call<DrainForecast__Output>('ForecastDrain', { node_id: 'reported-4' })
+    expect(jobs).toMatchObject([{ job_id: holder, gpu_count: 3 }])
+    await tenant.call('DrainNode', { node_id: 'reported-4', evict: true })
+    await tenant.until(holder, 'PREEMPTED')
+    expect((await nodeOf('reported-4')).job_ids).toEqual([])
+    await cancel(tenant, holder)
+  })
+
   it('are not taken by a placement that was decided before they were given', async () => {
     await register(own)
     const holder = await running(tenant)
