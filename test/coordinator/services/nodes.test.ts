@@ -57,6 +57,14 @@ async function running(by: CoordinatorTenant, gpu_count = 0, script = forever): 
   await by.until(id, 'TRAINING')
   return id
 }
+/** Begins an attempt on the node, as a pass that decided so does. */
+async function begin(jobId: string, place: { gpuIndexes: number[]; cpus: number }) {
+  const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+  const records = underLease(database, epoch)
+  const store = jobStore({ database: records, changes: jobChanges(), clock: () => new Date() })
+  return await beginAttempt({ store, database: records }, jobId, [{ nodeId: own, ...place, memoryBytes: 0 }])
+}
+
 async function cancel(by: CoordinatorTenant, ...ids: string[]): Promise<void> {
   for (const id of ids) {
     await by.call('CancelJob', { job_id: id })
@@ -201,11 +209,7 @@ describe('GPUs that an agent is given for an attempt', () => {
     const later = { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }
     const jobId = await tenant.submit(tenant.custom(forever, { resource_config: { gpu_count: 1 }, ...later }))
     await allocate(holder, 1)
-    const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
-    const records = underLease(database, epoch)
-    const store = jobStore({ database: records, changes: jobChanges(), clock: () => new Date() })
-    const placement = [{ nodeId: own, gpuIndexes: [0], cpus: 0, memoryBytes: 0 }]
-    expect(await beginAttempt({ store, database: records }, jobId, placement)).toBeNull()
+    expect(await begin(jobId, { gpuIndexes: [0], cpus: 0 })).toBeNull()
     expect(await tenant.job(jobId)).toMatchObject({ status: 'QUEUED', attempts: [] })
     await cancel(tenant, jobId, holder)
   })
@@ -223,6 +227,16 @@ describe('GPUs that an agent is given for an attempt', () => {
     expect(given.length).toBeGreaterThanOrEqual(2)
     await cancel(tenant, placedId, ...asking)
   })
+})
+
+it('a node that was drained takes no placement that was decided before', async () => {
+  const later = { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }
+  const jobId = await tenant.submit(tenant.custom(forever, later))
+  await tenant.call('DrainNode', { node_id: own })
+  expect(await begin(jobId, { gpuIndexes: [], cpus: 1 })).toBeNull()
+  await tenant.call('EnableNode', { node_id: own })
+  expect(await tenant.job(jobId)).toMatchObject({ status: 'QUEUED', attempts: [] })
+  await cancel(tenant, jobId)
 })
 
 it('draining is forecast: whom it hits, what is lost with and without checkpoints, and when the node is free', async () => {
