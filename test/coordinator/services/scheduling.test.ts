@@ -2,7 +2,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openDatabase } from '../../../src/coordinator/jobs/records/database.js'
+import { waitingJobs } from '../../../src/coordinator/jobs/placement/waiting.js'
+import { jobChanges } from '../../../src/coordinator/jobs/records/changes.js'
+import { openDatabase, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import type { ListCheckpointsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
 import type { Queue__Output } from '../../../src/generated/proto/scaimind/v1/Queue.js'
 import type { SubmitJobResponse__Output } from '../../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'
@@ -158,6 +160,18 @@ describe('Jobs that wait', () => {
     await one.until(late, 'TRAINING')
     await cancel(many, ...ids)
     await cancel(one, late)
+  })
+
+  it('wait for what they depend on, however many look at the queue at once', async () => {
+    const tenant = coordinator.tenant()
+    const first = await tenant.submit(wish(tenant, { gpus: 0 }))
+    const second = await tenant.submit({ ...wish(tenant, { gpus: 0 }), scheduling_config: { depends_on: [first] } })
+    const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+    const jobs = waitingJobs({ database: underLease(database, epoch), changes: jobChanges(), clock: () => new Date() })
+    for (const list of await Promise.all([jobs.list(), jobs.list(), jobs.list()])) {
+      expect(list.find(({ jobId }) => jobId === second)?.dependencies.map(({ jobId }) => jobId)).toEqual([first])
+    }
+    await cancel(tenant, second, first)
   })
 
   it('pass a large one that has no room only where they end before its place is free', async () => {
