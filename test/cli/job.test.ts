@@ -152,6 +152,7 @@ describe('a dry run', () => {
     starts_now: false,
     estimated_start: '2026-11-21T09:00:00.000Z',
     jobs_ahead: 2,
+    jobs_preempted: 1,
     blockers: [{ kind: 'GPUS', of: 'a100', need: 4, have: 1 }],
   }
   const run = async (plan: object, ...options: string[]) => {
@@ -173,6 +174,7 @@ describe('a dry run', () => {
 It needs 90.0 GB of the 80.0 GB of a GPU (a100), and does not fit.
 It would train for about 2.0 h, 2.0 GPU hours.
 It would wait for 2 jobs ahead of it, until about 2026-11-21T09:00:00.000Z.
+1 running job of lower priority would give way to it.
   GPUS a100: 1 of 4
 `,
     })

@@ -29,6 +29,30 @@ describe.each(['api', 'coordinator'] as const)('The migrated %s database', (kind
   })
 })
 
+it('attempts without GPUs of an older release count by the CPU slots that their jobs asked for', async () => {
+  const url = await freshDatabase('coordinator')
+  const connection = await createConnection(url.replace(/^mysql:/, 'mariadb:'))
+  try {
+    const spec = JSON.stringify({ resource_config: { gpu_count: 0, num_nodes: 2, cpus_per_node: 4 } })
+    await connection.query(
+      `INSERT INTO job (job_id, tenant_id, name, status, spec, labels, training_type, queue, priority, created_at, updated_at)
+       VALUES ('job_a', 't', 'a', 'TRAINING', ?, '{}', 'SFT', 'default', 5, NOW(), NOW())`,
+      [spec],
+    )
+    await connection.query(
+      `INSERT INTO attempt (job_id, number, cause, token, placement, submitted_at, gpus, share)
+       VALUES ('job_a', 1, 'FIRST', '', '[]', NOW(), 0, 0), ('job_a', 2, 'RETRY', '', '[]', NOW(), 4, 4)`,
+    )
+    const migration = '../../prisma/coordinator/migrations/20261121130000_cpu_shares/migration.sql'
+    await connection.query(readFileSync(resolve(import.meta.dirname, migration), 'utf8'))
+    expect((await connection.query<{ share: number }[]>('SELECT share FROM attempt ORDER BY number')).map(({ share }) => share)).toEqual([
+      1, 4,
+    ])
+  } finally {
+    await connection.end()
+  }
+})
+
 async function liveTable(connection: Connection, table: string): Promise<DeclaredTable> {
   const columns = await connection.query<ColumnRow[]>(
     'SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?',

@@ -36,7 +36,7 @@ export const clusterRoutes = [
       description:
         'Running jobs finish, unless they are evicted: saved, and put back into the queue. Repeating it is fine. With `dry_run` nothing changes, and the data is a forecast.',
       body: z.strictObject({
-        reason: z.string().max(1000).optional().describe('Why, for whoever reads the node.'),
+        reason: z.string().max(500).optional().describe('Why, for whoever reads the node.'),
         deadline_seconds: z
           .number()
           .int()

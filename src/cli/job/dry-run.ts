@@ -17,6 +17,7 @@ interface Plan {
   starts_now: boolean
   estimated_start: string | null
   jobs_ahead: number
+  jobs_preempted: number
   blockers: { kind: string; of: string; need: number; have: number }[]
 }
 
@@ -54,6 +55,8 @@ export function describePlan(plan: Plan): string {
   lines.push(
     startsNow ? `It would start at once${where}.` : `It would wait for ${ahead}${where}${start === null ? '' : `, until about ${start}`}.`,
   )
+  const preempted = plan.jobs_preempted
+  if (preempted > 0) lines.push(`${preempted} running job${preempted === 1 ? '' : 's'} of lower priority would give way to it.`)
   for (const { kind, of, need, have } of startsNow ? [] : plan.blockers) {
     const counted = need > 0 ? `: ${have} of ${need}` : ''
     lines.push(`  ${kind}${of === '' ? '' : ` ${plainText(of)}`}${counted}`)

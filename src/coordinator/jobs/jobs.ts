@@ -72,7 +72,7 @@ export function buildJobs(options: JobsOptions) {
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
   const takeIn = takingIn({ database, limitsOf, readUsage: usage.read, clock })
-  const control = jobControl({ store, database, idempotency: answers, clock })
+  const control = jobControl({ store, database, idempotency: answers, takeIn, clock })
   const announce = () => nodesChanged.emit('nodes')
   const cluster: ClusterView = clusterView({ engine, database, queue, evictions, control: drains, settings, announce, clock })
   return {

@@ -16,7 +16,7 @@
  *     steps down, looks on as standby
  *
  * Two clocks are never compared: whether the lease has run out is asked of the database, by its own clock; how long a holder may go on without word
- * from the database is measured by its own. Neither is what makes it safe. That is the epoch: taking the lease changes the row, every transaction that
+ * from the database is measured by its own. Where the database's clock was put back, what seems to run longer than any lease is cut to a lease's length. Neither is what makes it safe. That is the epoch: taking the lease changes the row, every transaction that
  * writes has the row locked, shared, under its own epoch (`transact`), so that each write is committed before the lease was taken, or not at all. A
  * transaction whose coordinator stalled in the middle would keep the row locked: the database ends it after 5 idle seconds.
  *
@@ -49,6 +49,14 @@ export interface CoordinatorLease {
   take(address: string): Promise<Lease | null>
   /** Where the one that held it at the last look serves; empty before the first. */
   holderAddress(): string
+}
+
+interface LeaseRow {
+  epoch: bigint | number
+  holder: string
+  address: string
+  is_over: bigint | number
+  is_too_long: bigint | number
 }
 
 /** `client` is for the lease alone: a renewal must not wait for a connection behind other work. */
@@ -108,10 +116,13 @@ export function coordinatorLease({ client, log }: { client: PrismaClient; log: L
   return {
     async take(address) {
       // Looked at without a lock first: taking it locks the row, and the writes of whoever holds it would wait.
-      const [row] = await client.$queryRaw<{ epoch: bigint | number; holder: string; address: string; is_over: bigint | number }[]>`
-        SELECT epoch, holder, address, expires_at <= UTC_TIMESTAMP(3) AS is_over FROM coordinator_lease WHERE id = 1`
+      const [row] = await client.$queryRaw<LeaseRow[]>`
+        SELECT epoch, holder, address, expires_at <= UTC_TIMESTAMP(3) AS is_over,
+          expires_at > UTC_TIMESTAMP(3) + INTERVAL ${leaseSeconds} SECOND AS is_too_long
+        FROM coordinator_lease WHERE id = 1`
       if (!row) throw new Error('The table coordinator_lease has lost its row.')
       lastSeen = row.address
+      if (Number(row.is_too_long)) await renew(BigInt(row.epoch))
       const isDead = isProvenDead(row.holder)
       if (!isDead && !Number(row.is_over)) return null
       const askedAt = performance.now()

@@ -20,7 +20,7 @@ const input = {
   resourceConfig: { gpuCount: 1, gpuType: 'a100' },
 }
 const plan = `plan {
-  acceptable records tokens totalSteps estimatedRunSeconds gpuHours nodes startsNow estimatedStart jobsAhead contentHash
+  acceptable records tokens totalSteps estimatedRunSeconds gpuHours nodes startsNow estimatedStart jobsAhead jobsPreempted contentHash
   sources { path readable records tokensEstimate bytes sample contentHash problems { line message } }
   memory { gpuType bytesNeeded bytesAvailable fits nodes weightsBytes gradientsBytes optimizerBytes activationsBytes }
   blockers { kind need have of until jobs }
@@ -40,6 +40,7 @@ describe.each([
       acceptable: false,
       starts_now: false,
       jobs_ahead: 2,
+      jobs_preempted: 1,
       estimated_start: toTimestamp(until),
       estimated_run_seconds: 3600.5,
       gpu_hours: 1.25,
@@ -89,6 +90,7 @@ describe.each([
         startsNow: false,
         estimatedStart: until.toISOString(),
         jobsAhead: 2,
+        jobsPreempted: 1,
         contentHash: 'sha256:abc',
         sources: [
           {

@@ -49,6 +49,16 @@ describe('The lease', () => {
     await Promise.all([one?.release(), two?.release()])
   })
 
+  it('runs out in its time where the clock of the database was put back', async () => {
+    const one = await leaseOf(first).take('one:1')
+    const expiresAt = new Date(Date.now() + 3600_000)
+    await records.coordinatorLease.update({ where: { id: 1 }, data: { expiresAt } })
+    expect(await leaseOf(second).take('two:1')).toBeNull()
+    const row = await records.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+    expect(row.expiresAt.getTime() - Date.now()).toBeLessThanOrEqual(6000)
+    await one?.release()
+  })
+
   it('is lost by whoever finds it taken', async () => {
     const one = await leaseOf(first).take('one:1')
     await records.coordinatorLease.update({ where: { id: 1 }, data: { epoch: { increment: 1 } } })

@@ -13,6 +13,7 @@ import type { ClusterEvent__Output } from '../../../src/generated/proto/scaimind
 import type { ClusterNode__Output } from '../../../src/generated/proto/scaimind/v1/ClusterNode.js'
 import type { DrainForecast__Output } from '../../../src/generated/proto/scaimind/v1/DrainForecast.js'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
+import { endAttempts } from '../../support/leftovers.js'
 
 const own = hostname()
 const forever = 'setInterval(() => {}, 1000)'
@@ -56,6 +57,14 @@ async function running(by: CoordinatorTenant, gpu_count = 0, script = forever): 
   await by.until(id, 'TRAINING')
   return id
 }
+/** Begins an attempt on the node, as a pass that decided so does. */
+async function begin(jobId: string, place: { gpuIndexes: number[]; cpus: number }) {
+  const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+  const records = underLease(database, epoch)
+  const store = jobStore({ database: records, changes: jobChanges(), clock: () => new Date() })
+  return await beginAttempt({ store, database: records }, jobId, [{ nodeId: own, ...place, memoryBytes: 0 }])
+}
+
 async function cancel(by: CoordinatorTenant, ...ids: string[]): Promise<void> {
   for (const id of ids) {
     await by.call('CancelJob', { job_id: id })
@@ -166,17 +175,41 @@ describe('GPUs that an agent is given for an attempt', () => {
     await cancel(tenant, first)
   })
 
+  it('are told as fewer, and not as free, where the node was registered anew without some of them', async () => {
+    const holder = await running(tenant)
+    await register('reported-3')
+    await allocate(holder, 3, 'reported-3')
+    const { gpus_allocated: before } = await tenant.call<Cluster__Output>('GetCluster')
+    await register('reported-3', gpusOf(1))
+    expect((await tenant.call<Cluster__Output>('GetCluster')).gpus_allocated).toBe(before - 2)
+    const ask = { node_id: 'reported-3', attempt: 1, job_id: holder, gpu_count: 3 }
+    expect(await tenant.refused('AllocateGPUs', ask)).toMatchObject({
+      code: 'IDEMPOTENCY_CONFLICT',
+      message: expect.stringContaining('has 1 GPUs of the node'),
+    })
+    await cancel(tenant, holder)
+  })
+
+  it('are part of what draining their node means, and of what it evicts', async () => {
+    keepOnFailure(coordinator)
+    const holder = await running(tenant)
+    await register('reported-4')
+    await allocate(holder, 3, 'reported-4')
+    const { jobs } = await tenant.call<DrainForecast__Output>('ForecastDrain', { node_id: 'reported-4' })
+    expect(jobs).toMatchObject([{ job_id: holder, gpu_count: 3 }])
+    await tenant.call('DrainNode', { node_id: 'reported-4', evict: true })
+    await tenant.until(holder, 'PREEMPTED')
+    expect((await nodeOf('reported-4')).job_ids).toEqual([])
+    await cancel(tenant, holder)
+  })
+
   it('are not taken by a placement that was decided before they were given', async () => {
     await register(own)
     const holder = await running(tenant)
     const later = { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }
     const jobId = await tenant.submit(tenant.custom(forever, { resource_config: { gpu_count: 1 }, ...later }))
     await allocate(holder, 1)
-    const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
-    const records = underLease(database, epoch)
-    const store = jobStore({ database: records, changes: jobChanges(), clock: () => new Date() })
-    const placement = [{ nodeId: own, gpuIndexes: [0], cpus: 0, memoryBytes: 0 }]
-    expect(await beginAttempt({ store, database: records }, jobId, placement)).toBeNull()
+    expect(await begin(jobId, { gpuIndexes: [0], cpus: 0 })).toBeNull()
     expect(await tenant.job(jobId)).toMatchObject({ status: 'QUEUED', attempts: [] })
     await cancel(tenant, jobId, holder)
   })
@@ -194,6 +227,16 @@ describe('GPUs that an agent is given for an attempt', () => {
     expect(given.length).toBeGreaterThanOrEqual(2)
     await cancel(tenant, placedId, ...asking)
   })
+})
+
+it('a node that was drained takes no placement that was decided before', async () => {
+  const later = { scheduling_config: { start_after: toTimestamp(new Date('2100-01-01')) } }
+  const jobId = await tenant.submit(tenant.custom(forever, later))
+  await tenant.call('DrainNode', { node_id: own })
+  expect(await begin(jobId, { gpuIndexes: [], cpus: 1 })).toBeNull()
+  await tenant.call('EnableNode', { node_id: own })
+  expect(await tenant.job(jobId)).toMatchObject({ status: 'QUEUED', attempts: [] })
+  await cancel(tenant, jobId)
 })
 
 it('draining is forecast: whom it hits, what is lost with and without checkpoints, and when the node is free', async () => {
@@ -266,6 +309,30 @@ it('a node blamed for two failures in a row is cordoned, with the evidence; anot
   expect((await tenant.job(waiting)).blockers).toMatchObject([{ kind: 'DRAINING', of: own }])
   expect(await tenant.call('EnableNode', { node_id: own })).toMatchObject({ status: 'ONLINE', cordoned: false, reason: '', evidence: [] })
   await tenant.until(waiting, 'COMPLETED')
+})
+
+it('the evidence of a cordoned node stays when what ran on there completes', async () => {
+  keepOnFailure(coordinator)
+  const long = await running(tenant, 0, `import { existsSync } from 'node:fs'\nsetInterval(() => existsSync('end') && process.exit(0), 50)`)
+  for (const _ of [1, 2]) await tenant.until(await tenant.submit(tenant.custom(broken)), 'FAILED')
+  writeFileSync(join(coordinator.dataDir, 'jobs', tenant.id, long, 'attempts', '1', 'end'), '')
+  await tenant.until(long, 'COMPLETED')
+  const { cordoned, evidence } = await nodeOf(own)
+  expect([cordoned, evidence.length]).toEqual([true, 2])
+  await tenant.call('EnableNode', { node_id: own })
+})
+
+it('what ends all that runs on a node at once, such as its reboot, is one failure of the node: it takes work again', async () => {
+  keepOnFailure(coordinator)
+  const ids = [await running(tenant), await running(tenant)]
+  await coordinator.stop()
+  await endAttempts(coordinator.dataDir)
+  await coordinator.start()
+  for (const id of ids) await tenant.until(id, ({ to_status, attempt }) => to_status === 'TRAINING' && attempt === 2)
+  const { status, evidence } = await nodeOf(own)
+  expect([status, evidence.length]).toEqual(['ONLINE', 2])
+  await cancel(tenant, ...ids)
+  await tenant.call('EnableNode', { node_id: own })
 })
 
 it('a trainer that says nothing is unreachable, since when and why, and neither ended nor started again; its next word ends that', async () => {

@@ -2,6 +2,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { waitingJobs } from '../../../src/coordinator/jobs/placement/waiting.js'
+import { jobChanges } from '../../../src/coordinator/jobs/records/changes.js'
+import { openDatabase, underLease } from '../../../src/coordinator/jobs/records/database.js'
 import type { ListCheckpointsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
 import type { Queue__Output } from '../../../src/generated/proto/scaimind/v1/Queue.js'
 import type { SubmitJobResponse__Output } from '../../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'
@@ -20,6 +23,7 @@ ${forever}`
 const minRuntimeSeconds = 2
 
 let coordinator: TestCoordinator
+let database: ReturnType<typeof openDatabase>
 
 // A machine of four GPUs.
 beforeAll(async () => {
@@ -40,8 +44,15 @@ beforeAll(async () => {
     SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS: String(minRuntimeSeconds),
   }
   coordinator = await startTestCoordinator(settings, { process: true })
+  database = openDatabase(coordinator.databaseUrl)
 })
-afterAll(() => coordinator?.close())
+afterAll(async () => {
+  await database?.$disconnect()
+  await coordinator?.close()
+})
+
+/** Attempts that are on record as having given way to a job that waits. */
+const gaveWayFor = (evictedFor: string): Promise<number> => database.attempt.count({ where: { evictedFor } })
 
 interface Wish {
   script?: string
@@ -102,6 +113,23 @@ describe('A job of higher priority', () => {
     await cancel(rival, urgent)
   })
 
+  it('that is cancelled while others leave for it, and tried again, waits its turn', async () => {
+    keepOnFailure(coordinator)
+    const [owner, rival] = [coordinator.tenant(), coordinator.tenant()]
+    const victim = await owner.submit(wish(owner, { script: saving, priority: 2, preemptible: true }))
+    await owner.until(victim, 'TRAINING')
+    const asked = owner.until(victim, ({ message }) => message.endsWith('Saves and gives its place back.'))
+    const urgent = await rival.submit(wish(rival, { priority: 8 }))
+    await asked
+    await rival.call('CancelJob', { job_id: urgent })
+    await owner.until(victim, ({ to_status, attempt }) => to_status === 'TRAINING' && attempt === 2)
+    await rival.call('RetryJob', { job_id: urgent })
+    expect((await rival.job(urgent)).status).toBe('QUEUED')
+    expect(await gaveWayFor(urgent)).toBe(0)
+    await cancel(rival, urgent)
+    await cancel(owner, victim)
+  })
+
   it('is told beforehand how many would give way to it', async () => {
     const [owner, rival] = [coordinator.tenant(), coordinator.tenant()]
     const victim = await owner.submit(wish(owner, { priority: 2, preemptible: true }))
@@ -112,7 +140,7 @@ describe('A job of higher priority', () => {
       dry_run: true,
     })
     expect(message).toBe('The job would be accepted. 1 preemptible job of lower priority would give way to it.')
-    expect(plan).toMatchObject({ starts_now: false, blockers: [{ kind: 'GPUS', need: 4, have: 0, jobs: [] }] })
+    expect(plan).toMatchObject({ starts_now: false, jobs_preempted: 1, blockers: [{ kind: 'GPUS', need: 4, have: 0, jobs: [] }] })
     expect((await owner.job(victim)).status).toBe('TRAINING')
     await cancel(owner, victim)
   })
@@ -132,6 +160,18 @@ describe('Jobs that wait', () => {
     await one.until(late, 'TRAINING')
     await cancel(many, ...ids)
     await cancel(one, late)
+  })
+
+  it('wait for what they depend on, however many look at the queue at once', async () => {
+    const tenant = coordinator.tenant()
+    const first = await tenant.submit(wish(tenant, { gpus: 0 }))
+    const second = await tenant.submit({ ...wish(tenant, { gpus: 0 }), scheduling_config: { depends_on: [first] } })
+    const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
+    const jobs = waitingJobs({ database: underLease(database, epoch), changes: jobChanges(), clock: () => new Date() })
+    for (const list of await Promise.all([jobs.list(), jobs.list(), jobs.list()])) {
+      expect(list.find(({ jobId }) => jobId === second)?.dependencies.map(({ jobId }) => jobId)).toEqual([first])
+    }
+    await cancel(tenant, second, first)
   })
 
   it('pass a large one that has no room only where they end before its place is free', async () => {
@@ -170,7 +210,15 @@ describe('A tenant with limits of its own', () => {
     const running = await tenant.submit(wish(tenant, {}))
     await tenant.until(running, 'TRAINING')
     const waiting = await tenant.submit(wish(tenant, {}))
-    expect((await tenant.refused('SubmitJob', { spec: wish(tenant, {}) })).message).toMatch(/^The tenant has 1 jobs that wait/)
+    const isFull = /^The tenant has 1 jobs that wait/
+    expect((await tenant.refused('SubmitJob', { spec: wish(tenant, {}) })).message).toMatch(isFull)
+    expect((await tenant.refused('SubmitJob', { spec: wish(tenant, {}), dry_run: true })).message).toMatch(isFull)
+    await cancel(tenant, waiting)
+    const other = await tenant.submit(wish(tenant, {}))
+    // A retry is no way around it.
+    expect((await tenant.refused('RetryJob', { job_id: waiting })).message).toMatch(isFull)
+    await cancel(tenant, other)
+    expect(await tenant.call('RetryJob', { job_id: waiting })).toMatchObject({ status: 'QUEUED' })
     await cancel(tenant, waiting, running)
   })
 

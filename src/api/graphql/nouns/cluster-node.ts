@@ -87,7 +87,7 @@ builder.node(ClusterNodeRef, {
     evidence: t.field({
       type: [NodeBlameRef],
       description:
-        'The failures in a row that it is blamed for, oldest first, the newest 10. Only an attempt that completes there clears them.',
+        'The attempts that failed in a row and it is blamed for, oldest first, the newest 10; those that ran side by side count as one failure. An attempt that completes there clears them, and enableNode, which alone does so where it is cordoned.',
       resolve: (n) => n.evidence,
     }),
   }),

@@ -22,7 +22,10 @@ const ClusterRef = builder.objectRef<Snapshot<Cluster__Output>>('Cluster').imple
     nodesOffline: t.int({ description: 'Machines that are not there.', resolve: ({ value }) => value.nodes_offline }),
     gpusTotal: t.int({ description: 'GPUs.', resolve: ({ value }) => value.gpus_total }),
     gpusAllocated: t.int({ description: 'GPUs that jobs hold.', resolve: ({ value }) => value.gpus_allocated }),
-    gpusFree: t.int({ description: 'GPUs that a job could have now.', resolve: ({ value }) => value.gpus_free }),
+    gpusFree: t.int({
+      description: 'GPUs that no job holds, those of machines that take no work among them.',
+      resolve: ({ value }) => value.gpus_free,
+    }),
     cpusTotal: t.int({ description: 'CPU cores of all machines.', resolve: ({ value }) => value.cpus_total }),
     cpusAllocated: t.int({ description: 'CPU cores that jobs hold.', resolve: ({ value }) => value.cpus_allocated }),
     jobsRunning: t.int({ description: 'The tenant’s jobs that hold resources.', resolve: ({ value }) => value.jobs_running }),

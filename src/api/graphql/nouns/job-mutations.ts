@@ -108,7 +108,7 @@ builder.mutationField('retryJob', (t) =>
     errors: mutationErrors('RetryJob'),
     complexity: 10,
     description:
-      'Starts a new attempt of a FAILED, CANCELLED or PREEMPTED job; a JobStateConflict from any other state, RequestFailed with CHECKPOINT_NOT_FOUND for a checkpoint that it has not. Needs scaimind:manage.',
+      'Starts a new attempt of a FAILED, CANCELLED or PREEMPTED job; a JobStateConflict from any other state, QuotaExceeded where a limit of the tenant is reached, RequestFailed with CHECKPOINT_NOT_FOUND for a checkpoint that it has not. Needs scaimind:manage.',
     args: {
       jobId: t.arg.id(jobIdArgument),
       fromCheckpoint: t.arg.id({ description: 'Where to begin; default the newest complete checkpoint, else the start.' }),

@@ -73,6 +73,10 @@ export const JobPlanRef = builder.objectRef<JobPlan__Output>('JobPlan').implemen
       resolve: (p) => timeOf(p.estimated_start),
     }),
     jobsAhead: t.exposeInt('jobs_ahead', { description: 'Jobs ahead of it in the queue.' }),
+    jobsPreempted: t.exposeInt('jobs_preempted', {
+      description:
+        'Running jobs, any tenant’s, that would be asked to give way to it at once: preemptible ones of lower priority. 0 where an engine’s own scheduler decides that.',
+    }),
     blockers: t.field({
       type: [BlockerRef],
       complexity: { field: 1, multiplier: 3 },

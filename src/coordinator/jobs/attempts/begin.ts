@@ -10,7 +10,7 @@ import type { JobStore } from '../records/store.js'
 
 /**
  * Intent before effect: the job's next attempt goes on record with its token before an engine hears of it. With a placement the job is SCHEDULING then; without
- * one it stays QUEUED, since the engine's own scheduler will choose. Answers the job, or null where it may not start any more, or its GPUs were reserved meanwhile.
+ * one it stays QUEUED, since the engine's own scheduler will choose. Answers the job, or null where it may not start any more, or its GPUs were reserved or a node of it drained meanwhile.
  */
 export async function beginAttempt(
   { store, database }: { store: JobStore; database: Database },
@@ -47,24 +47,26 @@ export async function beginAttempt(
           // Who gave way to it did so for this place.
           if (placement.length > 0) await tx.attempt.updateMany({ where: { evictedFor: jobId }, data: { evictedFor: null } })
         },
-        remember: (tx) => requireUnreserved(tx, placement),
+        remember: (tx) => requireOpen(tx, placement),
       }
     })
     .catch((error: unknown) => {
-      if (error instanceof GpusReserved) return null
+      if (error instanceof PlaceGone) return null
       throw error
     })
   return begun ? job : null
 }
 
-class GpusReserved extends Error {}
+class PlaceGone extends Error {}
 
-/** Looked at last of all in the transaction: whoever reserves GPUs does it between two of them. */
-async function requireUnreserved(tx: Transaction, placement: Placement[]): Promise<void> {
+/** Looked at last of all in the transaction: whoever reserves GPUs or drains a node does it between two of them. */
+async function requireOpen(tx: Transaction, placement: Placement[]): Promise<void> {
+  const isDraining = { nodeId: { in: placement.map(({ nodeId }) => nodeId) }, draining: true }
+  if (placement.length > 0 && (await tx.node.count({ where: isDraining })) > 0) throw new PlaceGone()
   const onGpus = placement.filter(({ gpuIndexes }) => gpuIndexes.length > 0)
   if (onGpus.length === 0) return
   const reserved = await heldReservations(tx, { nodeId: { in: onGpus.map(({ nodeId }) => nodeId) } })
   const isReserved = ({ nodeId, gpuIndexes }: Placement) =>
     reserved.some((other) => other.nodeId === nodeId && other.gpuIndexes.some((index) => gpuIndexes.includes(index)))
-  if (onGpus.some(isReserved)) throw new GpusReserved()
+  if (onGpus.some(isReserved)) throw new PlaceGone()
 }

@@ -43,7 +43,7 @@ export interface BlameOptions {
   now: Date
 }
 
-/** The change, and what it says about nodes, in one transaction; a node that is blamed so often in a row is drained with it. */
+/** The change, and what it says about nodes, in one transaction; a node that failed so often in a row is drained with it. */
 export function withJudgement(change: Change | null, judgement: Judgement | null, options: BlameOptions): Change | null {
   if (!change || !judgement || options.cordonAfter === 0) return change
   // Last of all in the transaction, where one follows the other: two failures that end at once must both be counted.
@@ -52,20 +52,42 @@ export function withJudgement(change: Change | null, judgement: Judgement | null
 
 async function writeJudgement(tx: Transaction, judgement: Judgement, { job, number, cordonAfter, now }: BlameOptions): Promise<void> {
   if (judgement.kind === 'works') {
-    await tx.nodeBlame.deleteMany({ where: { nodeId: { in: judgement.nodeIds } } })
+    // What ran on when its node was cordoned may complete; the evidence stays for whoever looks into the cordon.
+    const kept = await tx.node.findMany({ where: { nodeId: { in: judgement.nodeIds }, cordoned: true }, select: { nodeId: true } })
+    const nodeIds = judgement.nodeIds.filter((nodeId) => !kept.some((node) => node.nodeId === nodeId))
+    await tx.nodeBlame.deleteMany({ where: { nodeId: { in: nodeIds } } })
     return
   }
   const { nodeId, time } = judgement
   const message = judgement.message.slice(0, 1000)
   await tx.nodeBlame.create({ data: { nodeId, jobId: job.jobId, attempt: number, tenantId: job.tenantId, time, message } })
-  const blames = await tx.nodeBlame.findMany({ where: { nodeId }, orderBy: { time: 'asc' }, select: { time: true } })
+  const failures = await failuresInARow(tx, nodeId)
   const row = await tx.node.findUnique({ where: { nodeId } })
-  if (blames.length < cordonAfter || row?.draining) return
-  const times = blames.slice(-cordonAfter).map((blame) => blame.time.toISOString())
+  if (failures.length < cordonAfter || row?.draining) return
+  const times = failures.slice(-cordonAfter).map((failure) => failure.toISOString())
   const reason =
     `Cordoned: blamed for ${cordonAfter === 1 ? 'a failure' : `${cordonAfter} failures in a row`}, at ${times.join(', ')}.`.slice(0, 1000)
   const cordon = { draining: true, cordoned: true, confirmed: false, reason, evictAt: null, updatedAt: now }
   await tx.node.upsert({ where: { nodeId }, create: { nodeId, ...cordon }, update: cordon })
+}
+
+/**
+ * When the node failed, oldest first. What breaks a node, such as its reboot, breaks all that runs there: an attempt that began before the node had failed
+ * shows no second failure of it.
+ */
+async function failuresInARow(tx: Transaction, nodeId: string): Promise<Date[]> {
+  const blames = await tx.nodeBlame.findMany({ where: { nodeId }, orderBy: { time: 'asc' } })
+  const attempts = await tx.attempt.findMany({
+    where: { OR: blames.map(({ jobId, attempt }) => ({ jobId, number: attempt })) },
+    select: { jobId: true, number: true, submittedAt: true, startedAt: true },
+  })
+  const failures: Date[] = []
+  for (const { jobId, attempt: number, time } of blames) {
+    const attempt = attempts.find((candidate) => candidate.jobId === jobId && candidate.number === number)
+    const last = failures.at(-1)
+    if (!last || !attempt || (attempt.startedAt ?? attempt.submittedAt) >= last) failures.push(time)
+  }
+  return failures
 }
 
 const shownMax = 10

@@ -26,7 +26,12 @@ export async function allocateGpus(database: Database, request: AllocateGPUsRequ
       return []
     }
     if (attempt.finishedAt) throw new Failure('JOB_STATE_CONFLICT', `Attempt ${number} of ${jobId} has ended.`)
-    const reserved = await heldReservations(tx, { nodeId })
+    const indexes = readGpus(agent.gpus).map(({ index }) => index)
+    // What was reserved of GPUs that the node no longer has is nobody's.
+    const reserved = (await heldReservations(tx, { nodeId })).map((held) => ({
+      ...held,
+      gpuIndexes: held.gpuIndexes.filter((index) => indexes.includes(index)),
+    }))
     const placed = placementOf(attempt).find((slot) => slot.nodeId === nodeId && slot.gpuIndexes.length > 0)
     const own = placed ?? reserved.find((held) => held.jobId === jobId && held.attempt === number)
     if (own) {
@@ -38,7 +43,6 @@ export async function allocateGpus(database: Database, request: AllocateGPUsRequ
       throw new Failure('RATE_LIMITED', 'The node is draining: it takes no new work.', { retryAfterSeconds })
     }
     const taken = new Set([...(await placedOn(tx, nodeId)), ...reserved.flatMap(({ gpuIndexes }) => gpuIndexes)])
-    const indexes = readGpus(agent.gpus).map(({ index }) => index)
     const free = indexes.filter((index) => !taken.has(index)).sort((a, b) => a - b)
     if (free.length < count) {
       const message = `${count} GPUs are asked for; ${free.length} of the node's ${indexes.length} are free.`

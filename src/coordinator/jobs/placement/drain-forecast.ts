@@ -7,6 +7,7 @@ import { followTrainerEvents } from '../../journal/trainer-events.js'
 import { completeCheckpoints } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
 import { nodesOf, placementOf } from '../records/record.js'
+import { heldReservations } from '../records/reservations.js'
 import type { JobSettings } from '../records/settings.js'
 import { expectedEnd } from './expected-end.js'
 
@@ -19,15 +20,19 @@ export interface DrainForecastOptions {
 
 type Running = Attempt & { job: Job }
 
-/** What draining a node would mean, by what is on record of the attempts that run there; of other tenants' jobs without their ids. With `*` all of it. */
+/** What draining a node would mean, by what is on record of the attempts that run or have GPUs there; of other tenants' jobs without their ids. With `*` all of it. */
 export async function forecastDrain(
   tenantId: string,
   nodeId: string,
   { database, settings, now }: DrainForecastOptions,
 ): Promise<Omit<DrainForecast__Output, 'node'>> {
   const unfinished = await database.attempt.findMany({ where: { finishedAt: null }, include: { job: true } })
-  const running = unfinished.filter((attempt) => nodesOf(attempt).includes(nodeId))
-  const jobs = await Promise.all(running.map((attempt) => drainedJob(attempt, tenantId, { database, settings, now })))
+  const reserved = await heldReservations(database, { nodeId })
+  const reservedFor = ({ jobId, number }: Attempt) => reserved.find((held) => held.jobId === jobId && held.attempt === number)
+  const running = unfinished.filter((attempt) => nodesOf(attempt).includes(nodeId) || reservedFor(attempt))
+  const jobs = await Promise.all(
+    running.map((attempt) => drainedJob(attempt, tenantId, reservedFor(attempt)?.gpuIndexes.length ?? 0, { database, settings, now })),
+  )
   const ends = running.map(expectedEnd)
   const isKnown = (end: Date | null): end is Date => end !== null
   const last = new Date(Math.max(now.getTime(), ...ends.filter(isKnown).map((end) => end.getTime())))
@@ -44,10 +49,11 @@ export async function forecastDrain(
 async function drainedJob(
   attempt: Running,
   tenantId: string,
+  gpusReserved: number,
   { database, settings, now }: DrainForecastOptions,
 ): Promise<DrainedJob__Output> {
   const { job, jobId, number, startedAt } = attempt
-  const gpus = placementOf(attempt).reduce((sum, { gpuIndexes }) => sum + gpuIndexes.length, 0)
+  const gpus = placementOf(attempt).reduce((sum, { gpuIndexes }) => sum + gpuIndexes.length, gpusReserved)
   const checkpoints = await completeCheckpoints(database, jobId)
   const safe = Math.max(startedAt?.getTime() ?? now.getTime(), ...checkpoints.map(({ createdAt }) => createdAt.getTime()))
   const without = (gpus * Math.max(0, now.getTime() - safe)) / 60_000

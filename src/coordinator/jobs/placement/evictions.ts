@@ -1,6 +1,7 @@
 import { isActive } from '../../../contract/statuses.js'
 import type { Database } from '../records/database.js'
 import { currentAttempt, nodesOf, statusOf } from '../records/record.js'
+import { heldReservations } from '../records/reservations.js'
 import type { JobStore } from '../records/store.js'
 import type { NodeControl } from './node-control.js'
 
@@ -28,15 +29,17 @@ export function jobEvictions({
   clock: () => Date
 }) {
   return {
-    /** Asks every attempt on nodes that are due. Repeating it asks nobody twice. */
+    /** Asks every attempt that runs, or has GPUs, on nodes that are due. Repeating it asks nobody twice. */
     async evictDue(): Promise<void> {
       await control.settle()
       const due = await database.node.findMany({ where: { draining: true, evictAt: { lte: clock() } } })
       if (due.length === 0) return
       const reasons = new Map(due.map(({ nodeId, reason }) => [nodeId, reason]))
       const running = await database.attempt.findMany({ where: { finishedAt: null, evicted: null } })
+      const reserved = await heldReservations(database, { nodeId: { in: [...reasons.keys()] } })
       for (const attempt of running) {
-        const nodeId = nodesOf(attempt).find((id) => reasons.has(id))
+        const held = reserved.find(({ jobId, attempt: number }) => jobId === attempt.jobId && number === attempt.number)
+        const nodeId = nodesOf(attempt).find((id) => reasons.has(id)) ?? held?.nodeId
         if (nodeId === undefined) continue
         const why = reasons.get(nodeId)
         await evict(attempt.jobId, { reason: `Node ${nodeId} is drained${why ? `: ${why}` : ''}.`, number: attempt.number })

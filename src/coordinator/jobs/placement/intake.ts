@@ -6,8 +6,8 @@ import type { ReadUsage } from './usage.js'
 
 const retryAfterSeconds = 60
 
-/** Stores a job that asks for so many GPUs, or throws QuotaExceeded where its tenant has as much as it may have. */
-export type TakeIn = <Stored>(job: { tenantId: string; gpuCount: number }, store: () => Promise<Stored>) => Promise<Stored>
+/** Stores a job that asks for so many GPUs, or throws QuotaExceeded where its tenant has as much as it may have. `jobId`: it exists, and comes back into the queue. */
+export type TakeIn = <Stored>(job: { tenantId: string; gpuCount: number; jobId?: string }, store: () => Promise<Stored>) => Promise<Stored>
 
 /** Takes in jobs one by one of each tenant, so that no two of them take its last place. */
 export function takingIn({
@@ -23,12 +23,12 @@ export function takingIn({
 }): TakeIn {
   const last = new Map<string, Promise<unknown>>()
 
-  return async ({ tenantId, gpuCount }, store) => {
+  return async ({ tenantId, gpuCount, jobId = '' }, store) => {
     const limits = limitsOf(tenantId)
     const refusesGpus = limits.overQuota === 'refuse' && gpuCount > 0 && limits.gpus + limits.gpuHoursMonth > 0
     if (limits.jobs === 0 && limits.queued === 0 && !refusesGpus) return await store()
     const take = async () => {
-      await requireRoom(tenantId, limits)
+      await requireRoom(tenantId, jobId, limits)
       if (refusesGpus) await requireGpus(tenantId, gpuCount, limits)
       return await store()
     }
@@ -41,9 +41,9 @@ export function takingIn({
     }
   }
 
-  async function requireRoom(tenantId: string, limits: TenantLimits): Promise<void> {
+  async function requireRoom(tenantId: string, jobId: string, limits: TenantLimits): Promise<void> {
     if (limits.jobs > 0) {
-      const jobs = await database.job.count({ where: { tenantId, status: { notIn: [...terminalStatuses] } } })
+      const jobs = await database.job.count({ where: { tenantId, jobId: { not: jobId }, status: { notIn: [...terminalStatuses] } } })
       const message = `The tenant has ${jobs} jobs that are not finished, and ${limits.jobs} at once are allowed.`
       if (jobs >= limits.jobs) throw new QuotaExceeded(message, limits.jobs, retryAfterSeconds)
     }

@@ -75,7 +75,10 @@ async function recordReader(engine: Engine, database: Database) {
         ...attempts.flatMap((attempt) => holdOn(node.nodeId, attempt)),
         ...reserved
           .filter(({ nodeId }) => nodeId === node.nodeId)
-          .map(({ jobId, tenantId, gpuIndexes }) => ({ jobId, tenantId, gpuIndexes, cpus: 0, memoryBytes: 0 })),
+          .map(({ jobId, tenantId, gpuIndexes: given }) => {
+            const gpuIndexes = given.filter((index) => node.gpus.some((gpu) => gpu.index === index))
+            return { jobId, tenantId, gpuIndexes, cpus: 0, memoryBytes: 0 }
+          }),
       ],
     }
   }

@@ -23,7 +23,11 @@ export function nodeControl({ engine, database, clock }: { engine: Engine; datab
     /** Resolves when the engine shows the node as draining. Throws BACKEND_TIMEOUT where it does not within 10 s; it is told again then until it does. */
     async drain(nodeId: string, { reason, evictAt }: Drain): Promise<void> {
       const row = { draining: true, confirmed: false, reason: reason.slice(0, 1000), evictAt, updatedAt: clock() }
-      await transact(database, (tx) => tx.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row }))
+      await transact(database, async (tx) => {
+        // Every change of a job holds this row to its end: so no attempt begins on the node after the drain is on record.
+        await tx.$queryRaw`SELECT value FROM event_counter WHERE id = 1 FOR UPDATE`
+        await tx.node.upsert({ where: { nodeId }, create: { nodeId, ...row }, update: row })
+      })
       if (!control) return
       await control.drain(nodeId, row.reason)
       await untilShown(nodeId, true)

@@ -39,13 +39,15 @@ export function waitingJobs({ database, changes, clock }: { database: Database; 
   const known = new Map<string, Known>()
   /** Where jobs stand that others depend on; null: there is no such job. */
   const statuses = new Map<string, string | null>()
+  /** Those whose status is being read. */
+  const asked = new Set<string>()
   /** The newest revision of each job that was heard of since the last comparison: neither a change that is heard late nor what was read before brings back a job that left. */
   const heard = new Map<string, bigint>()
   let comparedAt = 0
-  let reading: Promise<void> | null = null
+  let preparing: Promise<void> | null = null
 
   changes.listen('*', ({ job }) => {
-    if (statuses.has(job.jobId)) statuses.set(job.jobId, job.status)
+    if (statuses.has(job.jobId) || asked.has(job.jobId)) statuses.set(job.jobId, job.status)
     const before = heard.get(job.jobId) ?? known.get(job.jobId)?.revision
     if (before !== undefined && before > job.revision) return
     heard.set(job.jobId, job.revision)
@@ -59,15 +61,13 @@ export function waitingJobs({ database, changes, clock }: { database: Database; 
 
     /** All of them, in no particular order. */
     async list(): Promise<Waiting[]> {
-      if (clock().getTime() - comparedAt >= comparedMs) {
-        reading ??= read().finally(() => {
-          reading = null
+      // One at a time: a list that is made while another is must know as much.
+      while (isOld() || unknown().length > 0) {
+        preparing ??= prepare().finally(() => {
+          preparing = null
         })
-        await reading
+        await preparing
       }
-      const unknown = new Set<string>()
-      for (const { dependsOn } of known.values()) for (const id of dependsOn) if (!statuses.has(id)) unknown.add(id)
-      if (unknown.size > 0) await learn([...unknown])
       return Array.from(known.values(), ({ waiting, dependsOn }) => {
         const dependencies = dependsOn.length === 0 ? [] : pending(dependsOn, statuses)
         // The same needs object each time: what is derived from it is kept with it.
@@ -79,6 +79,22 @@ export function waitingJobs({ database, changes, clock }: { database: Database; 
     forget(): void {
       comparedAt = 0
     },
+  }
+
+  async function prepare(): Promise<void> {
+    if (isOld()) await read()
+    await learn(unknown())
+  }
+
+  function isOld(): boolean {
+    return clock().getTime() - comparedAt >= comparedMs
+  }
+
+  /** Jobs that others depend on, and nothing is known of. */
+  function unknown(): string[] {
+    const ids = new Set<string>()
+    for (const { dependsOn } of known.values()) for (const id of dependsOn) if (!statuses.has(id)) ids.add(id)
+    return [...ids]
   }
 
   async function read(): Promise<void> {
@@ -99,12 +115,17 @@ export function waitingJobs({ database, changes, clock }: { database: Database; 
   }
 
   async function learn(ids: string[]): Promise<void> {
-    for (const id of ids) statuses.set(id, null)
-    for (let from = 0; from < ids.length; from += readAtOnce) {
-      const where = { jobId: { in: ids.slice(from, from + readAtOnce) } }
-      const found = await database.job.findMany({ where, select: { jobId: true, status: true } })
-      // Whoever changed meanwhile told so.
-      for (const { jobId, status } of found) if (statuses.get(jobId) === null) statuses.set(jobId, status)
+    for (const id of ids) asked.add(id)
+    try {
+      for (let from = 0; from < ids.length; from += readAtOnce) {
+        const part = ids.slice(from, from + readAtOnce)
+        const found = await database.job.findMany({ where: { jobId: { in: part } }, select: { jobId: true, status: true } })
+        const read = new Map(found.map(({ jobId, status }) => [jobId, status]))
+        // Whoever changed meanwhile told so.
+        for (const id of part) if (!statuses.has(id)) statuses.set(id, read.get(id) ?? null)
+      }
+    } finally {
+      asked.clear()
     }
   }
 }

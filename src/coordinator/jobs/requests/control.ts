@@ -4,12 +4,13 @@ import { isTerminal, jobStatuses } from '../../../contract/statuses.js'
 import type { RetryJobRequest__Output } from '../../../generated/proto/scaimind/v1/RetryJobRequest.js'
 import type { UpdateJobRequest__Output } from '../../../generated/proto/scaimind/v1/UpdateJobRequest.js'
 import { evaluationOf } from '../content/evaluation-file.js'
+import type { TakeIn } from '../placement/intake.js'
 import { requireCheckpoint } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
 import type { Idempotency } from '../records/idempotency.js'
 import { isRepeat, requireAction } from '../records/lifecycle.js'
 import { owned, requireJob } from '../records/read.js'
-import { holdsProcesses, type JobRecord, statusOf, toJobMessage, wantedOf } from '../records/record.js'
+import { holdsProcesses, type JobRecord, specOf, statusOf, toJobMessage, wantedOf } from '../records/record.js'
 import type { Change, JobStore } from '../records/store.js'
 import { labelProblems, priorityProblems } from './validate-fields.js'
 
@@ -25,11 +26,13 @@ export function jobControl({
   store,
   database,
   idempotency,
+  takeIn,
   clock,
 }: {
   store: JobStore
   database: Database
   idempotency: Idempotency
+  takeIn: TakeIn
   clock: () => Date
 }) {
   const standing = (job: JobRecord) => ({ status: statusOf(job), wanted: wantedOf(job) })
@@ -47,7 +50,12 @@ export function jobControl({
         requireAction('CANCEL', standing(job))
         const message = `Cancelled${asker.userId ? ` by ${asker.userId}` : ''}${reason ? `: ${inOneLine(reason)}` : '.'}`
         const set = { wanted: 'CANCEL', saveCheckpoint }
-        return { steps: [holdsProcesses(job) ? { message, set } : { happened: 'cancelled', message, set }] }
+        if (holdsProcesses(job)) return { steps: [{ message, set }] }
+        return {
+          steps: [{ happened: 'cancelled', message, set }],
+          // Who gave way to it did so for nobody: a retry waits its turn.
+          effects: (tx) => tx.attempt.updateMany({ where: { evictedFor: jobId }, data: { evictedFor: null } }),
+        }
       }),
 
     /** Stops the job at a checkpoint and gives its place back; it is PAUSED when its processes are dead. */
@@ -70,12 +78,13 @@ export function jobControl({
       })
     },
 
-    /** Starts over what failed, was cancelled or preempted: a new attempt, from the named checkpoint, else the newest, else the start. */
+    /** Starts over what failed, was cancelled or preempted: a new attempt, from the named checkpoint, else the newest, else the start. Throws QuotaExceeded too, as a submission does. */
     async retry(asker: Asker, { idempotency_key: key, ...request }: RetryJobRequest__Output): Promise<unknown> {
       const { job_id: jobId, from_checkpoint: checkpointId } = request
       return await idempotency.once({ tenantId: asker.tenantId, method: 'RetryJob', key, request }, async (remember) => {
-        await checkCheckpoint(asker, jobId, checkpointId)
-        const job = await ask(asker, jobId, (current) => {
+        const found = await checkCheckpoint(asker, jobId, checkpointId)
+        requireAction('RETRY', standing(found))
+        const again = (current: JobRecord): Change => {
           requireAction('RETRY', standing(current))
           const fresh = { failures: 0, failure: null, output: null, finalEvaluation: null, notBefore: null, archivedAt: null }
           const run = evaluationOf(current)
@@ -93,7 +102,9 @@ export function jobControl({
             steps: [{ happened: 'retried', message: 'To be tried again; waits for a place.', set }],
             ...(remember ? { remember: (tx, changed) => remember(tx, changed.jobId, toJobMessage(changed, clock())) } : {}),
           }
-        })
+        }
+        const gpuCount = specOf(found).resource_config.gpu_count
+        const job = await takeIn({ tenantId: asker.tenantId, gpuCount, jobId: found.jobId }, () => ask(asker, jobId, again))
         return toJobMessage(job, clock())
       })
     },
@@ -125,10 +136,11 @@ export function jobControl({
     },
   }
 
-  /** An id that the caller named must be a complete checkpoint of this job, and the job the caller's. */
-  async function checkCheckpoint({ tenantId }: Asker, jobId: string, checkpointId: string): Promise<void> {
+  /** An id that the caller named must be a complete checkpoint of this job, and the job the caller's. Answers the job. */
+  async function checkCheckpoint({ tenantId }: Asker, jobId: string, checkpointId: string): Promise<JobRecord> {
     const job = await requireJob(store, tenantId, jobId)
     if (checkpointId !== '') await requireCheckpoint(database, { tenantId, checkpointId, jobId: job.jobId })
+    return job
   }
 }
 

@@ -30,11 +30,11 @@ export interface PlanOptions {
   clock: () => Date
 }
 
-/** What a submission would take, from what its check found, and how many jobs would give way to it. Stores nothing. */
+/** What a submission would take, from what its check found. Stores nothing. */
 export async function planJob(
   { queue, engine, database, content, settings, clock }: PlanOptions,
   { spec, tenantId, checked }: { spec: Spec; tenantId: string; checked: Checked },
-): Promise<{ plan: JobPlan__Output; victims: number }> {
+): Promise<JobPlan__Output> {
   const now = clock()
   const needs = needsOf(spec)
   const [{ guest: decision, ahead }, nodes, madeOf, shape] = await Promise.all([
@@ -49,7 +49,7 @@ export async function planJob(
   const totalSteps = checked.totalSteps ?? 0
   const seconds = await estimateRunSeconds(database, tenantId, spec, { totalSteps, records, tokens })
   const startsNow = decision?.placement != null
-  const plan: JobPlan__Output = {
+  return {
     records: String(records),
     tokens: String(tokens),
     total_steps: String(totalSteps),
@@ -65,8 +65,8 @@ export async function planJob(
     estimated_start: startsNow ? toTimestamp(now) : decision?.estimatedStart ? toTimestamp(decision.estimatedStart) : null,
     blockers: (decision?.blockers ?? []).map((blocker) => toBlockerMessage(seenBy(tenantId, blocker))),
     content_hash: madeOf.contentHash,
+    jobs_preempted: decision?.victims.length ?? 0,
   }
-  return { plan, victims: decision?.victims.length ?? 0 }
 }
 
 const sum = <Item>(items: Item[], count: (item: Item) => string): number => items.reduce((total, item) => total + Number(count(item)), 0)

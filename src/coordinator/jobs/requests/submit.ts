@@ -35,15 +35,16 @@ export function jobSubmission({ store, queue, idempotency, content, takeIn, cloc
     inTurn(() => validateSubmission(spec, tenantId, lookups, { toleratesData }))
   return {
     /**
-     * Checks a submission and stores it, QUEUED; or, in a dry run, plans it and stores nothing. Throws InvalidInput with every wrong field,
+     * Checks a submission and stores it, QUEUED; or, in a dry run, plans it and stores nothing. Throws, in a dry run too, InvalidInput with every wrong field,
      * QuotaExceeded or IDEMPOTENCY_CONFLICT.
      */
     async submit({ tenantId, userId }: Asker, request: SubmitJobRequest__Output): Promise<SubmitJobResponse__Output> {
       const spec = completeSpec(request.spec)
       if (request.dry_run) {
         const checked = await check(spec, tenantId, { toleratesData: true })
-        const { plan, victims } = await planJob({ queue, content, clock, ...lookups }, { spec, tenantId, checked })
-        return { job: null, message: [ofPlan(plan.acceptable, checked.isReadThrough), ...wayOf(victims)].join(' '), plan }
+        await takeIn({ tenantId, gpuCount: spec.resource_config.gpu_count }, async () => {})
+        const plan = await planJob({ queue, content, clock, ...lookups }, { spec, tenantId, checked })
+        return { job: null, message: [ofPlan(plan.acceptable, checked.isReadThrough), ...wayOf(plan.jobs_preempted)].join(' '), plan }
       }
       return await idempotency.once({ tenantId, method: 'SubmitJob', key: request.idempotency_key, request: spec }, async (remember) => {
         const { spec: resolved } = await check(spec, tenantId)
