@@ -125,6 +125,8 @@ describe('A node that its agent reports', () => {
     ]
     const { fields } = await tenant.refused('RegisterNode', { node_id: 'a b', hostname: 'x', gpus })
     expect(fields.map(({ path }) => path)).toEqual(['node_id', 'gpus[0].type', 'gpus[1].index', 'gpus[1].utilization'])
+    const huge = { node_id: 'huge', cpus: 2 ** 31, gpus: [{ index: 2 ** 31, type: 'x' }] }
+    expect((await tenant.refused('RegisterNode', huge)).fields.map(({ path }) => path)).toEqual(['cpus', 'gpus[0].index'])
     await register('reported-2', gpusOf(2))
     expect((await tenant.refused('Heartbeat', { node_id: 'reported-2', gpus: [{ index: 5 }] })).fields).toMatchObject([
       { path: 'gpus[0].index' },

@@ -12,7 +12,9 @@ const forgottenAfterMs = 7 * 24 * 3600 * 1000
 /** Between two words of an agent: one or two may be lost. */
 const intervalSeconds = 10
 const gpusMax = 64
-const intMax = 2 ** 31 - 1
+const gpuIndexMax = 65_535
+/** Totals over a cluster's nodes are 32-bit numbers at some doors. */
+const cpusMax = 65_536
 
 /** What node agents tell of their nodes. */
 export function nodeAgents({ database, announce, clock }: { database: Database; announce: () => void; clock: () => Date }) {
@@ -27,7 +29,7 @@ export function nodeAgents({ database, announce, clock }: { database: Database; 
         ...(/^[\x21-\x7e]{0,255}$/.test(hostname)
           ? []
           : [{ path: 'hostname', message: 'A name has at most 255 printable characters, none of them a space.' }]),
-        ...(cpus <= intMax ? [] : [{ path: 'cpus', message: `At most ${intMax}.` }]),
+        ...(cpus <= cpusMax ? [] : [{ path: 'cpus', message: `At most ${cpusMax}.` }]),
         ...(Number.isSafeInteger(Number(memoryBytes)) ? [] : [{ path: 'memory_bytes', message: 'Too many.' }]),
         ...gpuProblems(gpus),
       ]
@@ -149,6 +151,7 @@ function gpuProblems(gpus: Gpu__Output[]): FieldProblem[] {
     ...(gpus.findIndex((other) => other.index === index) === at
       ? []
       : [{ path: `gpus[${at}].index`, message: `There are two GPUs ${index}.` }]),
+    ...(index <= gpuIndexMax ? [] : [{ path: `gpus[${at}].index`, message: `At most ${gpuIndexMax}.` }]),
     ...(/^[A-Za-z0-9_.:-]{1,64}$/.test(type)
       ? []
       : [{ path: `gpus[${at}].type`, message: 'A type is 1 to 64 letters, digits and _ . : -' }]),
