@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { CoordinatorConfig } from '../config.js'
@@ -7,9 +6,7 @@ import { scaimindV1 } from '../contract/proto.js'
 import { datasets } from './data/datasets.js'
 import { nodeCache } from './data/node-cache.js'
 import { uploads } from './data/upload.js'
-import type { Engine } from './engines/engine.js'
-import { localEngine } from './engines/local/engine.js'
-import { slurmEngine } from './engines/slurm/engine.js'
+import { chooseEngine } from './engine-choice.js'
 import { buildJobs } from './jobs/jobs.js'
 import type { TenantLimits } from './jobs/placement/quota.js'
 import type { Database } from './jobs/records/database.js'
@@ -92,25 +89,6 @@ export async function beginWork(
   } catch (error) {
     await engine.close()
     throw error
-  }
-}
-
-function chooseEngine(config: CoordinatorConfig): Engine {
-  const {
-    SCAIMIND_SLURM_PATH: commandsPath,
-    SCAIMIND_SLURM_CONF: conf,
-    SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: preemptiblePartition,
-  } = config
-  switch (config.SCAIMIND_ENGINE) {
-    case 'local':
-      return localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
-    case 'slurm':
-      return slurmEngine({
-        commandsPath,
-        ...(conf ? { conf } : {}),
-        ...(preemptiblePartition ? { preemptiblePartition } : {}),
-        account: config.SCAIMIND_SLURM_ACCOUNTS,
-      })
   }
 }
 

@@ -11,6 +11,7 @@ import { packageDefinition } from '../contract/proto.js'
 import { withoutSecrets } from '../contract/secrets.js'
 import { startTracing } from '../tracing.js'
 import { beginWork, type Services, standbyServices } from './active.js'
+import { requireEngine } from './engine-choice.js'
 import { isDatabaseAway, isTableMissing, openDatabase, underLease } from './jobs/records/database.js'
 import { coordinatorLease, type Lease } from './lease/lease.js'
 import { takeTurns } from './lease/turns.js'
@@ -42,6 +43,7 @@ export async function startCoordinator(config: CoordinatorConfig): Promise<Coord
   }
   const credentials = readCredentials(config)
   const limitsOf = readTenants(config)
+  requireEngine(config)
   const log = pino(
     { name: 'coordinator', level: config.SCAIMIND_LOG_LEVEL, hooks: { streamWrite: withoutSecrets } },
     pino.destination({ dest: 2, sync: true }),

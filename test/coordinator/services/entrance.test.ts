@@ -162,6 +162,12 @@ describe('The start', () => {
       /^SCAIMIND_COORDINATOR_HOST: .*TLS/,
     )
   })
+  it('is refused where Slurm is to run the jobs, and its commands are not there', async () => {
+    const lost = { ...settings, SCAIMIND_ENGINE: 'slurm', SCAIMIND_SLURM_PATH: '/no/such/folder' }
+    await expect(startCoordinator(readCoordinatorConfig(lost))).rejects.toThrow(
+      /^SCAIMIND_SLURM_PATH: Slurm's commands cannot be run from .*ENOENT/,
+    )
+  })
   it('is refused on a database that is not migrated, naming its setting', async () => {
     const COORDINATOR_DATABASE_URL = Object.assign(new URL(coordinator.databaseUrl), { pathname: '/mysql' }).href
     const unmigrated = { ...settings, SCAIMIND_COORDINATOR_PORT: '0', COORDINATOR_DATABASE_URL }
