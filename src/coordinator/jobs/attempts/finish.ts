@@ -78,7 +78,8 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
 
 /** What becomes of a job whose attempt the engine did not start. What is wrong with the job fails it; a node that does not start it is tried a few times. Pure. */
 export function notStarted(job: JobRecord, isRefused: boolean, failure: JobFailure__Output, now: Date): Step[] {
-  const before = job.attempts.slice(-lostMax).filter(({ finishedAt, startedAt }) => finishedAt !== null && startedAt === null).length
+  const earlier = job.attempts.filter(({ number }) => number < job.attempt).slice(1 - lostMax)
+  const before = earlier.filter(({ finishedAt, startedAt }) => finishedAt !== null && startedAt === null).length
   if (isRefused || before >= lostMax - 1) {
     return [{ happened: 'failed', message: failure.message, set: { failure: JSON.stringify(failure) } }]
   }
