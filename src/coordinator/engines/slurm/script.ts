@@ -1,5 +1,6 @@
 import type { AttemptName } from '../engine.js'
 import { slurmName } from './options.js'
+import { overFile } from './traces.js'
 
 /** What a batch script is made of. */
 export interface BatchScriptParts {
@@ -42,8 +43,13 @@ if [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
   ATTEMPT=$("$NODE" ${quoted(programs.requeuePath)} ${quoted(jobDirectory)} --from ${attempt.number} --restarts "$SLURM_RESTART_COUNT") || exit
 fi
 
+# What has ended, or was given up before Slurm heard of it, is run by nobody.
+[ ! -e "$ATTEMPT/${overFile}" ] || exit 3
+
 # What Slurm says from here on, in this same file after a requeue too, is of this attempt.
 echo "Attempt: $ATTEMPT"
+# For a coordinator that was away.
+[ -e "$ATTEMPT/nodes" ] || echo "$SLURM_JOB_NODELIST" > "$ATTEMPT/nodes"
 
 # Where rank 0 is met: the first node by its name, or by its address where names are not resolved.
 MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)

@@ -1,4 +1,5 @@
-import type { Engine, EngineHandle, EngineQueueEntry, EngineScheduler } from '../../engines/engine.js'
+import { Failure } from '../../../contract/failure.js'
+import { type Engine, type EngineHandle, type EngineQueueEntry, EngineRefusal, type EngineScheduler } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import type { AttemptKeeper } from '../attempts/attempts.js'
 import { beginAttempt } from '../attempts/begin.js'
@@ -9,12 +10,12 @@ import type { Log } from '../records/log.js'
 import { currentAttempt, holdsProcesses, type JobRecord, specOf } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
-import { type Blocker, earlyBlockers } from './blockers.js'
+import { type Blocker, blocker, earlyBlockers } from './blockers.js'
 import type { Evictions } from './evictions.js'
 import { inOrder } from './fair-order.js'
 import { readInventory, toMachines } from './inventory.js'
 import { passes } from './passes.js'
-import type { Waiting } from './place.js'
+import type { Machine, Waiting } from './place.js'
 import type { JobQueue, Prospect } from './queue.js'
 import { quotaBlockers, type TenantLimits, type TenantUsage } from './quota.js'
 import { waitBlockers } from './scheduler-blockers.js'
@@ -52,12 +53,7 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     start: queuePasses.start,
 
     async view() {
-      const [jobs, entries, inventory] = await Promise.all([
-        store.findAll({ status: 'QUEUED' }),
-        scheduler.queue(),
-        readInventory(engine, database),
-      ])
-      const machines = toMachines(inventory)
+      const [jobs, { entries, machines, away }] = await Promise.all([store.findAll({ status: 'QUEUED' }), askEngine()])
       const used = await usage.read(clock())
       const waiting = await describeWaiting(database, jobs)
       const place = new Map(entries.map((entry, index) => [entry.attempt ? keyOf(entry.attempt) : '', index]))
@@ -77,7 +73,9 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
               ? early
               : entry
                 ? waitBlockers(entry, { needs: waiter.needs, machines, ahead: aheadOf(entries, index, byId) })
-                : overQuota(waiter, used)
+                : away && holdsProcesses(job)
+                  ? [blocker('NODES', { of: away, need: waiter.needs.nodes })]
+                  : overQuota(waiter, used)
           const decision: Prospect = {
             jobId: job.jobId,
             placement: null,
@@ -99,6 +97,17 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     waitSeconds: async () => null,
   }
 
+  /** What the engine says of its queue and nodes; where it cannot be asked, why. The jobs can be looked at all the same. */
+  async function askEngine(): Promise<{ entries: EngineQueueEntry[]; machines: Machine[]; away: string }> {
+    try {
+      const [entries, inventory] = await Promise.all([scheduler.queue(), readInventory(engine, database)])
+      return { entries, machines: toMachines(inventory), away: '' }
+    } catch (error) {
+      if (error instanceof Failure && error.code === 'BACKEND_TIMEOUT') return { entries: [], machines: [], away: error.message }
+      throw error
+    }
+  }
+
   async function pass(signal: AbortSignal): Promise<void> {
     await evictions.evictDue()
     const jobs = await store.findAll({ status: 'QUEUED', wanted: 'RUN' })
@@ -114,7 +123,10 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
       // Until all that it depends on is in the engine, it can be told of none: it would start too early.
       if (!job || !known || signal.aborted) continue
       if (holdsProcesses(job)) {
-        await tellAnew(job, known)
+        await tellAnew(job, known).catch((error: unknown) => {
+          if (!(error instanceof EngineRefusal)) throw error
+          log.warn({ err: error, job_id: jobId }, 'the engine was told anew of a job, and refused it')
+        })
       } else if (overQuota(waiter, used, given.get(tenantId)).length === 0) {
         given.set(tenantId, (given.get(tenantId) ?? 0) + needs.gpuCount)
         const begun = await beginAttempt({ store, database }, jobId, [])
