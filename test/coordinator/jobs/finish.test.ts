@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { JobWanted } from '../../../src/contract/statuses.js'
+import type { EngineVerdict } from '../../../src/coordinator/engines/engine.js'
 import { storeEnd } from '../../../src/coordinator/jobs/attempts/attempt-changes.js'
 import { ownFailure } from '../../../src/coordinator/jobs/attempts/failure.js'
 import { decideEnd, notStarted, retryDelaySeconds } from '../../../src/coordinator/jobs/attempts/finish.js'
@@ -35,12 +36,10 @@ function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true }
   const job = { status: 'TRAINING', wanted, attempt: 1, failures: 0, maxRetries: retries, startedAt: time, spec: JSON.stringify(spec) }
   return { ...job, attempts: [attempt] } as unknown as JobRecord
 }
-const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false } = {}) =>
-  decideEnd(
-    job,
-    { end: { time, exitCode, signal, lost, verdict: null }, failure: ownFailure('CODE', 'It broke.'), undelivered: null },
-    time,
-  ).map(({ happened }) => happened)
+const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false, verdict = null as EngineVerdict | null } = {}) =>
+  decideEnd(job, { end: { time, exitCode, signal, lost, verdict }, failure: ownFailure('CODE', 'It broke.'), undelivered: null }, time).map(
+    ({ happened }) => happened,
+  )
 
 /** What is written of an attempt that ended in its engine's queue, or there after it was started. */
 async function written(status: string, startedAt: Date | null, exitCode: number | null) {
@@ -81,6 +80,8 @@ describe('When an attempt ends', () => {
   })
   it('a node that is lost is no failure of the job', () => {
     expect(outcome(running('RUN'), null, { lost: true })).toEqual(['preempted', 'requeued'])
+    const verdict: EngineVerdict = { cause: 'NODE_FAILED', words: 'NODE_FAIL' }
+    for (const code of [1, null]) expect(outcome(running('RUN', { requeue: false }), code, { verdict })).toEqual(['preempted'])
   })
   it('but three in a row are', () => {
     const job = running('RUN')

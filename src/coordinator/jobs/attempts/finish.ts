@@ -72,7 +72,9 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
     const late = { ...failure, class: 'TIME_LIMIT', message, hint } satisfies JobFailure__Output
     return [{ happened: 'failed', message, set: { failure: JSON.stringify(late) } }]
   }
-  if (end.exitCode === stopped || (end.lost && !isLostTooOften(job))) return losePlace(job, end)
+  // Where a node fails, the processes on the others end badly, too.
+  const isLost = end.lost || verdict?.cause === 'NODE_FAILED'
+  if (end.exitCode === stopped || (isLost && !isLostTooOften(job))) return losePlace(job, end)
   return fail(job, failure, now)
 }
 
