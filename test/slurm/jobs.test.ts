@@ -303,6 +303,25 @@ describe.skipIf(skips)('A job on a Slurm cluster', () => {
     await thrifty.until(second, 'CANCELLED')
   })
 
+  it('that waits for Slurm to come back can be cancelled meanwhile, and does not keep its coordinator from closing', async () => {
+    keepOnFailure(coordinator)
+    await tenant.call('SubmitJob', { spec: trains(1), dry_run: true })
+    await cluster.stopController()
+    const [unwanted, wanted] = [await tenant.submit(trains(1)), await tenant.submit(trains(1, { script: 'console.log("at last")' }))]
+    await untilIt(async () => {
+      for (const id of [unwanted, wanted]) expect((await tenant.job(id)).attempts).toHaveLength(1)
+    })
+    await untilIt(async () =>
+      expect((await tenant.job(wanted)).blockers).toMatchObject([{ kind: 'NODES', of: expect.stringContaining('squeue') }]),
+    )
+    await cancel(unwanted)
+    await coordinator.restart()
+    await cluster.startController()
+    await tenant.until(wanted, 'COMPLETED')
+    expect((await tenant.job(wanted)).attempts).toHaveLength(1)
+    expect(await cluster.slurm('squeue', '--noheader', '--states=all', `--name=scaimind-${unwanted}-1`)).toBe('')
+  })
+
   it('leaves the script by which Slurm runs it in its folder, to be read', async () => {
     const id = await tenant.submit(trains(1, { script: 'console.log(1)' }))
     await tenant.until(id, 'COMPLETED')

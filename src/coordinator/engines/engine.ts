@@ -7,8 +7,8 @@ export interface Engine {
   /** `local` or `slurm`. */
   readonly name: string
   readonly version: string
-  /** Starts the attempt, or puts it in the engine's own queue, and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. Throws EngineRefusal. */
-  submit(attempt: AttemptOrder): Promise<EngineHandle>
+  /** Starts the attempt, or puts it in the engine's own queue, and answers its handle, which the caller stores. Under the same job and number it starts nothing twice and answers the first handle. Throws EngineRefusal; and where it waits with it, as for an engine that is away, until the signal aborts, the signal's reason. */
+  submit(attempt: AttemptOrder, signal?: AbortSignal): Promise<EngineHandle>
   /** Takes an attempt up in a later life of the coordinator, by its stored handle or, with null, by job and number. Answers null where it was never started. */
   reattach(attempt: AttemptName, handle: EngineHandle | null): Promise<EngineHandle | null>
   /** `checkpoint`: save and go on. `stop`: save if it can, and end (SIGKILL after the grace). `kill`: end at once. Nothing where it already ended. */
@@ -30,15 +30,15 @@ export class EngineRefusal extends Error {
   override name = 'EngineRefusal'
 }
 
-/** A scheduler that orders its own queue, as Slurm's. */
+/** A scheduler that orders its own queue, as Slurm's. While it is away its methods throw BACKEND_TIMEOUT. */
 export interface EngineScheduler {
   /** What waits there, ours and others', in the order that it would start. */
   queue(): Promise<EngineQueueEntry[]>
   /** Where and when a submission would start that is not submitted. */
   forecast(request: SchedulingRequest): Promise<EngineForecast>
-  /** Tells it the priority of a waiting attempt, and what it waits for, where that is news to it. Nothing where it runs or has ended. */
+  /** Tells it the priority of a waiting attempt, and what it waits for, where that is news to it. Nothing where it runs or has ended. Throws EngineRefusal. */
   update(attempt: AttemptName, handle: EngineHandle, request: Pick<SchedulingRequest, 'priority' | 'dependencies'>): Promise<void>
-  /** Queues that jobs may name, the default one first. */
+  /** Queues that jobs may name, the default one first; the last known ones while the engine is away. */
   queues(): Promise<EngineQueue[]>
 }
 

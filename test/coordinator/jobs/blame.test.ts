@@ -1,7 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { judgeNodes } from '../../../src/coordinator/jobs/attempts/blame.js'
 import { ownFailure } from '../../../src/coordinator/jobs/attempts/failure.js'
-import { awayNow, storeReach } from '../../../src/coordinator/jobs/attempts/reach.js'
+import { awayNow, newReach, reachWatch, storeReach } from '../../../src/coordinator/jobs/attempts/reach.js'
 import type { JobRecord } from '../../../src/coordinator/jobs/records/record.js'
 import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 
@@ -60,5 +60,20 @@ describe('What cannot be reached', () => {
     ])
     expect(storeReach(away, 1, null)?.steps).toEqual([{ set: { unreachable: false, unreachableSince: null, unreachableReason: '' } }])
     expect(storeReach(away, 2, null)).toBeNull()
+  })
+
+  it('stays so when another coordinator takes it up, until the engine says otherwise or has had time to', async () => {
+    vi.useFakeTimers({ now })
+    onTestFinished(() => void vi.useRealTimers())
+    const of = job({ unreachable: true, unreachableSince: time, unreachableReason: engine.reason } as object)
+    const kept: unknown[] = []
+    const attempt = { job: of, name: { jobId: '', number: 1, directory: '/nowhere' }, end: null, reach: newReach(of, now) }
+    const keep = (_: unknown, decide: (job: JobRecord) => unknown) => void kept.push(decide(of))
+    const watch = reachWatch({ attempts: () => [attempt], silentMs: 0, keep, clock: () => new Date() })
+    await vi.advanceTimersByTimeAsync(59_000)
+    expect(kept).toEqual([])
+    watch.hear(attempt, null)
+    watch.close()
+    expect(kept).toMatchObject([{ steps: [{ set: { unreachable: false } }] }])
   })
 })

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { JobWanted } from '../../../src/contract/statuses.js'
+import type { EngineVerdict } from '../../../src/coordinator/engines/engine.js'
+import { storeEnd } from '../../../src/coordinator/jobs/attempts/attempt-changes.js'
 import { ownFailure } from '../../../src/coordinator/jobs/attempts/failure.js'
-import { decideEnd, retryDelaySeconds } from '../../../src/coordinator/jobs/attempts/finish.js'
+import { decideEnd, notStarted, retryDelaySeconds } from '../../../src/coordinator/jobs/attempts/finish.js'
+import type { Transaction } from '../../../src/coordinator/jobs/records/database.js'
 import type { JobRecord } from '../../../src/coordinator/jobs/records/record.js'
 import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 
@@ -33,14 +36,39 @@ function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true }
   const job = { status: 'TRAINING', wanted, attempt: 1, failures: 0, maxRetries: retries, startedAt: time, spec: JSON.stringify(spec) }
   return { ...job, attempts: [attempt] } as unknown as JobRecord
 }
-const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false } = {}) =>
-  decideEnd(
-    job,
-    { end: { time, exitCode, signal, lost, verdict: null }, failure: ownFailure('CODE', 'It broke.'), undelivered: null },
-    time,
-  ).map(({ happened }) => happened)
+const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false, verdict = null as EngineVerdict | null } = {}) =>
+  decideEnd(job, { end: { time, exitCode, signal, lost, verdict }, failure: ownFailure('CODE', 'It broke.'), undelivered: null }, time).map(
+    ({ happened }) => happened,
+  )
+
+/** What is written of an attempt that ended in its engine's queue, or there after it was started. */
+async function written(status: string, startedAt: Date | null, exitCode: number | null) {
+  const job = { ...running('CANCEL'), status, attempts: [{ ...attempt, startedAt, finishedAt: null }] } as unknown as JobRecord
+  const end = { time, exitCode, signal: '', lost: false, verdict: null }
+  const rows: unknown[] = []
+  const tx = { attempt: { update: async ({ data }: { data: unknown }) => rows.push(data) } } as unknown as Transaction
+  await storeEnd(job, 1, { end, failure: ownFailure('UNKNOWN', ''), undelivered: null }, time)?.effects?.(tx)
+  return rows
+}
 
 describe('When an attempt ends', () => {
+  it('that only waited, nothing counts as its run', async () => {
+    expect(await written('QUEUED', null, null)).toMatchObject([{ startedAt: null, finishedAt: time }])
+    expect(await written('QUEUED', null, 0)).toMatchObject([{ startedAt: attempt.submittedAt }])
+    expect(await written('TRAINING', attempt.startedAt, null)).toMatchObject([{ startedAt: attempt.startedAt }])
+  })
+  it('that the engine did not start, it is tried three times in a row', () => {
+    const job = { ...running('RUN'), status: 'QUEUED' }
+    const tried = (number: number, finishedAt: Date | null) => ({ ...attempt, number, startedAt: null, finishedAt })
+    const decide = (...attempts: ReturnType<typeof tried>[]) =>
+      notStarted({ ...job, attempts, attempt: attempts.length } as JobRecord, false, ownFailure('NODE', ''), time).map(
+        ({ happened }) => happened,
+      )
+    for (const last of [null, time]) {
+      expect(decide(tried(1, time), tried(2, last))).toEqual([undefined])
+      expect(decide(tried(1, time), tried(2, time), tried(3, last))).toEqual(['failed'])
+    }
+  })
   it.each([0, 1, 85, 137, null])('what was wanted counts, not exit code %s', (code) => {
     expect(outcome(running('CANCEL'), code, { lost: code === null })).toEqual(['cancelled'])
     expect(outcome(running('PAUSE'), code, { lost: code === null })).toEqual(['paused'])
@@ -52,6 +80,8 @@ describe('When an attempt ends', () => {
   })
   it('a node that is lost is no failure of the job', () => {
     expect(outcome(running('RUN'), null, { lost: true })).toEqual(['preempted', 'requeued'])
+    const verdict: EngineVerdict = { cause: 'NODE_FAILED', words: 'NODE_FAIL' }
+    for (const code of [1, null]) expect(outcome(running('RUN', { requeue: false }), code, { verdict })).toEqual(['preempted'])
   })
   it('but three in a row are', () => {
     const job = running('RUN')

@@ -55,11 +55,13 @@ export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: 
 /** Waits for the moment between a claim and its trainer to pass. Answers the record without a trainer where its launcher died in that moment. */
 export async function untilTrainer(directory: string, record: LauncherRecord): Promise<LauncherRecord> {
   for (let current = record; ; await delay(10)) {
-    if (current.trainer || (await readExit(directory))) return current
-    const running = isRunning({ pid: current.pid, startTime: current.start_time, bootId: current.boot_id })
+    if (current.trainer) return current
+    const isOver =
+      (await readExit(directory)) !== null || !isRunning({ pid: current.pid, startTime: current.start_time, bootId: current.boot_id })
+    // Read after the look at its end: what it recorded before is there then.
     const next = await readLauncher(directory)
     if (next && next !== 'sealed') current = next
-    if (!running) return current
+    if (isOver) return current
   }
 }
 

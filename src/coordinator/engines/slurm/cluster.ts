@@ -27,27 +27,42 @@ export function slurmView(commands: SlurmCommands): SlurmView {
     return parseNodes('scontrol show nodes', (await commands.run('scontrol', 'show', 'nodes', '--json')).stdout)
   }
   return {
-    jobs: shared(async () => parseJobs((await commands.run('squeue', '--json', '--states=all')).stdout), freshMs),
+    jobs: shared(async () => parseJobs((await commands.run('squeue', '--json', '--all', '--states=all')).stdout), freshMs),
     nodes: shared(askNodes, freshMs),
     partitions: shared(
-      async () => parsePartitions((await commands.run('scontrol', 'show', 'partition', '--oneliner')).stdout),
+      async () => parsePartitions((await commands.run('scontrol', 'show', 'partition', '--all', '--oneliner')).stdout),
       partitionsFreshMs,
     ),
   }
 }
 
-/** An answer that is kept for a while, and asked for once where several ask at once. Failures are not kept. */
+/** An answer that is kept for a while, and asked for one at a time, once for all who wait. Failures are not kept. */
 function shared<Value>(ask: () => Promise<Value>, ms: number): (now?: 'now') => Promise<Value> {
   let answer: Promise<Value> | undefined
   let askedAt = 0
-  return (now) => {
-    if (answer && now === undefined && performance.now() - askedAt < ms) return answer
+  let underWay: Promise<unknown> | undefined
+  let next: Promise<Value> | undefined
+
+  function begin(): Promise<Value> {
+    next = undefined
     askedAt = performance.now()
     const asked = ask()
-    asked.catch(() => {
-      if (answer === asked) answer = undefined
-    })
     answer = asked
+    const ended = asked.then(
+      () => {},
+      () => {
+        if (answer === asked) answer = undefined
+      },
+    )
+    underWay = ended.then(() => {
+      underWay = undefined
+    })
     return asked
+  }
+  return (now) => {
+    if (answer && now === undefined && (underWay || performance.now() - askedAt < ms)) return answer
+    // What is under way may have looked before whatever the asker wants to see.
+    if (underWay) next ??= underWay.then(begin)
+    return next ?? begin()
   }
 }

@@ -5,6 +5,8 @@ import { failureOf } from './failures.js'
 export interface SlurmCommands {
   /** Runs a command with its arguments, without a shell, and answers what it printed. Throws SlurmUnavailable or SlurmRefused. */
   run(command: SlurmCommand, ...args: string[]): Promise<CommandOutput>
+  /** The same, unless the signal aborts before its turn; then it throws the signal's reason. What has begun comes to its end. */
+  runUnless(signal: AbortSignal, command: SlurmCommand, ...args: string[]): Promise<CommandOutput>
   /** The version of the commands, `22.05.8`. Throws where there are none. */
   version(): string
 }
@@ -40,14 +42,22 @@ export function slurmCommands({ commandsPath: path, conf }: { commandsPath: stri
         else resolve({ stdout, stderr })
       })
     })
+  function inTurn(begin: () => Promise<CommandOutput>): Promise<CommandOutput> {
+    const lane = changes++ % changesMax
+    const change = (lanes[lane] ?? Promise.resolve()).then(begin)
+    lanes[lane] = change.catch(() => {})
+    return change
+  }
   return {
     run(command, ...args) {
       if (command === 'squeue' || command === 'sinfo' || args[0] === 'show') return start(command, args)
-      const lane = changes++ % changesMax
-      const change = (lanes[lane] ?? Promise.resolve()).then(() => start(command, args))
-      lanes[lane] = change.catch(() => {})
-      return change
+      return inTurn(() => start(command, args))
     },
+    runUnless: (signal, command, ...args) =>
+      inTurn(() => {
+        signal.throwIfAborted()
+        return start(command, args)
+      }),
     version: () =>
       execFileSync('sinfo', ['--version'], { ...options, encoding: 'utf8' })
         .trim()

@@ -54,6 +54,10 @@ export function contactKeeper() {
       return silent ? tell(followed, `the launcher of rank ${silent.rank} is silent`, silent.since) : tell(followed, '', now)
     },
 
+    /** What is on the disk of an attempt could not be read. */
+    unreadable: (followed: Followed, error: unknown, now: Date): EngineEvent[] =>
+      tell(followed, error instanceof Error ? error.message : String(error), now),
+
     forget: (followed: Followed): boolean => lost.delete(followed),
   }
 }

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { AttemptName, Engine, EngineEvent, EngineNode } from '../engine.js'
 import { eventQueue } from '../event-queue.js'
@@ -52,8 +51,9 @@ export function slurmEngine(options: SlurmEngineOptions = {}): Engine {
   const closing = new AbortController()
   const events = eventQueue<EngineEvent>()
   const ways = { preemptiblePartition: options.preemptiblePartition ?? null, tenantsAreAccounts: options.account ?? false }
-  const submissions = submitter({ commands, view, ways, nodeBinary, launcherPath, requeuePath, requestPath, signal: closing.signal })
-  const poller = attemptPoller({ view, commands, events, pollMs, clock, signal: closing.signal })
+  const userId = process.getuid?.()
+  const submissions = submitter({ commands, view, ways, nodeBinary, launcherPath, requeuePath, requestPath, userId })
+  const poller = attemptPoller({ view, commands, events, pollMs, clock, userId, signal: closing.signal })
   /** Submissions and searches on their way or followed. */
   const known = new Map<string, Promise<SlurmHandle | null>>()
   const seen = new Map<string, Date>()
@@ -78,14 +78,15 @@ export function slurmEngine(options: SlurmEngineOptions = {}): Engine {
     name: 'slurm',
     version: commands.version(),
 
-    async submit(order) {
-      const handle = await once(order, () => submissions.submit(order))
+    async submit(order, signal) {
+      const until = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal
+      const handle = await once(order, () => submissions.submit(order, until))
       // A search for it was under way, and it was not there yet.
-      return handle ? storeHandle(handle) : await this.submit(order)
+      return handle ? storeHandle(handle) : await this.submit(order, signal)
     },
 
     async reattach(attempt, handle) {
-      const found = await once(attempt, async () => (handle ? readHandle(handle) : await submissions.find(attempt)))
+      const found = await once(attempt, async () => (handle ? readHandle(handle) : await submissions.findOrForbid(attempt)))
       return found && storeHandle(found)
     },
 
@@ -107,7 +108,7 @@ export function slurmEngine(options: SlurmEngineOptions = {}): Engine {
     },
 
     nodeControl: slurmControl(commands, view),
-    scheduler: slurmScheduler({ commands, view, ways, clock, user: userInfo().username }),
+    scheduler: slurmScheduler({ commands, view, ways, clock, userId }),
 
     async close() {
       closing.abort()

@@ -1,5 +1,15 @@
+import { Failure } from '../../../contract/failure.js'
+
 /** Slurm could not be asked: asking again may help. */
-export class SlurmUnavailable extends Error {}
+export class SlurmUnavailable extends Failure {
+  /** Whether nothing of what was asked can have reached it. */
+  readonly isUnsent: boolean
+
+  constructor(message: string, { isUnsent = false, ...options }: { cause?: unknown; isUnsent?: boolean } = {}) {
+    super('BACKEND_TIMEOUT', message, options)
+    this.isUnsent = isUnsent
+  }
+}
 
 /** Slurm looked at what was asked and refused it. */
 export class SlurmRefused extends Error {
@@ -12,15 +22,16 @@ export class SlurmRefused extends Error {
   }
 }
 
-/** Where the controller is not there, or has no time now. */
+/** Where the controller is not there, has no time now, or takes no more jobs until some have ended (MaxJobCount, and the limits called …MaxSubmit…). */
 const unavailable =
-  /unable to (contact|establish|process configuration)|connect(ion)? (failure|refused|timed out)|socket timed out|timed out on send|zero bytes|temporarily unable|communication|controller not responding|authentication|munge|transport|backup mode|standby|too many (open|simultaneous)/i
+  /unable to (contact|establish|process configuration)|connect(ion)? (failure|refused|timed out)|socket timed out|timed out on send|zero bytes|temporarily una(ble|vailable)|maxsubmit|communication|controller not responding|authentication|munge|transport|backup mode|standby|too many (open|simultaneous)/i
 
 /** What a program's failure means, by what it said on standard error. One that said nothing, as where it was not there or was killed, asked nobody. */
 export function failureOf(command: string, stderr: string, cause: Error): SlurmUnavailable | SlurmRefused {
   // `sbatch: error: Batch job submission failed: Invalid …` → what follows the names.
   const lines = stderr.split('\n').map((line) => line.replace(/^\w+: (error: )?/, '').trim())
   const words = lines.filter(Boolean).join('; ').slice(0, 1000)
-  if (words === '' || unavailable.test(words)) return new SlurmUnavailable(`${command}: ${words || cause.message}`, { cause })
+  const isUnsent = /\(connect failure\)$/.test(words)
+  if (words === '' || unavailable.test(words)) return new SlurmUnavailable(`${command}: ${words || cause.message}`, { cause, isUnsent })
   return new SlurmRefused(command, words, cause)
 }

@@ -1,12 +1,12 @@
 import { dirname, join } from 'node:path'
-import type { ExitRecord } from '../attempt-folder.js'
+import { type ExitRecord, readLauncher } from '../attempt-folder.js'
 import type { AttemptEnd, AttemptName, EngineEvent, EngineVerdict } from '../engine.js'
 import { silentLauncher } from './contact.js'
 import { type SlurmHandle, storeHandle } from './handle.js'
 import { isNodeOnline } from './nodes.js'
 import type { SlurmJob, SlurmNode } from './parse.js'
 import { phaseOf, verdictOf } from './states.js'
-import { newestRequeued, readMemoryKill, readToken, readTraces, type Traces } from './traces.js'
+import { newestRequeued, readMemoryKill, readNodes, readRequeue, readToken, readTraces, type Traces } from './traces.js'
 
 /** An attempt that is followed to its end. */
 export interface Followed {
@@ -61,7 +61,7 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
   const traces = await readTraces(followed.attempt.directory)
   if (await mayStillSpeak(followed, traces, look)) return { events, done: false }
   const ranEnd = traces.exits.length > 0 || traces.claims.length > 0
-  if (ranEnd && !followed.startTold) events.push(start(followed, job, job?.startTime ?? now))
+  if (ranEnd && !followed.startTold) events.push(job?.startTime ? start(followed, job, job.startTime) : await startedUnseen(followed, now))
   const memoryKill = await readMemoryKill(followed.attempt.directory, followed.handle.base)
   const end = endOf(traces, look, verdictFor(followed, traces, { job, memoryKill }))
   events.push({ type: 'ended', attempt: followed.attempt, ...end })
@@ -71,6 +71,16 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
 function start(followed: Followed, job: SlurmJob | null, time: Date): EngineEvent {
   followed.startTold = true
   return { type: 'started', attempt: followed.attempt, time, ...(job && job.nodes.length > 0 ? { placement: job.nodes } : {}) }
+}
+
+/** The start of an attempt that was not seen while it ran, from what it left: on which nodes, but not what it had there. */
+async function startedUnseen(followed: Followed, now: Date): Promise<EngineEvent> {
+  const { directory } = followed.attempt
+  const launcher = await readLauncher(directory)
+  const time = launcher === null || launcher === 'sealed' ? now : launcher.time
+  followed.startTold = true
+  const placement = (await readNodes(directory)).map((nodeId) => ({ nodeId, gpuIndexes: [], cpus: 0, memoryBytes: 0 }))
+  return { type: 'started', attempt: followed.attempt, time, ...(placement.length > 0 ? { placement } : {}) }
 }
 
 /** The next attempt of the same submission, if Slurm has begun one. It counts them; where it has forgotten the job, the folders of later ones say so. */
@@ -85,10 +95,12 @@ async function requeue(followed: Followed, next: AttemptName, look: Look): Promi
   const { attempt, handle } = followed
   const traces = await readTraces(attempt.directory)
   const events: EngineEvent[] = []
-  if (traces.claims.length > 0 && !followed.startTold) events.push(start(followed, null, look.now))
+  if (traces.claims.length > 0 && !followed.startTold) events.push(await startedUnseen(followed, look.now))
   const words = followed.nodeLost || 'requeued by Slurm'
   const verdict: EngineVerdict = { cause: followed.nodeLost ? 'NODE_FAILED' : 'PREEMPTED', words }
-  const end = endOf(traces, { ...look, job: null }, verdict)
+  // Nobody may have looked for long: it was over when the next one began, at the latest.
+  const now = (await readRequeue(next.directory))?.time ?? look.now
+  const end = endOf(traces, { ...look, job: null, now }, verdict)
   const token = await readToken(next.directory)
   events.push({ type: 'requeued', attempt, next, handle: storeHandle(handle), token, end })
   Object.assign(followed, { attempt: next, startTold: false, asked: new Set(), endSeenAt: null, nodeIds: [], signs: [], nodeLost: '' })

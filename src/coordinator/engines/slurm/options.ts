@@ -18,7 +18,8 @@ export interface ClusterWays {
 const niceStep = 1000
 /** Slurm looks at time limits once a minute, so its signal may come that much before it is due. */
 const signalEarlySeconds = 60
-const commentLengthMax = 1024
+/** Slurm refuses a submission whose comment is longer. */
+const commentBytesMax = 1024
 
 /** Where an attempt's job and its attempts lie: two above `attempts/<number>`. */
 export const jobDirectoryOf = (directory: string): string =>
@@ -126,12 +127,15 @@ function timeLimit(runSecondsMax: number | null, partitionSecondsMax: number | n
   return [`--time=${minutes}`, `--signal=B:USR2@${signalSeconds}`]
 }
 
-/** For those who look at Slurm: the job's name and as many labels as there is room for, as JSON. */
+/** For those who look at Slurm: the job's name, its end left out where it is too long, and as many labels as there is room for, as JSON. */
 function commentOf({ name, labels, tenantId }: SchedulingRequest): string {
-  const told: Record<string, unknown> = { tenant: tenantId, name }
+  const fits = (told: object) => Buffer.byteLength(JSON.stringify(told)) <= commentBytesMax
+  const characters = Array.from(name)
+  while (characters.length > 0 && !fits({ tenant: tenantId, name: characters.join('') })) characters.pop()
+  const told = { tenant: tenantId, name: characters.join('') }
   const kept: Record<string, string> = {}
   for (const [key, value] of Object.entries(labels)) {
-    if (JSON.stringify({ ...told, labels: { ...kept, [key]: value } }).length <= commentLengthMax) kept[key] = value
+    if (fits({ ...told, labels: { ...kept, [key]: value } })) kept[key] = value
   }
   return JSON.stringify(Object.keys(kept).length > 0 ? { ...told, labels: kept } : told)
 }

@@ -7,7 +7,8 @@ import { expandHosts } from './hostlist.js'
 export interface SlurmJob {
   id: number
   name: string
-  user: string
+  /** Whose it is; a name of theirs may be another on another machine. */
+  userId: number | null
   partition: string
   /** The state and its flags, in Slurm's words: `RUNNING`; `PENDING`, `REQUEUED`. */
   states: string[]
@@ -94,7 +95,7 @@ const jobShape = z
   .object({
     job_id: z.number(),
     name: z.string(),
-    user_name: text,
+    user_id: number,
     partition: text,
     job_state: words,
     state_reason: text,
@@ -114,7 +115,7 @@ const jobShape = z
     (job): SlurmJob => ({
       id: job.job_id,
       name: job.name,
-      user: job.user_name,
+      userId: job.user_id,
       partition: job.partition,
       states: job.job_state,
       reason: job.state_reason,

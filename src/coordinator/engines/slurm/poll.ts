@@ -7,9 +7,11 @@ import { awayMs, contactKeeper } from './contact.js'
 import { SlurmRefused } from './failures.js'
 import { advance, type Followed } from './follow.js'
 import type { SlurmHandle } from './handle.js'
-import type { SlurmNode } from './parse.js'
+import { slurmName } from './options.js'
+import type { SlurmJob, SlurmNode } from './parse.js'
 import { phaseOf } from './states.js'
-import { readTraces } from './traces.js'
+import { markOver, readTraces } from './traces.js'
+import { type Namesakes, tellTwins } from './twins.js'
 
 /** What attempts are followed with. */
 export interface PollSettings {
@@ -18,6 +20,8 @@ export interface PollSettings {
   events: EventQueue<EngineEvent>
   pollMs: number
   clock: () => Date
+  /** Whose jobs are ours. */
+  userId: number | undefined
   /** Ends it all. */
   signal: AbortSignal
 }
@@ -26,10 +30,11 @@ export interface PollSettings {
 const killMs = 15_000
 
 /** Follows attempts by asking Slurm of all of them at once, only while there are any. */
-export function attemptPoller({ view, commands, events, pollMs, clock, signal }: PollSettings) {
+export function attemptPoller({ view, commands, events, pollMs, clock, userId, signal }: PollSettings) {
   const all = new Map<string, Followed>()
   const contact = contactKeeper()
   const killedAt = new Map<Followed, number>()
+  const cancelled = new Set<number>()
   let wake = () => {}
   signal.addEventListener('abort', () => wake())
 
@@ -45,13 +50,18 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
     // Commands themselves try for long to reach a controller that is away.
     const overdue = setTimeout(away, awayMs, new Error('Slurm does not answer squeue.'))
     try {
-      const jobs = new Map((await view.jobs('now')).map((job) => [job.id, job]))
-      const ids = followed.map(({ handle }) => (handle.jobId === null ? null : (jobs.get(handle.jobId) ?? null)))
+      const find = finder(await view.jobs('now'))
+      const found = followed.map(({ attempt, handle }) => find(attempt, handle))
       const nodes = new Map<string, SlurmNode>()
-      if (ids.some((job) => job && job.nodes.length > 0)) for (const node of await view.nodes()) nodes.set(node.name, node)
+      if (found.some(({ job }) => job && job.nodes.length > 0)) for (const node of await view.nodes()) nodes.set(node.name, node)
       for (const [index, attempt] of followed.entries()) {
-        const job = ids[index] ?? null
-        if (!signal.aborted) await look(attempt, { job, nodes, now })
+        const { job = null, surplus = [] } = found[index] ?? {}
+        for (const { id } of surplus) cancelTwin(id)
+        if (signal.aborted) return
+        // What is wrong with one folder is no other's business.
+        await look(attempt, { job, nodes, now }).catch((error: unknown) => {
+          for (const event of contact.unreadable(attempt, error, now)) events.push(event)
+        })
       }
     } catch (error) {
       away(error)
@@ -60,10 +70,25 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
     }
   }
 
+  /** Finds attempts among all jobs: by the number that Slurm answered, and by name. */
+  function finder(jobs: SlurmJob[]): (attempt: AttemptName, handle: SlurmHandle) => Namesakes {
+    const named = new Map<string, SlurmJob[]>()
+    for (const job of jobs) if (job.userId === userId) named.set(job.name, [...(named.get(job.name) ?? []), job])
+    return ({ jobId }, { jobId: id, base }) => tellTwins(named.get(slurmName({ jobId, number: base })) ?? [], id)
+  }
+
+  /** Nobody waits for it, and it may take long. */
+  function cancelTwin(id: number): void {
+    if (cancelled.has(id)) return
+    cancelled.add(id)
+    commands.run('scancel', String(id)).catch(() => cancelled.delete(id))
+  }
+
   async function look(followed: Followed, sight: Parameters<typeof advance>[1]): Promise<void> {
     const key = keyOf(followed.attempt)
     const { events: news, done } = await advance(followed, sight)
     const { job, nodes, now } = sight
+    if (done) await markOver(followed.attempt.directory)
     if (signal.aborted) return
     const reach = done ? [] : await contact.slurmThere(followed, { running: isRunning(job?.states), nodes, now })
     for (const event of [...news, ...reach]) events.push(event)
@@ -93,7 +118,7 @@ export function attemptPoller({ view, commands, events, pollMs, clock, signal }:
 
   /** The job whose attempt this is, as it is now; null where the attempt has ended. */
   async function jobOf(attempt: AttemptName, handle: SlurmHandle) {
-    const job = handle.jobId === null ? undefined : (await view.jobs('now')).find(({ id }) => id === handle.jobId)
+    const { job } = finder(await view.jobs('now'))(attempt, handle)
     if (!job || phaseOf(job.states) === 'ENDED' || handle.base + job.restarts > attempt.number) return null
     return job
   }

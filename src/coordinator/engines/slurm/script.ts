@@ -1,5 +1,6 @@
 import type { AttemptName } from '../engine.js'
 import { slurmName } from './options.js'
+import { overFile } from './traces.js'
 
 /** What a batch script is made of. */
 export interface BatchScriptParts {
@@ -42,15 +43,13 @@ if [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
   ATTEMPT=$("$NODE" ${quoted(programs.requeuePath)} ${quoted(jobDirectory)} --from ${attempt.number} --restarts "$SLURM_RESTART_COUNT") || exit
 fi
 
+# What has ended, or was given up before Slurm heard of it, is run by nobody.
+[ ! -e "$ATTEMPT/${overFile}" ] || exit 3
+
 # What Slurm says from here on, in this same file after a requeue too, is of this attempt.
 echo "Attempt: $ATTEMPT"
-
-# Where rank 0 is met: the first node by its name, or by its address where names are not resolved.
-MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-if ! getent hosts "$MASTER_ADDR" > /dev/null; then
-  MASTER_ADDR=$(scontrol show node "$MASTER_ADDR" | sed -n 's/.*NodeAddr=\\([^ ]*\\).*/\\1/p')
-fi
-export MASTER_ADDR MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))
+# For a coordinator that was away.
+[ -e "$ATTEMPT/nodes" ] || echo "$SLURM_JOB_NODELIST" > "$ATTEMPT/nodes"
 
 # Passes a request on to the launcher of each node, by its pid: a signal of Slurm's own may reach the trainer's processes, which do not expect it.
 request() {
@@ -62,18 +61,38 @@ trap ': > "$ATTEMPT/stop-asked"; request stop' TERM
 trap 'request kill' QUIT
 trap ': > "$ATTEMPT/time-limit"; : > "$ATTEMPT/stop-asked"; request stop' USR2
 
+# Where rank 0 is met: the first node by its name, or by its address where names are not resolved.
+find_master() {
+  MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  if ! getent hosts "$MASTER_ADDR" > /dev/null; then
+    MASTER_ADDR=$(scontrol show node "$MASTER_ADDR" | sed -n 's/.*NodeAddr=\\([^ ]*\\).*/\\1/p')
+  fi
+  export MASTER_ADDR MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))
+  [ -n "$MASTER_ADDR" ]
+}
+
 # A launcher that fails ends the others. One that stopped as it was asked to must not: they still save.
-srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 --input=none bash -c '
-  "$NODE" "$LAUNCHER" "$ATTEMPT" --rank "$SLURM_NODEID" --nodes "$SLURM_JOB_NUM_NODES" \\
-    --inherit CUDA_VISIBLE_DEVICES --inherit "SLURM_*"${starter.length > 0 ? ` \\\n    --with ${starter.join(' ')}` : ''}
+launch() {
+  srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 --input=none bash -c '
+    : > "$ATTEMPT/reached"
+    "$NODE" "$LAUNCHER" "$ATTEMPT" --rank "$SLURM_NODEID" --nodes "$SLURM_JOB_NUM_NODES" \\
+      --inherit CUDA_VISIBLE_DEVICES --inherit "SLURM_*"${starter.length > 0 ? ` \\\n      --with ${starter.join(' ')}` : ''}
+    code=$?
+    [ "$code" = 85 ] && [ -e "$ATTEMPT/stop-asked" ] || exit "$code"
+  ' &
+  LAUNCHERS=$!
+  # A signal ends a wait; the last one answers how srun ended.
+  while kill -0 "$LAUNCHERS" 2> /dev/null; do wait "$LAUNCHERS"; done
+  wait "$LAUNCHERS"
+}
+
+# srun needs the controller to begin. One that is away just then is waited for, some minutes, as long as no node was reached.
+for try in $(seq 60); do
+  find_master && launch
   code=$?
-  [ "$code" = 85 ] && [ -e "$ATTEMPT/stop-asked" ] || exit "$code"
-' &
-LAUNCHERS=$!
-# A signal ends a wait; the last one answers how srun ended.
-while kill -0 "$LAUNCHERS" 2> /dev/null; do wait "$LAUNCHERS"; done
-wait "$LAUNCHERS"
-code=$?
+  [ "$code" = 0 ] || [ -e "$ATTEMPT/reached" ] || [ -e "$ATTEMPT/stop-asked" ] && break
+  sleep 5
+done
 # For what depends on this job, having stopped is no success.
 [ "$code" = 0 ] && [ -e "$ATTEMPT/stop-asked" ] && grep -qs '"code":85[,}]' "$ATTEMPT"/exit*.json && code=85
 exit "$code"

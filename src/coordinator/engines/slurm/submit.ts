@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
-import { userInfo } from 'node:os'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AttemptName, AttemptOrder, SchedulingRequest } from '../engine.js'
@@ -12,30 +11,35 @@ import { SlurmRefused, SlurmUnavailable } from './failures.js'
 import type { SlurmHandle } from './handle.js'
 import { type ClusterWays, jobDirectoryOf, sbatchOptions, slurmName } from './options.js'
 import { type BatchScriptParts, batchScript, scriptAddress } from './script.js'
-import { readRequeue, readToken, readTraces } from './traces.js'
+import { markOver, overFile, readRequeue, readToken, readTraces } from './traces.js'
+import { tellTwins } from './twins.js'
 
 /** What submissions are made with. */
 export interface SubmitSettings extends Pick<BatchScriptParts, 'nodeBinary' | 'launcherPath' | 'requeuePath' | 'requestPath'> {
   commands: SlurmCommands
   view: SlurmView
   ways: Omit<ClusterWays, 'partitions'>
-  /** Ends the tries to reach a Slurm that is away. */
-  signal: AbortSignal
+  /** Whose jobs are ours. */
+  userId: number | undefined
 }
 
-const retryMs = 2000
+/** The pause before the second try; each further one is twice as long as the one before. */
+const retryMs = 1000
+const retryMsMax = 30_000
 
 /**
  * Hands attempts over to Slurm. The attempt has its name before `sbatch` runs, and `batch.sh` in its folder says that it may have run: from then on it is looked for by
  * that name before it is submitted again.
  */
-export function submitter({ commands, view, ways, signal, ...programs }: SubmitSettings) {
-  const user = userInfo().username
+export function submitter({ commands, view, ways, userId, ...programs }: SubmitSettings) {
+  /** Folders that this life said to be over because nothing of them was found. */
+  const notFound = new Set<string>()
 
-  async function submitOnce(order: AttemptOrder & { scheduling: SchedulingRequest }): Promise<SlurmHandle> {
+  async function submitOnce(order: AttemptOrder & { scheduling: SchedulingRequest }, signal: AbortSignal): Promise<SlurmHandle> {
     const { directory, number, token, scheduling } = order
     const script = join(directory, 'batch.sh')
-    if (existsSync(script)) {
+    const mayBeThere = existsSync(script)
+    if (mayBeThere) {
       const found = await find(order)
       if (found) return found
     }
@@ -51,11 +55,14 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
     await writeFile(script, text, { mode: 0o700 })
     try {
       const options = sbatchOptions(order, scheduling, order.stopGraceSeconds, { ...ways, partitions })
-      const { stdout } = await commands.run('sbatch', '--parsable', ...options, script)
+      if (notFound.delete(directory)) await rm(join(directory, overFile), { force: true })
+      const { stdout } = await commands.runUnless(signal, 'sbatch', '--parsable', ...options, script)
       const jobId = Number(/^\d+/.exec(stdout)?.[0])
       if (!Number.isSafeInteger(jobId)) throw new Error(`sbatch printed no job id: ${stdout.slice(0, 200)}`)
       return { jobId, base: number, token }
     } catch (error) {
+      if (!mayBeThere && ((signal.aborted && error === signal.reason) || (error instanceof SlurmUnavailable && error.isUnsent)))
+        await rm(script)
       if (!(error instanceof SlurmRefused)) throw error
       await writeFile(join(directory, 'refused.json.part'), JSON.stringify({ words: error.words }))
       await rename(join(directory, 'refused.json.part'), join(directory, 'refused.json'))
@@ -70,31 +77,42 @@ export function submitter({ commands, view, ways, signal, ...programs }: SubmitS
     const base = number - (requeue?.restarts ?? 0)
     const token = await readToken(join(jobDirectoryOf(directory), 'attempts', String(base))).then((found) => found || readToken(directory))
     const { claims, exits, refusal } = await readTraces(directory)
+    // Nothing can have been submitted, whether or not Slurm can be asked.
+    if (!requeue && !existsSync(join(directory, 'batch.sh'))) return null
     // Slurm keeps some that it refused among its jobs.
     if (refusal !== null) return { jobId: null, base, token }
     const name = slurmName({ jobId, number: base })
-    const jobs = (await view.jobs('now')).filter((job) => job.name === name && job.user === user)
-    // The first: a twin, of a submission that was slower than the search for it, finds its folder taken.
-    const [first] = jobs.sort((a, b) => a.id - b.id)
-    if (first) return { jobId: first.id, base, token }
+    const namesakes = (await view.jobs('now')).filter((job) => job.name === name && job.userId === userId)
+    const { job, surplus } = tellTwins(namesakes, null)
+    const found = job ?? surplus[0]
+    if (found) return { jobId: found.id, base, token }
     return claims.length > 0 || exits.length > 0 ? { jobId: null, base, token } : null
   }
 
   return {
-    /** Submits the attempt, unless it is there already. While Slurm is away it tries again until the signal aborts. */
-    async submit(order: AttemptOrder): Promise<SlurmHandle> {
+    /** Submits the attempt, unless it is there already. While Slurm is away, or takes no more jobs, it tries again until the signal aborts. */
+    async submit(order: AttemptOrder, signal: AbortSignal): Promise<SlurmHandle> {
       const { scheduling } = order
       if (!scheduling) throw new Error(`${slurmName(order)} says nothing of what it needs.`)
-      for (;;) {
+      for (let pauseMs = retryMs; ; pauseMs = Math.min(2 * pauseMs, retryMsMax)) {
         try {
-          return await submitOnce({ ...order, scheduling })
+          return await submitOnce({ ...order, scheduling }, signal)
         } catch (error) {
-          if (!(error instanceof SlurmUnavailable) || signal.aborted) throw error
-          await delay(retryMs, undefined, { signal })
+          if (!(error instanceof SlurmUnavailable)) throw error
+          await delay(pauseMs, undefined, { signal })
         }
       }
     },
-    find,
+
+    /** As `find`; and where nothing is found, an `sbatch` of an earlier life that is still on its way brings nothing that runs. */
+    async findOrForbid(attempt: AttemptName): Promise<SlurmHandle | null> {
+      const found = await find(attempt)
+      if (found) return found
+      await mkdir(attempt.directory, { recursive: true })
+      await markOver(attempt.directory)
+      notFound.add(attempt.directory)
+      return null
+    },
   }
 }
 

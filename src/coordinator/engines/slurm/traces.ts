@@ -1,7 +1,8 @@
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { type ExitRecord, readExit, readJson } from '../attempt-folder.js'
+import { expandHosts } from './hostlist.js'
 
 /** What an attempt's processes have left in its folder. */
 export interface Traces {
@@ -13,6 +14,15 @@ export interface Traces {
   timeIsUp: boolean
   /** Why Slurm refused the submission; null where it did not. */
   refusal: string | null
+}
+
+/** In an attempt's folder: nothing of it may run from now on, whatever Slurm still has of it. The batch script looks for it. */
+export const overFile = 'over'
+
+/** Says that the attempt is over, as far as the disk lets us. What claimed its folder before is not ended by it. */
+export async function markOver(directory: string): Promise<void> {
+  // Where it cannot be written, launchers cannot claim the folder either.
+  await writeFile(join(directory, overFile), '').catch(() => {})
 }
 
 const refusalShape = z.object({ words: z.string() })
@@ -54,6 +64,11 @@ export async function newestRequeued(attempts: string, base: number): Promise<nu
     numbers.map(async (number) => ((await readRequeue(join(attempts, String(number))))?.restarts === number - base ? number : base)),
   )
   return Math.max(base, ...requeues)
+}
+
+/** The nodes that an attempt ran on, by its batch script; none where that has not run. */
+export async function readNodes(directory: string): Promise<string[]> {
+  return expandHosts((await readFile(join(directory, 'nodes'), 'utf8').catch(() => '')).trim())
 }
 
 /** The attempt's fencing token, by `launch.json`; empty where that is not there yet. */

@@ -55,8 +55,10 @@ function arrivalSteps(job: JobRecord, placement: Placement[]): Step[] {
 export function storeEnd(job: JobRecord, number: number, ending: Ending, now: Date): Change | null {
   const attempt = attemptOf(job, number)
   if (!attempt || attempt.finishedAt) return null
-  const { time, exitCode, signal } = ending.end
-  const ended = { finishedAt: time, exitCode, signal, startedAt: attempt.startedAt ?? attempt.submittedAt }
+  const { time, exitCode, signal, lost } = ending.end
+  // What only waited in its engine's queue used nothing.
+  const ran = attempt.startedAt !== null || exitCode !== null || signal !== '' || lost
+  const ended = { finishedAt: time, exitCode, signal, startedAt: ran ? (attempt.startedAt ?? attempt.submittedAt) : null }
   const after = {
     ...job,
     startedAt: job.startedAt ?? ended.startedAt,

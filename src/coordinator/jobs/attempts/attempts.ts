@@ -7,7 +7,7 @@ import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
 import { persist } from '../records/persist.js'
-import { type JobRecord, nodesOf } from '../records/record.js'
+import { type JobRecord, nodesOf, wantedOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
 import { storeEnd, storeHandle, storeNeverRan, storeRequeue, storeStart } from './attempt-changes.js'
@@ -16,7 +16,7 @@ import { examineAttempt } from './examine.js'
 import { ownFailure } from './failure.js'
 import { followTrainer } from './follow-trainer.js'
 import { type Obedience, obey } from './obey.js'
-import { type Reach, reachWatch } from './reach.js'
+import { newReach, type Reach, reachWatch } from './reach.js'
 import { type PromiseWithResolver, resolver } from './resolver.js'
 import { schedulingOf } from './scheduling.js'
 
@@ -26,6 +26,8 @@ interface Held extends Obedience {
   end: AttemptEnd | null
   /** Set where the engine told that it runs the job again by itself. */
   requeued: Extract<EngineEvent, { type: 'requeued' }> | null
+  /** Aborts where it is cancelled before the engine has taken it. */
+  unwanted: AbortController
   /** Resolves when the engine has answered the submission and that is on record. */
   submitted: PromiseWithResolver
   /** Resolves when its processes run, or ended: until then there is nothing to follow. */
@@ -128,11 +130,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       asked: '',
       end: null,
       requeued: null,
+      unwanted: new AbortController(),
       submitted: resolver(),
       running: resolver(),
       ended: resolver(),
       started: Promise.resolve(),
-      reach: { away: null, sign: null },
+      reach: newReach(job, clock()),
     }
     held.set(key, attempt)
     return attempt
@@ -153,12 +156,12 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
     try {
       const scheduling = engine.scheduler ? await schedulingOf(database, attempt.job) : null
       const order = await orderAttempt(attempt.job, { resumeFrom: await resumePath(attempt), scheduling }, settings)
-      const handle = await engine.submit(order)
+      const handle = await engine.submit(order, AbortSignal.any([signal, attempt.unwanted.signal]))
       await record(attempt, handle)
     } catch (error) {
       if (signal.aborted) return
       if (isRefusal(error)) return await neverRan(attempt, error)
-      log.warn({ err: error, job_id: jobId, attempt: number }, 'the engine did not take an attempt')
+      if (!attempt.unwanted.signal.aborted) log.warn({ err: error, job_id: jobId, attempt: number }, 'the engine did not take an attempt')
       // It may have started all the same; only the engine knows.
       const handle = await persist({ signal, log, what: `asking after ${keyOf(jobId, number)}` }, () => engine.reattach(attempt.name, null))
       if (handle) await record(attempt, handle)
@@ -284,6 +287,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
   }
 
   async function seeToIt(attempt: Held): Promise<void> {
+    if (!attempt.handle && wantedOf(attempt.job) === 'CANCEL') attempt.unwanted.abort()
     await obey(attempt, { engine, now: clock() }).catch(logged(attempt, 'its trainer could not be asked to stop'))
   }
 

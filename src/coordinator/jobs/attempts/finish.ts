@@ -72,13 +72,16 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
     const late = { ...failure, class: 'TIME_LIMIT', message, hint } satisfies JobFailure__Output
     return [{ happened: 'failed', message, set: { failure: JSON.stringify(late) } }]
   }
-  if (end.exitCode === stopped || (end.lost && !isLostTooOften(job))) return losePlace(job, end)
+  // Where a node fails, the processes on the others end badly, too.
+  const isLost = end.lost || verdict?.cause === 'NODE_FAILED'
+  if (end.exitCode === stopped || (isLost && !isLostTooOften(job))) return losePlace(job, end)
   return fail(job, failure, now)
 }
 
 /** What becomes of a job whose attempt the engine did not start. What is wrong with the job fails it; a node that does not start it is tried a few times. Pure. */
 export function notStarted(job: JobRecord, isRefused: boolean, failure: JobFailure__Output, now: Date): Step[] {
-  const before = job.attempts.slice(-lostMax).filter(({ finishedAt, startedAt }) => finishedAt !== null && startedAt === null).length
+  const earlier = job.attempts.filter(({ number }) => number < job.attempt).slice(1 - lostMax)
+  const before = earlier.filter(({ finishedAt, startedAt }) => finishedAt !== null && startedAt === null).length
   if (isRefused || before >= lostMax - 1) {
     return [{ happened: 'failed', message: failure.message, set: { failure: JSON.stringify(failure) } }]
   }

@@ -22,6 +22,8 @@ export interface Sign {
 export interface Reach {
   /** The engine's word; null: it can be asked. */
   away: Away | null
+  /** Until when an earlier life's word, that it cannot be reached, stands unless the engine says another; null: there is none. */
+  inheritedUntil: Date | null
   /** Null before the first look. */
   sign: Sign | null
 }
@@ -34,6 +36,16 @@ export interface Reachable {
   end: AttemptEnd | null
   reach: Reach
 }
+
+/** How long this life's engine may take to find that what an earlier life could not reach cannot be reached yet: since when is then not forgotten. */
+const inheritedMs = 60_000
+
+/** What is known of the reach of an attempt that is taken up. */
+export const newReach = ({ unreachable }: Pick<Job, 'unreachable'>, now: Date): Reach => ({
+  away: null,
+  inheritedUntil: unreachable ? new Date(now.getTime() + inheritedMs) : null,
+  sign: null,
+})
 
 /** How often it is looked whether trainers write anything; more often where little silence is allowed. */
 const lookMs = 30_000
@@ -64,6 +76,7 @@ export function reachWatch<Attempt extends Reachable>({
     /** The engine cannot be asked about the attempt, or with null it can. */
     hear(attempt: Attempt, away: Away | null): void {
       attempt.reach.away = away
+      attempt.reach.inheritedUntil = null
       tell(attempt)
     },
     close: () => clearInterval(timer),
@@ -76,7 +89,10 @@ export function reachWatch<Attempt extends Reachable>({
   }
 
   function tell(attempt: Attempt): void {
-    const away = awayNow(attempt.job, attempt.reach, { silentMs, now: clock() })
+    const now = clock()
+    const away = awayNow(attempt.job, attempt.reach, { silentMs, now })
+    const { inheritedUntil } = attempt.reach
+    if (!away && inheritedUntil && now < inheritedUntil) return
     const decide = (job: JobRecord) => storeReach(job, attempt.name.number, away)
     // No transaction where there is nothing to write.
     if (decide(attempt.job)) keep(attempt, decide)
@@ -105,7 +121,11 @@ export function storeReach(job: JobRecord, number: number, away: Away | null): C
  * Whether an attempt that trains can be reached: by the engine's word, and by what its processes write. `silentMs` without a sign is too long; 0: never. A silent
  * trainer is told as such and left alone: it may be busy, and only its proven death ends it.
  */
-export function awayNow(job: Pick<Job, 'status'>, { away, sign }: Reach, { silentMs, now }: { silentMs: number; now: Date }): Away | null {
+export function awayNow(
+  job: Pick<Job, 'status'>,
+  { away, sign }: Pick<Reach, 'away' | 'sign'>,
+  { silentMs, now }: { silentMs: number; now: Date },
+): Away | null {
   if (away) return away
   const isSilent = silentMs > 0 && job.status === 'TRAINING' && sign !== null && now.getTime() - sign.at.getTime() >= silentMs
   return isSilent ? { since: sign.at, reason: `The trainer has said nothing since ${sign.at.toISOString()}.` } : null

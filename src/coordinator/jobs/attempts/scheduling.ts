@@ -32,9 +32,15 @@ export function requestOf(spec: Spec, tenantId: string): SchedulingRequest {
   }
 }
 
-/** The engine's handles of attempts of some jobs that are not over. */
+/** The engine's handles of the newest attempts of some jobs, but for those that are COMPLETED. One that has ended otherwise keeps what depends on it waiting. */
 async function handlesOf(database: Database, jobIds: string[]): Promise<EngineHandle[]> {
   if (jobIds.length === 0) return []
-  const attempts = await database.attempt.findMany({ where: { jobId: { in: jobIds }, finishedAt: null }, select: { handle: true } })
-  return attempts.flatMap(({ handle }) => (handle === null ? [] : [JSON.parse(handle) as EngineHandle]))
+  const attempts = await database.attempt.findMany({
+    where: { jobId: { in: jobIds }, job: { status: { not: 'COMPLETED' } }, handle: { not: null } },
+    orderBy: { number: 'asc' },
+    select: { jobId: true, handle: true },
+  })
+  return [...new Map(attempts.map(({ jobId, handle }) => [jobId, handle ?? ''])).values()].map(
+    (handle) => JSON.parse(handle) as EngineHandle,
+  )
 }

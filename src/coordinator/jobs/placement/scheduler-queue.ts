@@ -1,4 +1,5 @@
-import type { Engine, EngineHandle, EngineQueueEntry, EngineScheduler } from '../../engines/engine.js'
+import { Failure } from '../../../contract/failure.js'
+import { type Engine, type EngineHandle, type EngineQueueEntry, EngineRefusal, type EngineScheduler } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import type { AttemptKeeper } from '../attempts/attempts.js'
 import { beginAttempt } from '../attempts/begin.js'
@@ -9,12 +10,12 @@ import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
-import { type Blocker, earlyBlockers } from './blockers.js'
+import { type Blocker, blocker, earlyBlockers } from './blockers.js'
 import type { Evictions } from './evictions.js'
 import { inOrder } from './fair-order.js'
 import { readInventory, toMachines } from './inventory.js'
 import { passes } from './passes.js'
-import type { NamedJob, Waiting } from './place.js'
+import type { Machine, NamedJob, Waiting } from './place.js'
 import type { JobQueue, Prospect, QueueView } from './queue.js'
 import { quotaBlockers, type TenantLimits, type TenantUsage } from './quota.js'
 import { waitBlockers } from './scheduler-blockers.js'
@@ -54,8 +55,8 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
   const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
   const inTurn = atMost(handOversMax)
-  /** The priority that the engine has of each job, as far as this life knows. */
-  const told = new Map<string, number>()
+  /** What the engine was told of each job in this life: its priority, and what it waits for. */
+  const told = new Map<string, string>()
   changes.listen('*', ({ job, weighty }) => {
     if (weighty && job.attempts.length > 0) usage.expire()
   })
@@ -82,13 +83,7 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     const now = clock()
     const waiting = await jobs.list()
     if (waiting.length === 0) return []
-    const [entries, inventory, handed, used] = await Promise.all([
-      scheduler.queue(),
-      readInventory(engine, database),
-      handedOver(),
-      usage.read(now),
-    ])
-    const machines = toMachines(inventory)
+    const [{ entries, machines, away }, handed, used] = await Promise.all([askEngine(), handedOver(), usage.read(now)])
     const byId = new Map(waiting.map((job) => [job.jobId, job]))
     const places = new Map(entries.map(({ attempt }, index) => [attempt ? keyOf(attempt) : '', index]))
     const placeOf = (jobId: string) => places.get(keyOf({ jobId, number: handed.get(jobId)?.number ?? 0 })) ?? Number.POSITIVE_INFINITY
@@ -100,7 +95,8 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
         const early = earlyBlockers(job, now)
         const later = () => {
           if (entry) return waitBlockers(entry, { needs: job.needs, machines, ahead: aheadOf(entries, place, byId) })
-          return handed.has(job.jobId) ? [] : overQuota(job, used)
+          if (!handed.has(job.jobId)) return overQuota(job, used)
+          return away ? [blocker('NODES', { of: away, need: job.needs.nodes })] : []
         }
         const blockers = early.length > 0 ? early : later()
         const decision: Prospect = {
@@ -112,6 +108,17 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
         }
         return { job, decision }
       })
+  }
+
+  /** What the engine says of its queue and nodes; where it cannot be asked, why. The jobs can be looked at all the same. */
+  async function askEngine(): Promise<{ entries: EngineQueueEntry[]; machines: Machine[]; away: string }> {
+    try {
+      const [entries, inventory] = await Promise.all([scheduler.queue(), readInventory(engine, database)])
+      return { entries, machines: toMachines(inventory), away: '' }
+    } catch (error) {
+      if (error instanceof Failure && error.code === 'BACKEND_TIMEOUT') return { entries: [], machines: [], away: error.message }
+      throw error
+    }
   }
 
   async function pass(signal: AbortSignal): Promise<void> {
@@ -132,26 +139,30 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
         await tellAnew(job, attempt, dependencies)
       } else if (overQuota(job, used, given.get(tenantId)).length === 0) {
         given.set(tenantId, (given.get(tenantId) ?? 0) + needs.gpuCount)
-        begun.push(inTurn(() => handOver(job, signal)))
+        begun.push(inTurn(() => handOver(job, dependencies, signal)))
       }
     }
     await Promise.all(begun)
   }
 
-  async function handOver({ jobId, priority }: Waiting, signal: AbortSignal): Promise<void> {
+  async function handOver({ jobId, priority }: Waiting, dependencies: EngineHandle[], signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
     const job = await beginAttempt({ store, database }, jobId, [])
     if (!job) return
     attempts.launch(job)
-    told.set(jobId, priority)
+    told.set(jobId, JSON.stringify([priority, dependencies]))
   }
 
   async function tellAnew(job: Waiting, { number, handle }: HandedOver, dependencies: EngineHandle[]): Promise<void> {
     const { jobId, tenantId, priority } = job
-    if (handle === null || (told.get(jobId) === priority && dependencies.length === 0)) return
+    const news = JSON.stringify([priority, dependencies])
+    if (handle === null || told.get(jobId) === news) return
     const directory = attemptDirectory(dataDir, tenantId, jobId, number)
-    await scheduler.update({ jobId, number, directory }, handle, { priority, dependencies })
-    told.set(jobId, priority)
+    await scheduler.update({ jobId, number, directory }, handle, { priority, dependencies }).catch((error: unknown) => {
+      if (!(error instanceof EngineRefusal)) throw error
+      log.warn({ err: error, job_id: jobId }, 'the engine was told anew of a job, and refused it')
+    })
+    told.set(jobId, news)
   }
 
   /** The attempts that wait in the engine's queue, by job. */

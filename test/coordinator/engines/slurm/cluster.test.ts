@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { AttemptOrder, Engine, EngineEvent, EngineHandle } from '../../../../src/coordinator/engines/engine.js'
 import { slurmEngine } from '../../../../src/coordinator/engines/slurm/engine.js'
 import { attemptOf, isAlive, listen, logLines, schedulingOf, type Told, untilWritten } from '../../../conformance/engines-support.js'
@@ -245,7 +246,11 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     await endOfLife()
     nextLife()
     await engine.reattach(order, { ...handle, slurm_job_id: 999_999 })
-    expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 4, lost: false })
+    const { time: endedAt, ...end } = await told.ended(order.jobId)
+    expect(end).toMatchObject({ exitCode: 4, lost: false })
+    const { time: startedAt, placement } = await heard(order, 'started')
+    expect(startedAt.getTime()).toBeLessThanOrEqual(endedAt.getTime())
+    expect(placement).toMatchObject([{ nodeId: expect.stringMatching(/^gpu0\d$/) }])
     const gone = attemptOf('')
     await engine.reattach(gone, { ...handle, slurm_job_id: 999_998 })
     expect(await told.ended(gone.jobId)).toMatchObject({ exitCode: null, lost: true })
@@ -264,6 +269,60 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 85 })
   })
 
+  /** Submits in a life that dies while its `sbatch` is on its way, and answers when that has arrived. */
+  async function submitLate(order: AttemptOrder): Promise<{ arrived: Promise<unknown> }> {
+    const slow = mkdtempSync(join(tmpdir(), 'scaimind-commands-'))
+    onTestFinished(() => rmSync(slow, { recursive: true }))
+    const wrapper = `#!/bin/bash\n: > ${slow}/begun\nwhile [ ! -e ${slow}/go ]; do sleep 0.1; done\n/usr/bin/sbatch "$@"\n: > ${slow}/arrived\n`
+    writeFileSync(join(slow, 'sbatch'), wrapper, { mode: 0o755 })
+    const dying = slurmEngine({ conf: cluster.conf, commandsPath: `${slow}:/usr/bin:/bin` })
+    dying.submit(order).catch(() => {})
+    const seen = (name: string) => vi.waitFor(() => expect(existsSync(join(slow, name))).toBe(true), { timeout: minute, interval: 20 })
+    await seen('begun')
+    await dying.close()
+    return {
+      get arrived() {
+        writeFileSync(join(slow, 'go'), '')
+        return seen('arrived')
+      },
+    }
+  }
+  const statesOf = async ({ jobId }: AttemptOrder) =>
+    (await cluster.slurm('squeue', '--noheader', '--states=all', '--sort=i', '--format=%T', `--name=scaimind-${jobId}-1`))
+      .trim()
+      .split('\n')
+
+  it('runs a trainer once where an sbatch of an earlier life arrives after the one that was sent in its stead', async () => {
+    const order = attemptOf(prints)
+    const late = await submitLate(order)
+    const handle = await engine.submit(order)
+    await untilWritten(order, 'running.0')
+    await late.arrived
+    await vi.waitFor(async () => expect((await statesOf(order)).sort()).toEqual([expect.stringMatching(/CANCELLED|FAILED/), 'RUNNING']), {
+      timeout: minute,
+    })
+    await engine.signal(order, handle, 'stop')
+    expect(await told.ended(order.jobId)).toMatchObject({ exitCode: 85, lost: false })
+  })
+
+  it('runs nothing of a submission that arrives after it was said that there is none', async () => {
+    const order = attemptOf(prints)
+    const late = await submitLate(order)
+    expect(await engine.reattach(order, null)).toBeNull()
+    await late.arrived
+    await vi.waitFor(async () => expect(await statesOf(order)).toEqual(['FAILED']), { timeout: minute })
+    expect(existsSync(join(order.directory, 'launcher.json'))).toBe(false)
+  })
+
+  it('runs nothing of an attempt again that has ended, though an administrator has Slurm run it', async () => {
+    const order = attemptOf('process.exit(4)')
+    const handle = await engine.submit(order)
+    await told.ended(order.jobId)
+    await cluster.slurm('scontrol', 'requeue', String(handle.slurm_job_id))
+    await vi.waitFor(async () => expect(await show(handle)).toMatch(/JobState=FAILED.*Restarts=1/), { timeout: minute, interval: 200 })
+    expect(existsSync(inNext(order, 2).directory)).toBe(false)
+  })
+
   it('learns of a requeue that happened while nobody watched', async () => {
     const order = attemptOf(prints)
     const handle = await engine.submit(order)
@@ -277,6 +336,8 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     const requeued = await heard(order, 'requeued')
     const { token } = JSON.parse(await untilWritten(second, 'launch.json'))
     expect(requeued).toMatchObject({ next: { number: 2, directory: second.directory }, handle, token, end: { lost: false } })
+    const { time: nextBegan } = JSON.parse(await untilWritten(second, 'launcher.json'))
+    expect(requeued.end.time.getTime()).toBeLessThanOrEqual(Date.parse(nextBegan))
     await heard(order, 'started', 2)
     await engine.signal(second, requeued.handle, 'stop')
     expect(await heard(order, 'ended', 2)).toMatchObject({ exitCode: 85 })

@@ -9,7 +9,7 @@ import { parseForecast, parseJobs, parseNodes, parsePartitions } from '../../../
 const job = {
   job_id: 7,
   name: 'scaimind-job_1-1',
-  user_name: 'root',
+  user_id: 0,
   partition: 'main',
   state_reason: 'None',
   restart_cnt: 1,
@@ -69,7 +69,7 @@ describe('What Slurm tells', () => {
       {
         id: 7,
         name: 'scaimind-job_1-1',
-        user: 'root',
+        userId: 0,
         partition: 'main',
         states: ['RUNNING'],
         reason: 'None',

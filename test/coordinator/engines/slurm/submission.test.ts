@@ -88,6 +88,17 @@ describe('A submission to Slurm', () => {
     expect(JSON.parse(comment.slice('--comment='.length))).toMatchObject({ name: 'A small job', labels: { label0: 'x'.repeat(60) } })
   })
 
+  it.each(['語', 'é"', '😀'])(
+    'keeps that comment within the bytes that Slurm allows, whatever %s a name and labels are made of',
+    (letter) => {
+      const [comment = ''] = options({ name: letter.repeat(250), labels: { a: letter.repeat(60), b: letter.repeat(60) } }).filter((word) =>
+        word.startsWith('--comment='),
+      )
+      expect(Buffer.byteLength(comment.slice('--comment='.length))).toBeLessThanOrEqual(1024)
+      expect(JSON.parse(comment.slice('--comment='.length)).name).toMatch(new RegExp(`^(${letter})+`, 'u'))
+    },
+  )
+
   it('runs a script that a shell can read, whatever its folder is called', () => {
     const address = scriptAddress
     for (const framework of ['', 'HF_TRAINER', 'FSDP', 'DEEPSPEED']) {
@@ -168,12 +179,12 @@ describe('Slurm’s states', () => {
       exitCode: null,
     }
     const jobs = [
-      { ...job, id: 1, name: 'scaimind-job_1-1', user: 'us', priority: 5, restarts: 2 },
-      { ...job, id: 2, name: 'scaimind-job_2-1', user: 'them', priority: 9, restarts: 0 },
-      { ...job, id: 3, name: 'scaimind-job_3-1', user: 'us', priority: 9, restarts: 0 },
-      { ...job, id: 4, name: 'scaimind-job_4-1', user: 'us', priority: 9, restarts: 0, states: ['RUNNING'] },
+      { ...job, id: 1, name: 'scaimind-job_1-1', userId: 7, priority: 5, restarts: 2 },
+      { ...job, id: 2, name: 'scaimind-job_2-1', userId: 8, priority: 9, restarts: 0 },
+      { ...job, id: 3, name: 'scaimind-job_3-1', userId: 7, priority: 9, restarts: 0 },
+      { ...job, id: 4, name: 'scaimind-job_4-1', userId: 7, priority: 9, restarts: 0, states: ['RUNNING'] },
     ]
-    const attempts = waitingJobs(jobs, 'us').map(({ attempt }) => attempt)
+    const attempts = waitingJobs(jobs, 7).map(({ attempt }) => attempt)
     expect(attempts).toEqual([null, { jobId: 'job_3', number: 1 }, { jobId: 'job_1', number: 3 }])
   })
 })
