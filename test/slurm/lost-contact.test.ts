@@ -11,6 +11,9 @@ import { type SlurmCluster, skipsSlurm, startSlurm } from '../support/slurm-clus
 
 const skips = skipsSlurm()
 
+// Slurm gives up a node or a controller after seconds that nothing shortens.
+vi.setConfig({ testTimeout: 120_000 })
+
 let cluster: SlurmCluster
 let coordinator: TestCoordinator
 let tenant: CoordinatorTenant
@@ -88,7 +91,7 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
 
   it('is UNREACHABLE while nobody can ask Slurm, since when; its trainer goes on, and so does the job', async () => {
     keepOnFailure(coordinator)
-    const id = await tenant.submit(trains(obedient({ steps: 1200, everyMs: 20 })))
+    const id = await tenant.submit(trains(obedient({ steps: 800, everyMs: 20 })))
     await tenant.until(id, 'TRAINING')
     const stopped = Date.now()
     await cluster.stopController()
