@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -24,12 +24,19 @@ let tenant: CoordinatorTenant
 beforeAll(async () => {
   if (skips) return
   cluster = await startSlurm()
-  const tenants = join(mkdtempSync(join(tmpdir(), 'scaimind-tenants-')), 'tenants.json')
+  const folder = mkdtempSync(join(tmpdir(), 'scaimind-operator-'))
+  const tenants = join(folder, 'tenants.json')
   writeFileSync(tenants, JSON.stringify({ thrifty: { gpus: 2 } }))
+  // An operator's Megatron, beside a Python that has its starter; the starter only says how it was called.
+  writeFileSync(join(folder, 'torchrun'), '#!/bin/sh\necho torchrun "$@"\n', { mode: 0o755 })
+  symlinkSync('/bin/sh', join(folder, 'python3'))
+  writeFileSync(join(folder, 'pretrain.py'), '')
   coordinator = await startTestCoordinator({
     SCAIMIND_ENGINE: 'slurm',
     SCAIMIND_SLURM_CONF: cluster.conf,
     SCAIMIND_TENANTS_FILE: tenants,
+    SCAIMIND_PYTHON: join(folder, 'python3'),
+    SCAIMIND_TRAINERS: `MEGATRON=${join(folder, 'pretrain.py')}`,
     SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: 'spare',
   })
   tenant = coordinator.tenant()
@@ -82,6 +89,18 @@ describe.skipIf(skips)('A job on a Slurm cluster', () => {
     expect(attempt).toMatchObject({ number: 1, cause: 'FIRST', exit_code: 0 })
     expect(attempt?.nodes).toHaveLength(2)
     expect((await logTexts(id)).sort()).toEqual(['rank 0 of 2 GPUs 0,1 true', 'rank 1 of 2 GPUs 0,1 true'])
+  })
+
+  it('of a framework has that framework’s starter on every node, told of its rank and where they meet', async () => {
+    keepOnFailure(coordinator)
+    const framework = { type: 'MEGATRON' } as const
+    const id = await tenant.submit(trains(4, { nodes: 2, training: { base_model: { model_id: 'acme/base' }, framework } }))
+    await tenant.until(id, 'COMPLETED')
+    const lines = (await logTexts(id)).sort()
+    const master = /--master-addr=\S+ --master-port=\d+/.exec(lines[0] ?? '')?.[0]
+    const words = (rank: number) => `torchrun --nnodes=2 --nproc-per-node=2 --node-rank=${rank} ${master} `
+    expect(lines).toEqual([expect.stringContaining(words(0)), expect.stringContaining(words(1))])
+    expect(lines[1]).toMatch(/ pretrain\.py$|\/pretrain\.py$/)
   })
 
   it('is to Slurm what its submission says', async () => {
