@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { type ExitRecord, readExit, readJson } from '../attempt-folder.js'
@@ -21,8 +21,12 @@ export const overFile = 'over'
 
 /** Says that the attempt is over, as far as the disk lets us. What claimed its folder before is not ended by it. */
 export async function markOver(directory: string): Promise<void> {
-  // Where it cannot be written, launchers cannot claim the folder either.
-  await writeFile(join(directory, overFile), '').catch(() => {})
+  try {
+    await mkdir(directory, { recursive: true })
+    await writeFile(join(directory, overFile), '')
+  } catch {
+    // Where it cannot be written, launchers cannot claim the folder either.
+  }
 }
 
 const refusalShape = z.object({ words: z.string() })
