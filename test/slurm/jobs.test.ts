@@ -308,6 +308,16 @@ describe.skipIf(skips)('A job on a Slurm cluster', () => {
     await cancel(id)
   })
 
+  it('that Slurm has put back into its queue can be cancelled there, before it runs again', async () => {
+    keepOnFailure(coordinator)
+    const id = await tenant.submit(trains(1))
+    await tenant.until(id, 'TRAINING')
+    await cluster.slurm('scontrol', 'requeuehold', /JobId=(\d+)/.exec(await slurmJob(await tenant.job(id)))?.[1] ?? '')
+    await tenant.until(id, ({ job }) => (job?.attempts.length ?? 0) > 1)
+    await cancel(id)
+    expect((await tenant.job(id)).attempts).toMatchObject([{ number: 1 }, { number: 2, started_at: null }])
+  })
+
   it('beyond its tenant’s quota is not handed to Slurm until there is room in it', async () => {
     keepOnFailure(coordinator)
     const thrifty = coordinator.tenant('thrifty')

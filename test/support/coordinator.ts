@@ -13,6 +13,7 @@ import type { JobEvent__Output } from '../../src/generated/proto/scaimind/v1/Job
 import type { JobSpec } from '../../src/generated/proto/scaimind/v1/JobSpec.js'
 import type { SubmitJobResponse__Output } from '../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'
 import { freshDatabase } from './database.js'
+import { keptMarker } from './global-setup.js'
 import { endAttempts } from './leftovers.js'
 import { Service } from './service.js'
 
@@ -105,6 +106,7 @@ const kept = new Set<string>()
 export function keepOnFailure({ dataDir }: TestCoordinator): void {
   onTestFailed(() => {
     kept.add(dataDir)
+    writeFileSync(join(tmpdir(), keptMarker), '')
     process.stderr.write(`Kept for a look: ${dataDir}\n`)
   })
 }

@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type ExitRecord, readLauncher } from '../attempt-folder.js'
 import type { AttemptEnd, AttemptName, EngineEvent, EngineVerdict } from '../engine.js'
@@ -58,6 +59,8 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
     if (!followed.startTold) events.push(start(followed, job, job.startTime ?? now))
     return { events, done: false }
   }
+  // It was there when the attempt was handed over, so it is the disk that is away.
+  if (followed.attempt.number === followed.handle.base) await access(followed.attempt.directory)
   const traces = await readTraces(followed.attempt.directory)
   if (await mayStillSpeak(followed, traces, look)) return { events, done: false }
   const ranEnd = traces.exits.length > 0 || traces.claims.length > 0

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AttemptName, AttemptOrder, SchedulingRequest } from '../engine.js'
@@ -108,7 +108,6 @@ export function submitter({ commands, view, ways, userId, ...programs }: SubmitS
     async findOrForbid(attempt: AttemptName): Promise<SlurmHandle | null> {
       const found = await find(attempt)
       if (found) return found
-      await mkdir(attempt.directory, { recursive: true })
       await markOver(attempt.directory)
       notFound.add(attempt.directory)
       return null

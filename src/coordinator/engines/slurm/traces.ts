@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { type ExitRecord, readExit, readJson } from '../attempt-folder.js'
@@ -21,17 +21,21 @@ export const overFile = 'over'
 
 /** Says that the attempt is over, as far as the disk lets us. What claimed its folder before is not ended by it. */
 export async function markOver(directory: string): Promise<void> {
-  // Where it cannot be written, launchers cannot claim the folder either.
-  await writeFile(join(directory, overFile), '').catch(() => {})
+  try {
+    await mkdir(directory, { recursive: true })
+    await writeFile(join(directory, overFile), '')
+  } catch {
+    // Where it cannot be written, launchers cannot claim the folder either.
+  }
 }
 
 const refusalShape = z.object({ words: z.string() })
 const requeuedShape = z.object({ from: z.number(), restarts: z.number(), time: z.coerce.date() })
 const tokenShape = z.object({ token: z.string() })
 
-/** Reads what is in an attempt's folder; a folder that is not there is empty. */
+/** Reads what is in an attempt's folder; a folder that is not there is empty. Throws where the disk cannot be read: that says nothing about the attempt. */
 export async function readTraces(directory: string): Promise<Traces> {
-  const names = await readdir(directory).catch((): string[] => [])
+  const names = await namesIn(directory)
   const ranks = (name: string) => names.flatMap((file) => rankOf(file, name))
   const exits = await Promise.all(ranks('exit').map((rank) => readExit(directory, rank)))
   return {
@@ -59,7 +63,7 @@ export async function readMemoryKill(directory: string, base: number): Promise<s
 
 /** The newest attempt that the scheduler itself began of the submission of attempt `base`; `base` where it began none. */
 export async function newestRequeued(attempts: string, base: number): Promise<number> {
-  const numbers = (await readdir(attempts).catch((): string[] => [])).map(Number).filter((number) => number > base)
+  const numbers = (await namesIn(attempts)).map(Number).filter((number) => number > base)
   const requeues = await Promise.all(
     numbers.map(async (number) => ((await readRequeue(join(attempts, String(number))))?.restarts === number - base ? number : base)),
   )
@@ -86,6 +90,13 @@ export async function readSigns(directory: string, ranks: number): Promise<strin
       ),
     ),
   )
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  return await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
 }
 
 function rankOf(file: string, name: string): number[] {

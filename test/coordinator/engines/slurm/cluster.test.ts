@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
@@ -251,6 +251,13 @@ describe.skipIf(skipsSlurm())('The Slurm engine on a cluster of four nodes', () 
     const { time: startedAt, placement } = await heard(order, 'started')
     expect(startedAt.getTime()).toBeLessThanOrEqual(endedAt.getTime())
     expect(placement).toMatchObject([{ nodeId: expect.stringMatching(/^gpu0\d$/) }])
+    // While the shared folder is away nothing is known of an attempt, but that it cannot be reached.
+    const away = attemptOf('', { jobId: `${order.jobId}-away`, directory: order.directory })
+    renameSync(order.directory, `${order.directory}-unmounted`)
+    await engine.reattach(away, { ...handle, slurm_job_id: 999_997 })
+    expect(await heard(away, 'unreachable')).toMatchObject({ unreachable: true, reason: expect.stringContaining('ENOENT') })
+    renameSync(`${order.directory}-unmounted`, order.directory)
+    expect(await told.ended(away.jobId)).toMatchObject({ exitCode: 4, lost: false })
     const gone = attemptOf('')
     await engine.reattach(gone, { ...handle, slurm_job_id: 999_998 })
     expect(await told.ended(gone.jobId)).toMatchObject({ exitCode: null, lost: true })
