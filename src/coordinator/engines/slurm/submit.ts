@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { AttemptName, AttemptOrder, SchedulingRequest } from '../engine.js'
+import type { AttemptName, AttemptOrder, EngineHandle, SchedulingRequest } from '../engine.js'
 import { writeLaunchOrder } from '../launch-order.js'
 import { starterWords } from '../starter.js'
 import type { SlurmView } from './cluster.js'
 import type { SlurmCommands } from './commands.js'
 import { SlurmRefused, SlurmUnavailable } from './failures.js'
-import type { SlurmHandle } from './handle.js'
+import { readHandle, type SlurmHandle } from './handle.js'
 import { type ClusterWays, jobDirectoryOf, sbatchOptions, slurmName } from './options.js'
 import { type BatchScriptParts, batchScript, scriptAddress } from './script.js'
 import { markOver, overFile, readRequeue, readToken, readTraces } from './traces.js'
@@ -43,6 +43,7 @@ export function submitter({ commands, view, ways, userId, ...programs }: SubmitS
       const found = await find(order)
       if (found) return found
     }
+    await requireKnown(scheduling.dependencies)
     const partitions = await view.partitions()
     await writeLaunchOrder(order, scheduling.needs.cpusPerNode, { CUDA_DEVICE_ORDER: 'PCI_BUS_ID', CUDA_VISIBLE_DEVICES: '' })
     const text = batchScript({
@@ -68,6 +69,14 @@ export function submitter({ commands, view, ways, userId, ...programs }: SubmitS
       await rename(join(directory, 'refused.json.part'), join(directory, 'refused.json'))
       return { jobId: null, base: number, token }
     }
+  }
+
+  /** What depends on a job that Slurm has forgotten would start at once: its end must be on record first. */
+  async function requireKnown(dependencies: EngineHandle[]): Promise<void> {
+    if (dependencies.length === 0) return
+    const known = new Set((await view.jobs('now')).map(({ id }) => id))
+    const forgotten = dependencies.map(readHandle).find(({ jobId }) => jobId === null || !known.has(jobId))
+    if (forgotten) throw new Error(`It depends on Slurm's job ${forgotten.jobId}, which Slurm does not know any more.`)
   }
 
   /** Where an attempt is that was submitted in whatever life: Slurm's job of its name, or what it left in its folder. Null where there is neither. */

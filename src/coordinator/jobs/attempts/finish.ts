@@ -73,7 +73,8 @@ function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, 
     return [{ happened: 'failed', message, set: { failure: JSON.stringify(late) } }]
   }
   // Where a node fails, the processes on the others end badly, too.
-  const isLost = end.lost || verdict?.cause === 'NODE_FAILED'
+  const isUnheard = end.exitCode === null && end.signal === '' && verdict === null
+  const isLost = end.lost || isUnheard || verdict?.cause === 'NODE_FAILED'
   if (end.exitCode === stopped || (isLost && !isLostTooOften(job))) return losePlace(job, end)
   return fail(job, failure, now)
 }
