@@ -10,8 +10,8 @@ export default defineConfig({
   resolve: { alias: [{ find: /^graphql$/, replacement: fileURLToPath(import.meta.resolve('graphql')) }] },
   test: {
     pool: 'forks',
-    // Most tests wait for other processes: six at once are quicker even on two cores.
-    maxWorkers: Math.max(6, availableParallelism() - 1),
+    // Most tests wait for other processes: five at once are quicker even on two cores.
+    maxWorkers: Math.max(5, availableParallelism() - 1),
     // Tests wait for signals and events, not for time: these limits only end what hangs.
     testTimeout: 60_000,
     hookTimeout: 120_000,

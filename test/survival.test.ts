@@ -51,7 +51,7 @@ async function* resumed<Event extends { __typename: string; cursor: string }>(
   id: string,
 ): AsyncGenerator<Event> {
   let after: string | null = null
-  for (let broken = 0; broken < 200; broken++) {
+  for (let broken = 0; broken < 1000; broken++) {
     try {
       for await (const data of tenant.subscribe<Record<string, Event>>(query, { id, after })) {
         const event = data[field] as Event
