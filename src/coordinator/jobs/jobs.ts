@@ -62,7 +62,7 @@ export function buildJobs(options: JobsOptions) {
   const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
   const drains = nodeControl({ engine, database, clock })
   const evictions = jobEvictions({ database, store, control: drains, clock })
-  const usage = tenantUsage({ database, halfLifeMs })
+  const usage = tenantUsage({ database, changes, halfLifeMs })
   const parts = { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock }
   const { scheduler } = engine
   const queue = scheduler ? schedulerQueue({ ...parts, scheduler, dataDir: settings.dataDir }) : jobQueue(parts)

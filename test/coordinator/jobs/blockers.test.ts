@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type { Needs } from '../../../src/coordinator/engines/engine.js'
 import { earlyBlockers, expected, roomBlockers, seenBy, sentenceOf } from '../../../src/coordinator/jobs/placement/blockers.js'
 import type { Machine } from '../../../src/coordinator/jobs/placement/place.js'
+import { needs, now } from '../../support/placement.js'
 
-const now = new Date('2030-01-01T00:00:00Z')
 const machine = (
   nodeId: string,
   { free = 0, gpus = 2, ...more }: Partial<Omit<Machine, 'gpus'>> & { free?: number; gpus?: number } = {},
@@ -19,16 +19,6 @@ const machine = (
   memoryBytes: 64e9,
   memoryBytesFree: 64e9,
   holders: [],
-  ...more,
-})
-const needs = (more: Partial<Needs> = {}): Needs => ({
-  gpuCount: 0,
-  gpuType: '',
-  nodes: 1,
-  gpuMemoryBytesMin: 0,
-  cpusPerNode: 1,
-  memoryBytesPerNode: 0,
-  nodeSelector: {},
   ...more,
 })
 const blockers = (wanted: Partial<Needs>, machines: Machine[]) => roomBlockers(needs(wanted), machines)

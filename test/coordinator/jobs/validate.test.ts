@@ -31,7 +31,7 @@ else {
 )
 const settings = {
   dataRoots: [folder],
-  trainer: { python: 'python3', embeddedPath: endless, checkTimeoutMs: 500 },
+  trainer: { python: 'python3', embeddedPath: endless, checkTimeoutMs: 3000 },
 } as unknown as JobSettings
 
 function validate(hyperparameters: Record<string, string>) {

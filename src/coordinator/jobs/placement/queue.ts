@@ -78,9 +78,6 @@ export function jobQueue(options: QueueOptions): JobQueue {
   const { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock } = options
   const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
-  changes.listen('*', ({ job, weighty }) => {
-    if (weighty && job.attempts.length > 0) usage.expire()
-  })
 
   return {
     start() {

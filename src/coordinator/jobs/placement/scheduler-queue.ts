@@ -57,9 +57,6 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
   const inTurn = atMost(handOversMax)
   /** What the engine was told of each job in this life: its priority, and what it waits for. */
   const told = new Map<string, string>()
-  changes.listen('*', ({ job, weighty }) => {
-    if (weighty && job.attempts.length > 0) usage.expire()
-  })
 
   return {
     start() {

@@ -1,3 +1,4 @@
+import type { JobChanges } from '../records/changes.js'
 import { type Database, transact } from '../records/database.js'
 import { chargedAheadSeconds } from './fair-order.js'
 import type { Running } from './place.js'
@@ -27,19 +28,19 @@ const freshMs = 60_000
  * What tenants hold and had. What attempts that ended add up to is read from the database, where it is added up, when attempts have ended and not more often than reading it
  * is worth; running ones are added as they are.
  */
-export function tenantUsage({ database, halfLifeMs }: { database: Database; halfLifeMs: number }) {
+export function tenantUsage({ database, changes, halfLifeMs }: { database: Database; changes: JobChanges; halfLifeMs: number }) {
   let finished: Finished | null = null
   let isStale = true
   /** What ran when it was last looked at, and what of it has ended since the database was read: it counts on. */
   let ran = new Map<string, Running>()
   let ended: { job: Running; at: number }[] = []
 
-  const usage = {
-    /** Says that attempts may have ended. */
-    expire(): void {
-      isStale = true
-    },
+  changes.listen('*', ({ job, weighty }) => {
+    // An attempt may have ended.
+    if (weighty && job.attempts.length > 0) isStale = true
+  })
 
+  const usage = {
     /** What tenants hold and had, with what runs. */
     async of(running: readonly Running[], now: Date): Promise<Map<string, TenantUsage>> {
       const runs = new Map(running.map((job) => [`${job.jobId} ${job.startedAt?.getTime()}`, job]))
