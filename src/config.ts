@@ -163,7 +163,7 @@ const coordinatorSettings = z.object({
   SCAIMIND_SLURM_PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
   /** Slurm's configuration file; default: where Slurm itself looks. */
   SCAIMIND_SLURM_CONF: z.string().optional(),
-  /** The partition that preemptible jobs go to whose queue is `default`: the cluster takes their places for others there. */
+  /** The partition that preemptible jobs go to, whatever queue they name: the cluster takes their places for others there. */
   SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: z.string().optional(),
   /** Whether Slurm has an account of each tenant's name, which its jobs are charged to. */
   SCAIMIND_SLURM_ACCOUNTS: flag.default(false),
