@@ -246,7 +246,8 @@ describe.skipIf(skips)('A job on a Slurm cluster', () => {
   })
 
   it('is stopped at its limit with a checkpoint, and says so', async () => {
-    const id = await tenant.submit(trains(1, { scheduling_config: { max_runtime_seconds: '2' } }))
+    // Long enough for its trainer to be up on a busy machine, too: what is not up yet saves nothing.
+    const id = await tenant.submit(trains(1, { scheduling_config: { max_runtime_seconds: '8' } }))
     await tenant.until(id, 'FAILED')
     expect((await tenant.job(id)).failure).toMatchObject({ class: 'TIME_LIMIT' })
     expect(await checkpointSteps(id)).toHaveLength(1)

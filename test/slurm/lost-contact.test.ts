@@ -142,6 +142,7 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
     const spec = trains(obedient({ saveEvery: 50 }), { scheduling_config: { requeue_on_preemption: false } })
     const id = await tenant.submit(spec)
     await tenant.until(id, 'TRAINING')
+    await untilIt(() => expect(lines(id, 1).length).toBeGreaterThan(60))
     const [where = ''] = (await tenant.job(id)).nodes
     await cluster.killNode(where)
     await tenant.until(id, 'PREEMPTED')

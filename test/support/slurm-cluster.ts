@@ -193,7 +193,15 @@ function killAllOf(folder: string): void {
       .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
       .map(Number)
       .filter((pid) => carries(pid, `SLURM_CONF=${folder}/slurm.conf`))
-    for (const pid of found) process.kill(pid, 'SIGKILL')
+    found.forEach(killIfThere)
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
