@@ -17,8 +17,8 @@ export interface Followed {
   startTold: boolean
   /** What we asked of it in this life. */
   asked: Set<string>
-  /** When it was first seen to have ended without all of its traces. */
-  endSeenAt: number | null
+  /** Slurm's word that it has ended, and when it was first heard. Slurm may forget the job before all of its traces are here. */
+  ended: { job: SlurmJob; heardAt: number } | null
   /** Where it runs, by Slurm's last word. */
   nodeIds: string[]
   /** Each launcher's last sign of life and when it came, by our clock. */
@@ -61,14 +61,22 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
   }
   // It was there when the attempt was handed over, so it is the disk that is away.
   if (followed.attempt.number === followed.handle.base) await access(followed.attempt.directory)
+  if (job) followed.ended ??= { job, heardAt: now.getTime() }
   const traces = await readTraces(followed.attempt.directory)
-  if (await mayStillSpeak(followed, traces, look)) return { events, done: false }
+  if (await mayStillSpeak(followed, traces, now)) return { events, done: false }
+  events.push(...(await endAs(followed, traces, now)))
+  return { events, done: true }
+}
+
+/** The attempt's end, after its start where that was not told. */
+async function endAs(followed: Followed, traces: Traces, now: Date): Promise<EngineEvent[]> {
+  const events: EngineEvent[] = []
+  const job = followed.ended?.job ?? null
   const ranEnd = traces.exits.length > 0 || traces.claims.length > 0
   if (ranEnd && !followed.startTold) events.push(job?.startTime ? start(followed, job, job.startTime) : await startedUnseen(followed, now))
   const memoryKill = await readMemoryKill(followed.attempt.directory, followed.handle.base)
-  const end = endOf(traces, look, verdictFor(followed, traces, { job, memoryKill }))
-  events.push({ type: 'ended', attempt: followed.attempt, ...end })
-  return { events, done: true }
+  const end = endOf(traces, { job, now }, verdictFor(followed, traces, { job, memoryKill }))
+  return [...events, { type: 'ended', attempt: followed.attempt, ...end }]
 }
 
 function start(followed: Followed, job: SlurmJob | null, time: Date): EngineEvent {
@@ -103,20 +111,19 @@ async function requeue(followed: Followed, next: AttemptName, look: Look): Promi
   const verdict: EngineVerdict = { cause: followed.nodeLost ? 'NODE_FAILED' : 'PREEMPTED', words }
   // Nobody may have looked for long: it was over when the next one began, at the latest.
   const now = (await readRequeue(next.directory))?.time ?? look.now
-  const end = endOf(traces, { ...look, job: null, now }, verdict)
+  const end = endOf(traces, { job: null, now }, verdict)
   const token = await readToken(next.directory)
   events.push({ type: 'requeued', attempt, next, handle: storeHandle(handle), token, end })
-  Object.assign(followed, { attempt: next, startTold: false, asked: new Set(), endSeenAt: null, nodeIds: [], signs: [], nodeLost: '' })
+  Object.assign(followed, { attempt: next, startTold: false, asked: new Set(), ended: null, nodeIds: [], signs: [], nodeLost: '' })
   return events
 }
 
 /** Whether more may come of an attempt that Slurm calls ended, or has forgotten. */
-async function mayStillSpeak(followed: Followed, { claims, exits }: Traces, { job, now }: Look): Promise<boolean> {
+async function mayStillSpeak(followed: Followed, { claims, exits }: Traces, now: Date): Promise<boolean> {
   if (exits.length >= claims.length) return false
   // Slurm's word is proof of death; without it only a long silence is.
-  if (!job) return !(await silentLauncher(followed, claims.length, now))
-  followed.endSeenAt ??= now.getTime()
-  return now.getTime() - followed.endSeenAt < tracesLateMs
+  if (!followed.ended) return !(await silentLauncher(followed, claims.length, now))
+  return now.getTime() - followed.ended.heardAt < tracesLateMs
 }
 
 function verdictFor(
@@ -131,7 +138,7 @@ function verdictFor(
   return verdict?.cause === 'CANCELLED' && (asked.has('stop') || asked.has('kill')) ? null : verdict
 }
 
-function endOf({ claims, exits, refusal }: Traces, { job, now }: Look, verdict: EngineVerdict | null): AttemptEnd {
+function endOf({ claims, exits, refusal }: Traces, { job, now }: Pick<Look, 'job' | 'now'>, verdict: EngineVerdict | null): AttemptEnd {
   const inOrder = [...exits].sort((a, b) => a.time.getTime() - b.time.getTime())
   const isBad = ({ code, signal }: ExitRecord) => code !== 0 || signal !== null
   const telling = inOrder.find(isBad) ?? (exits.length >= claims.length ? inOrder.at(-1) : undefined)

@@ -126,7 +126,7 @@ export function attemptPoller({ view, commands, events, pollMs, clock, userId, s
   return {
     /** Tells what becomes of the attempt from now on. */
     follow(attempt: AttemptName, handle: SlurmHandle): void {
-      const fresh = { startTold: false, asked: new Set<string>(), endSeenAt: null, nodeIds: [], signs: [], nodeLost: '' }
+      const fresh = { startTold: false, asked: new Set<string>(), ended: null, nodeIds: [], signs: [], nodeLost: '' }
       all.set(keyOf(attempt), { attempt, handle, ...fresh })
       wake()
     },

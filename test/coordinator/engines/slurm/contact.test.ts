@@ -12,7 +12,7 @@ function running(): Followed {
   const directory = mkdtempSync(join(tmpdir(), 'scaimind-contact-'))
   const attempt = { jobId: 'job_1', number: 1, directory }
   const handle = { jobId: 1, base: 1, token: '' }
-  return { attempt, handle, startTold: true, asked: new Set(), endSeenAt: null, nodeIds: ['gpu01'], signs: [], nodeLost: '' }
+  return { attempt, handle, startTold: true, asked: new Set(), ended: null, nodeIds: ['gpu01'], signs: [], nodeLost: '' }
 }
 const nodes = (...states: string[]) => new Map([['gpu01', { name: 'gpu01', states } as SlurmNode]])
 
