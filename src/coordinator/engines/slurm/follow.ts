@@ -47,7 +47,7 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
   const events: EngineEvent[] = []
   const phase = job ? phaseOf(job.states) : null
   noteLostNodes(followed, nodes)
-  if (phase === 'ENDING') return { events, done: false }
+  if (phase === 'ENDING' && !(await haveAllSucceeded(followed.attempt))) return { events, done: false }
   for (;;) {
     const next = await requeuedAs(followed, job)
     if (!next) break
@@ -66,6 +66,15 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
   if (await mayStillSpeak(followed, traces, now)) return { events, done: false }
   events.push(...(await endAs(followed, traces, now)))
   return { events, done: true }
+}
+
+/**
+ * Whether every rank has ended well, by its launcher's own record. Slurm may take minutes more to clear up its nodes, which is no business of the job's; of anything but
+ * success Slurm has the last word: it may run the job again.
+ */
+async function haveAllSucceeded({ directory }: AttemptName): Promise<boolean> {
+  const [{ exits }, nodes] = await Promise.all([readTraces(directory), readNodes(directory)])
+  return nodes.length > 0 && exits.length >= nodes.length && exits.every(({ code }) => code === 0)
 }
 
 /** The attempt's end, after its start where that was not told. */
