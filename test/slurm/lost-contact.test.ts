@@ -92,6 +92,7 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
   it('is UNREACHABLE while nobody can ask Slurm, since when; its trainer goes on, and so does the job', async () => {
     keepOnFailure(coordinator)
     const id = await tenant.submit(trains(obedient({ steps: 800, everyMs: 20 })))
+    await tenant.until(id, 'TRAINING')
     // Before its step there is no trainer: srun would wait for Slurm, and long.
     await untilIt(() => expect(lines(id, 1).length).toBeGreaterThan(1))
     const stopped = Date.now()
