@@ -1,0 +1,1 @@
+"""Runs the attempt whose folder SCAIMIND_JOB_DIR names."""
