@@ -32,6 +32,12 @@ export const codes = {
   NODE_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: 'The cluster has no such node.' },
   CHECKPOINT_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: 'The job has no such complete checkpoint.' },
   DATASET_NOT_FOUND: { http: 404, grpc: grpc.NOT_FOUND, retryable: false, meaning: "There is no such data set in the caller's tenant." },
+  MODEL_NOT_FOUND: {
+    http: 404,
+    grpc: grpc.NOT_FOUND,
+    retryable: false,
+    meaning: "There is no such registered model in the caller's tenant.",
+  },
   API_KEY_NOT_FOUND: { http: 404, grpc: null, retryable: false, meaning: "There is no such API key in the caller's tenant." },
   ROUTE_NOT_FOUND: { http: 404, grpc: null, retryable: false, meaning: 'There is no such path.' },
   METHOD_NOT_ALLOWED: { http: 405, grpc: null, retryable: false, meaning: 'The path exists, but not for this method.' },

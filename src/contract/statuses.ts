@@ -78,5 +78,9 @@ export const benchmarkNames = ['perplexity', 'exact_match', 'bytes_accuracy'] as
 export const jobOrderFields = ['created_at', 'started_at', 'finished_at', 'priority', 'name', 'status'] as const
 
 /** What a job's lineage is made of. */
+/** Servers that a command is known for to serve a model; SCAIMIND is the text generation of the embedded trainer. */
+export const modelServers = ['VLLM', 'TGI', 'TRANSFORMERS', 'SCAIMIND'] as const
+export type ModelServer = (typeof modelServers)[number]
+
 export const lineageKinds = ['DATASET', 'BASE_MODEL', 'JOB', 'ATTEMPT', 'CHECKPOINT', 'ARTEFACT', 'EVALUATION'] as const
 export type LineageKind = (typeof lineageKinds)[number]

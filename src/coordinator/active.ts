@@ -8,6 +8,7 @@ import { nodeCache } from './data/node-cache.js'
 import { uploads } from './data/upload.js'
 import { chooseEngine } from './engine-choice.js'
 import { buildJobs } from './jobs/jobs.js'
+import { modelRegistry } from './jobs/models/registry.js'
 import type { TenantLimits } from './jobs/placement/quota.js'
 import type { Database } from './jobs/records/database.js'
 import { metricHistory } from './journal/history.js'
@@ -16,8 +17,9 @@ import { dataMethods } from './services/data.js'
 import { evaluationMethods } from './services/evaluations.js'
 import { type Entrance, implement, type Methods } from './services/handlers.js'
 import { jobMethods } from './services/jobs.js'
+import { modelMethods } from './services/models.js'
 
-const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
+const { CoordinatorService, ClusterService, EvaluationService, DataService, ModelService } = scaimindV1
 
 /** The services of `scaimind.v1`, each with what answers its calls. */
 export type Services = { definition: ServiceDefinition; implementation: UntypedServiceImplementation }[]
@@ -48,9 +50,11 @@ export async function beginWork(
     clock,
   })
   const trainer = { python: config.SCAIMIND_PYTHON, programs: config.SCAIMIND_TRAINERS }
+  const models = modelRegistry({ database, dataDir: config.SCAIMIND_DATA_DIR, log, clock })
   const jobs = buildJobs({
     database,
     engine,
+    models,
     history: metricHistory(),
     settings: {
       dataDir: config.SCAIMIND_DATA_DIR,
@@ -62,6 +66,7 @@ export async function beginWork(
       cordonAfter: config.SCAIMIND_CORDON_AFTER,
       trainer,
       datasetFile: cache.fileFor,
+      modelFolder: models.folderOf,
     },
     limitsOf,
     preemption: { minRuntimeMs: config.SCAIMIND_PREEMPTION_MIN_RUNTIME_SECONDS * 1000, evictionsMax: 2 },
@@ -75,9 +80,10 @@ export async function beginWork(
     cluster: clusterMethods(jobs),
     evaluations: evaluationMethods(jobs.evaluations),
     data: dataMethods({ datasets: stored, cache, dataRoots: config.SCAIMIND_DATA_ROOTS, trainer }),
+    models: modelMethods({ models, database, dataDir: config.SCAIMIND_DATA_DIR }),
   })
   try {
-    await received.sweep()
+    await Promise.all([received.sweep(), models.sweep()])
     const running = await jobs.start()
     return {
       services,
@@ -93,9 +99,10 @@ export async function beginWork(
 }
 
 /** The services of a standby: whoever may call is refused by `entrance`. */
-export const standbyServices = (entrance: Entrance): Services => servicesOf(entrance, { jobs: {}, cluster: {}, evaluations: {}, data: {} })
+export const standbyServices = (entrance: Entrance): Services =>
+  servicesOf(entrance, { jobs: {}, cluster: {}, evaluations: {}, data: {}, models: {} })
 
-function servicesOf(entrance: Entrance, methods: Record<'jobs' | 'cluster' | 'evaluations' | 'data', Methods>): Services {
+function servicesOf(entrance: Entrance, methods: Record<'jobs' | 'cluster' | 'evaluations' | 'data' | 'models', Methods>): Services {
   // A listener a stream is no leak.
   setMaxListeners(0, entrance.stopping)
   return [
@@ -103,5 +110,6 @@ function servicesOf(entrance: Entrance, methods: Record<'jobs' | 'cluster' | 'ev
     { definition: ClusterService.service, methods: methods.cluster },
     { definition: EvaluationService.service, methods: methods.evaluations },
     { definition: DataService.service, methods: methods.data },
+    { definition: ModelService.service, methods: methods.models },
   ].map(({ definition, methods }) => ({ definition, implementation: implement(definition, methods, entrance) }))
 }

@@ -40,19 +40,21 @@ beforeAll(async () => {
   const make = (grant: string) => store.create({ tenantId: owner.id, userId: secret, name: secret, grants: [grant] })
   for (const grant of Object.keys(callers)) keys[grant] = (await make(grant)).key
 
-  const model = { has_output: true }
+  const withOutput = { has_output: true }
   const job = stub.addJob(owner.id, { name: secret, status: 'TRAINING' })
-  const another = stub.addJob(owner.id, { name: secret, status: 'COMPLETED', ...model } as never)
+  const another = stub.addJob(owner.id, { name: secret, status: 'COMPLETED', ...withOutput } as never)
   stub.writeMetrics(job.job_id, 1)
   stub.writeLogs(job.job_id, [secret])
   const evaluations = [1, 2].map(() => stub.nouns.addEvaluation(owner.id, {}, { name: secret }).job_id)
   const dataset = stub.nouns.addDataset(owner.id, { name: secret })
+  const model = stub.nouns.addModel(owner.id, { name: secret })
   Object.assign(known, {
     jobId: job.job_id,
     jobIds: [job.job_id, another.job_id],
     evaluationId: evaluations[0],
     evaluationIds: evaluations,
     datasetId: dataset.dataset_id,
+    registeredModelId: model.registered_model_id,
     nodeId: 'n1',
     keyId: (await make('tenant_user')).keyId,
     // Of each type that there is, `node` is asked for below.
@@ -222,9 +224,12 @@ describe('Over REST, every route', () => {
 
 describe('Another tenant, who may everything, with the ids of the owner’s things', () => {
   const globalIds = () =>
-    Object.entries({ Job: known.jobId, Evaluation: known.evaluationId, Dataset: known.datasetId }).map(([type, id]) =>
-      Buffer.from(`${type}:${id}`).toString('base64'),
-    )
+    Object.entries({
+      Job: known.jobId,
+      Evaluation: known.evaluationId,
+      Dataset: known.datasetId,
+      RegisteredModel: known.registeredModelId,
+    }).map(([type, id]) => Buffer.from(`${type}:${id}`).toString('base64'))
 
   it.each(fields)('sees nothing of theirs in $field', async ({ field }) => {
     under.stub.addJob(other.id, { name: 'of the other' })
@@ -249,7 +254,7 @@ describe('Another tenant, who may everything, with the ids of the owner’s thin
     for (const route of routes) if (route.method === 'GET' && (await call(route, owner.key)).text.includes(secret)) seen.push(route.path)
     expect(seen).toEqual(
       expect.arrayContaining(
-        'Query.node Query.nodes Query.job Query.jobs Query.compareJobs Query.evaluation Query.evaluations Query.datasets Query.dataset Query.apiKeys'.split(
+        'Query.node Query.nodes Query.job Query.jobs Query.compareJobs Query.evaluation Query.evaluations Query.datasets Query.dataset Query.registeredModels Query.registeredModel Query.apiKeys'.split(
           ' ',
         ),
       ),
@@ -274,6 +279,7 @@ describe('Another tenant, who may everything, with the ids of the owner’s thin
         .filter(({ tenant_id }) => tenant_id === owner.id)
         .map(({ job_id, status, name, labels, archived_at }) => ({ job_id, status, name, labels, archived_at })),
       datasets: nouns.datasets.filter(({ tenant_id }) => tenant_id === owner.id),
+      models: nouns.models.filter(({ tenant_id }) => tenant_id === owner.id),
       keys: (await owner.graphql('{ apiKeys(first: 100) { nodes { keyId revokedAt } } }')).data.apiKeys.nodes,
     })
     const before = structuredClone(await ofTheOwner())

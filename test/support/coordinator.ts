@@ -81,7 +81,7 @@ export async function startTestCoordinator(
     port,
     tenant(id = `t-${randomBytes(6).toString('hex')}`) {
       const tenant = new CoordinatorTenant(id, { port, secret, dataDir })
-      clients.push(tenant.jobs, tenant.cluster, tenant.evaluations, tenant.data)
+      clients.push(tenant.jobs, tenant.cluster, tenant.evaluations, tenant.data, tenant.models)
       return tenant
     },
     async restart() {
@@ -118,6 +118,7 @@ export class CoordinatorTenant {
   readonly cluster
   readonly evaluations
   readonly data
+  readonly models
 
   constructor(
     readonly id: string,
@@ -130,6 +131,7 @@ export class CoordinatorTenant {
     this.cluster = new scaimindV1.ClusterService(address, insecure)
     this.evaluations = new scaimindV1.EvaluationService(address, insecure)
     this.data = new scaimindV1.DataService(address, insecure)
+    this.models = new scaimindV1.ModelService(address, insecure)
   }
 
   /** Metadata of a call by this tenant; another secret or tenant where given. */
@@ -142,7 +144,7 @@ export class CoordinatorTenant {
 
   /** Calls a method that answers once. */
   call<Answer>(method: string, request: object = {}, more: Record<string, string> = {}): Promise<Answer> {
-    const client = [this.jobs, this.cluster, this.evaluations, this.data].find((candidate) => method in candidate)
+    const client = [this.jobs, this.cluster, this.evaluations, this.data, this.models].find((candidate) => method in candidate)
     if (!client) throw new Error(`There is no method ${method}.`)
     return new Promise((resolve, reject) => {
       const run = (client as unknown as Record<string, (...args: unknown[]) => void>)[method]?.bind(client)

@@ -87,6 +87,7 @@ export class StubCoordinator {
     server.addService(scaimindV1.ClusterService.service, { ...this.clusterMethods(), ...this.nouns.clusterMethods() } as never)
     server.addService(scaimindV1.EvaluationService.service, this.nouns.evaluationMethods() as never)
     server.addService(scaimindV1.DataService.service, this.nouns.dataMethods() as never)
+    server.addService(scaimindV1.ModelService.service, this.nouns.modelMethods() as never)
     this.port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`127.0.0.1:${this.port}`, ServerCredentials.createInsecure(), (error, port) =>
         error ? reject(error) : resolve(port),

@@ -11,6 +11,7 @@ import type { DrainForecast } from '../../src/generated/proto/scaimind/v1/DrainF
 import type { EvaluationRun } from '../../src/generated/proto/scaimind/v1/EvaluationRun.js'
 import type { Job, Job__Output } from '../../src/generated/proto/scaimind/v1/Job.js'
 import type { Queue } from '../../src/generated/proto/scaimind/v1/Queue.js'
+import type { RegisteredModel } from '../../src/generated/proto/scaimind/v1/RegisteredModel.js'
 import type { SourceReport } from '../../src/generated/proto/scaimind/v1/SourceReport.js'
 import type { Refusal, StubCoordinator } from './stub-coordinator.js'
 
@@ -29,6 +30,7 @@ export class StubNouns {
     ['n2', node('n2')],
   ])
   readonly datasets: (Dataset & { dataset_id: string; tenant_id: string })[] = []
+  readonly models: (RegisteredModel & { registered_model_id: string; tenant_id: string })[] = []
   readonly cachedDatasets: CachedDataset[] = []
   /** What draining any node would mean. */
   forecast: DrainForecast = {}
@@ -73,6 +75,27 @@ export class StubNouns {
     }
     this.datasets.unshift(dataset)
     return dataset
+  }
+
+  addModel(tenantId: string, more: Partial<RegisteredModel> = {}): RegisteredModel & { registered_model_id: string } {
+    const number = this.models.length
+    const model = {
+      registered_model_id: newId('model'),
+      tenant_id: tenantId,
+      name: 'tuned',
+      content_hash: `sha256:${number}`,
+      kind: 'adapter',
+      path: `/data/models/${tenantId}/tuned@${number}`,
+      files: ['adapter_model.safetensors'],
+      bytes: '12',
+      base_model: { model_id: 'org/base' },
+      base_path: 'org/base',
+      current: true,
+      registered_at: toTimestamp(new Date()),
+      ...more,
+    }
+    this.models.unshift(model)
+    return model
   }
 
   tellNode(changed: ClusterNode & { node_id: string }): void {
@@ -148,6 +171,34 @@ export class StubNouns {
           return { ...event, cursor: formatCursor({ kind: 'cluster', topic: begun.tenant, attempt: 1, sequence: at }) }
         })
       },
+    }
+  }
+
+  modelMethods() {
+    const { stub } = this
+    const own = (id: string, tenant: string) => {
+      const found = this.models.find(({ registered_model_id, tenant_id }) => registered_model_id === id && tenant_id === tenant)
+      if (found) return found
+      throw { code: 'MODEL_NOT_FOUND', message: `There is no registered model ${id}.` } satisfies Refusal
+    }
+    return {
+      GetRegisteredModel: stub.unary('GetRegisteredModel', ({ registered_model_id }, tenant) => own(registered_model_id, tenant)),
+      ListRegisteredModels: stub.unary('ListRegisteredModels', ({ name, job_id, current_only, registered_model_ids: ids }, tenant) => {
+        const models = this.models.filter(
+          (model) =>
+            model.tenant_id === tenant &&
+            (!name || model.name === name) &&
+            (!job_id || model.job_id === job_id) &&
+            (!current_only || model.current) &&
+            (ids.length === 0 || ids.includes(model.registered_model_id)),
+        )
+        return { models, next_page_token: '', total_count: String(models.length) }
+      }),
+      DeleteRegisteredModel: stub.unary('DeleteRegisteredModel', ({ registered_model_id }, tenant) => {
+        const model = own(registered_model_id, tenant)
+        this.models.splice(this.models.indexOf(model), 1)
+        return model
+      }),
     }
   }
 

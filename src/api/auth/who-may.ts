@@ -88,6 +88,9 @@ export const whoMay = {
   prefetchData: { needs: manage, graphql: ['Mutation.prefetchDataset'], rest: ['POST /data/cache/{id}'] },
   evictData: { needs: clusterAdmin, graphql: ['Mutation.evictDataset'], rest: ['DELETE /data/cache/{id}'] },
 
+  readModels: { needs: view, graphql: ['Query.registeredModel', 'Query.registeredModels'], rest: [] },
+  deleteModels: { needs: manage, graphql: ['Mutation.deleteRegisteredModel'], rest: [] },
+
   /** Keys of one's own tenant; only administrators of it hold all four permissions. */
   manageKeys: { needs: clusterAdmin, graphql: ['Query.apiKeys', 'Mutation.createApiKey', 'Mutation.revokeApiKey'], rest: [] },
 } as const satisfies Record<string, UseCase>

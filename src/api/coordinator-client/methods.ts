@@ -4,8 +4,13 @@ import type { ClusterServiceDefinition } from '../../generated/proto/scaimind/v1
 import type { CoordinatorServiceDefinition } from '../../generated/proto/scaimind/v1/CoordinatorService.js'
 import type { DataServiceDefinition } from '../../generated/proto/scaimind/v1/DataService.js'
 import type { EvaluationServiceDefinition } from '../../generated/proto/scaimind/v1/EvaluationService.js'
+import type { ModelServiceDefinition } from '../../generated/proto/scaimind/v1/ModelService.js'
 
-type Definitions = CoordinatorServiceDefinition & EvaluationServiceDefinition & ClusterServiceDefinition & DataServiceDefinition
+type Definitions = CoordinatorServiceDefinition &
+  EvaluationServiceDefinition &
+  ClusterServiceDefinition &
+  DataServiceDefinition &
+  ModelServiceDefinition
 type Named<T> = { [K in keyof T as string extends K ? never : K]: T[K] }
 
 /** A method of the coordinator. */
@@ -15,12 +20,13 @@ export type RequestOf<M extends Method> = Definitions[M] extends MethodDefinitio
 /** What a method answers, or what its stream is made of. */
 export type ResponseOf<M extends Method> = Definitions[M] extends MethodDefinition<infer _Q, infer _R, infer _P, infer S> ? S : never
 
-const { CoordinatorService, EvaluationService, ClusterService, DataService } = scaimindV1
+const { CoordinatorService, EvaluationService, ClusterService, DataService, ModelService } = scaimindV1
 const definitions = {
   ...CoordinatorService.service,
   ...EvaluationService.service,
   ...ClusterService.service,
   ...DataService.service,
+  ...ModelService.service,
 } as Definitions
 
 /** How a method's messages are written and read. */
@@ -54,6 +60,8 @@ const repeatable = new Set<Method>([
   'ListDatasets',
   'ValidateSources',
   'ListDataCache',
+  'GetRegisteredModel',
+  'ListRegisteredModels',
 ])
 
 /** Whether a call may be sent again when its answer was lost: it reads, it carries an idempotency key, or it changes nothing. */

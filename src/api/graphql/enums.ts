@@ -9,6 +9,7 @@ import {
   jobStatuses,
   lineageKinds,
   logLevels,
+  modelServers,
   nodeStatuses,
   retentionScopes,
   saveStrategies,
@@ -133,6 +134,13 @@ export const LineageKindEnum = enumOf('LineageKind', 'What a part of a lineage i
   CHECKPOINT: 'A state that training can go on from.',
   ARTEFACT: 'The model that the job left behind.',
   EVALUATION: 'An evaluation of that.',
+})
+
+export const ModelServerEnum = enumOf('ModelServer', 'A server of models.', modelServers, {
+  VLLM: 'vLLM.',
+  TGI: 'HuggingFace’s Text Generation Inference.',
+  TRANSFORMERS: '`transformers serve`.',
+  SCAIMIND: 'The text generation of the embedded trainer, for byte-level models.',
 })
 
 export const NodeStatusEnum = enumOf('NodeStatus', 'Whether a machine takes work.', nodeStatuses, {

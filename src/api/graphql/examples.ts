@@ -63,6 +63,10 @@ export const examples: Readonly<Record<string, string>> = {
 }`,
   'Query.modelArtefact': '{ modelArtefact(id: "job_01k…") { kind path bytes contentHash job { name } } }',
   'Query.modelArtefacts': '{ modelArtefacts(first: 10) { nodes { artefactId kind bytes createdAt job { name } } } }',
+  'Query.registeredModel':
+    '{ registeredModel(registeredModelId: "model_01k…") { name path isCurrent serveCommands { server command note } } }',
+  'Query.registeredModels':
+    '{ registeredModels(filter: { name: "devils-lora" }, first: 10) { totalCount nodes { registeredModelId contentHash isCurrent job { name } } } }',
   'Query.cluster': '{ cluster { nodesOnline gpusTotal gpusFree jobsRunning jobsQueued engine stale } }',
   'Query.clusterNode': '{ clusterNode(nodeId: "gpu01") { status cpus cpusAllocated gpus { type utilization allocated job { name } } } }',
   'Query.clusterNodes':
@@ -100,6 +104,9 @@ export const examples: Readonly<Record<string, string>> = {
   updateJob(jobId: "job_01k…", priority: 8, labels: [{ key: "team", value: "search" }]) { ... on UpdateJobSuccess { job { labelsJson } } ${refusals} }
 }`,
   'Mutation.archiveJob': `mutation { archiveJob(jobId: "job_01k…") { ... on ArchiveJobSuccess { job { archivedAt } } ${refusals} } }`,
+  'Mutation.deleteRegisteredModel': `mutation {
+  deleteRegisteredModel(registeredModelId: "model_01k…") { ... on DeleteRegisteredModelSuccess { registeredModelId } ${refusals} }
+}`,
   'Mutation.cancelJobs': `mutation {
   cancelJobs(filter: { status: [QUEUED], labels: [{ key: "sweep", value: "7" }] }, reason: "sweep is over") {
     ... on CancelJobsSuccess { matched hasMore results { jobId job { status } error { ... on Error { code message } } } }

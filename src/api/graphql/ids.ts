@@ -5,7 +5,7 @@ export function ownIdOf(type: string, id: string): string {
 }
 
 /** Types that a global id may be of. */
-export const nodeTypes = ['Job', 'Evaluation', 'ModelArtefact', 'Dataset', 'ClusterNode']
+export const nodeTypes = ['Job', 'Evaluation', 'ModelArtefact', 'Dataset', 'ClusterNode', 'RegisteredModel']
 
 /** The id of a job that there never is. */
 export const noJob = 'none'

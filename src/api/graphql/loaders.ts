@@ -3,6 +3,7 @@ import type { Checkpoint__Output } from '../../generated/proto/scaimind/v1/Check
 import type { ClusterNode__Output } from '../../generated/proto/scaimind/v1/ClusterNode.js'
 import type { MetricRecord__Output } from '../../generated/proto/scaimind/v1/MetricRecord.js'
 import type { QueueEntry__Output } from '../../generated/proto/scaimind/v1/QueueEntry.js'
+import type { RegisteredModel__Output } from '../../generated/proto/scaimind/v1/RegisteredModel.js'
 import type { Caller } from '../auth/viewer.js'
 import type { Snapshot } from '../operations/cluster-types.js'
 import type { EvaluationView } from '../operations/evaluation-types.js'
@@ -20,6 +21,7 @@ export interface Loaders {
   /** The newest evaluations of a job, at most 100. */
   evaluationsOfJob: DataLoader<string, EvaluationView[]>
   nodes(): Promise<Snapshot<ClusterNode__Output[]>>
+  registeredModel: DataLoader<string, RegisteredModel__Output | null>
   /** The tenant's waiting jobs in the queue, by job id. */
   queueEntries(): Promise<Map<string, QueueEntry__Output>>
 }
@@ -38,6 +40,7 @@ export function createLoaders(operations: Operations, caller: () => Caller): Loa
     },
     lineage: new DataLoader((views) => operations.jobs.lineageOf(caller(), views), { maxBatchSize: 50 }),
     evaluationsOfJob: new DataLoader((ids) => operations.evaluations.ofJobs(caller(), ids)),
+    registeredModel: new DataLoader((ids) => operations.models.getMany(caller(), ids), { maxBatchSize: 100 }),
     nodes() {
       nodes ??= operations.cluster.nodes(caller())
       return nodes

@@ -6,10 +6,10 @@ import type { Caller } from '../auth/viewer.js'
 import { allow, type UseCaseName } from '../auth/who-may.js'
 import type { CoordinatorClient } from '../coordinator-client/index.js'
 import type { DataOperations } from './data-types.js'
-import { pageOfDatasets } from './dataset-page.js'
 import { dataSourceSchema, preprocessSchema } from './job-spec.js'
 import { pageSizeDefault, pageSizeMax, pageSizeProblem } from './paging.js'
 import { parseInput } from './parse.js'
+import { pageByToken } from './token-page.js'
 
 /** Sources to look at: proto `ValidateSourcesRequest`. */
 export const validateDataSchema = z.strictObject({
@@ -59,7 +59,17 @@ export function dataOperations({ coordinator }: { coordinator: CoordinatorClient
     },
 
     datasetPage: (caller, { contentHash, page }) =>
-      pageOfDatasets((pageToken, pageSize) => operations.datasets(caller, { pageToken, pageSize, contentHash }), page),
+      pageByToken(
+        {
+          async list(pageToken, pageSize) {
+            const { datasets: items, ...rest } = await operations.datasets(caller, { pageToken, pageSize, contentHash })
+            return { items, ...rest }
+          },
+          idOf: ({ dataset_id }) => dataset_id,
+          noun: 'data set',
+        },
+        page,
+      ),
 
     async cache(caller) {
       const context = prepare(caller, 'readDataCache')

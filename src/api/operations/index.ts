@@ -10,6 +10,8 @@ import { type EvaluationParts, evaluationOperations } from './evaluations.js'
 import type { JobParts } from './job-parts.js'
 import type { JobOperations } from './job-types.js'
 import { jobOperations } from './jobs.js'
+import type { ModelOperations } from './model-types.js'
+import { modelOperations } from './models.js'
 
 /** Every use case; GraphQL and REST both call these. */
 export interface Operations {
@@ -18,6 +20,7 @@ export interface Operations {
   artefacts: ArtefactOperations
   cluster: ClusterOperations
   data: DataOperations
+  models: ModelOperations
   apiKeys: ApiKeyOperations
 }
 
@@ -30,6 +33,7 @@ export function createOperations(parts: JobParts & EvaluationParts & ClusterPart
     artefacts: artefactOperations({ ...parts, jobs }),
     cluster: clusterOperations(parts),
     data: dataOperations(parts),
+    models: modelOperations(parts),
     apiKeys: apiKeyOperations(parts),
   }
 }

@@ -113,6 +113,7 @@ const outputConfig = z.strictObject({
   merge_adapter: z.boolean().optional(),
   export_format: text.optional(),
   register_as: text.optional(),
+  publish_checkpoints: z.boolean().optional(),
 })
 
 const schedulingConfig = z.strictObject({

@@ -8,6 +8,8 @@ import { attemptKeeper } from './attempts/attempts.js'
 import { recover } from './attempts/recovery.js'
 import { jobContent } from './content/content.js'
 import { keepContent } from './content/keep-content.js'
+import { publishCheckpoints } from './models/publish-checkpoints.js'
+import type { ModelRegistry } from './models/registry.js'
 import { seenBy, toBlockerMessage } from './placement/blockers.js'
 import { type ClusterView, clusterView } from './placement/cluster.js'
 import { clusterEvents } from './placement/cluster-events.js'
@@ -40,6 +42,7 @@ import { jobRetention } from './retention/retention.js'
 export interface JobsOptions {
   database: Database
   engine: Engine
+  models: ModelRegistry
   history: MetricHistory
   settings: JobSettings
   limitsOf: (tenantId: string) => TenantLimits
@@ -56,10 +59,10 @@ const forgetIntervalMs = 3600 * 1000
 
 /** Everything about jobs, each part built once. */
 export function buildJobs(options: JobsOptions) {
-  const { database, engine, history, settings, limitsOf, preemption, halfLifeMs, updatesKeptMs, log, clock } = options
+  const { database, engine, models, history, settings, limitsOf, preemption, halfLifeMs, updatesKeptMs, log, clock } = options
   const changes = jobChanges()
   const store = jobStore({ database, changes, clock })
-  const attempts = attemptKeeper({ store, database, changes, engine, settings, log, clock })
+  const attempts = attemptKeeper({ store, database, changes, engine, models, settings, log, clock })
   const drains = nodeControl({ engine, database, clock })
   const evictions = jobEvictions({ database, store, control: drains, clock })
   const usage = tenantUsage({ database, changes, halfLifeMs })
@@ -124,10 +127,14 @@ export function buildJobs(options: JobsOptions) {
       })
       if (found > 0) log.info({ attempts: found }, 'took up attempts of an earlier life')
       const keeping = keepContent({ store, changes, content, settings, log })
+      const publishing = publishCheckpoints({ database, store, changes, models, settings, log })
       const giving = queue.start()
       const deleting = retention
         .finishBegun()
         .catch((error: unknown) => log.warn({ err: error }, 'a deletion of an earlier life could not be finished; apply its plan again'))
+      const settling = models
+        .settle()
+        .catch((error: unknown) => log.warn({ err: error }, 'registered models of an earlier life could not all be put right'))
       const forget = () =>
         Promise.all([answers.forgetOld(), retention.forgetOld(), usage.forgetOld(clock())]).catch((error: unknown) =>
           log.warn({ err: error }, 'old idempotency keys, plans and usage could not be forgotten'),
@@ -140,9 +147,11 @@ export function buildJobs(options: JobsOptions) {
         async close() {
           clearInterval(forgetting)
           keeping.close()
+          await publishing.close()
           await giving.close()
           await thinning.close()
           await deleting
+          await settling
           await attempts.close()
         },
       }

@@ -18,7 +18,7 @@ export async function bytesUnder(path: string): Promise<number> {
 /** `sha256:…` over the names and contents of a folder's files and those below it, in the order of their names. Links are left out. */
 export async function hashFolder(path: string, isMeant: (name: string) => boolean = () => true): Promise<string> {
   const hash = createHash('sha256')
-  for (const name of await filesUnder(path, '')) {
+  for (const name of await filesUnder(path)) {
     if (!isMeant(name)) continue
     const content = createHash('sha256')
     for await (const chunk of createReadStream(join(path, name))) content.update(chunk as Buffer)
@@ -27,7 +27,8 @@ export async function hashFolder(path: string, isMeant: (name: string) => boolea
   return `sha256:${hash.digest('hex')}`
 }
 
-async function filesUnder(path: string, inner: string): Promise<string[]> {
+/** Names of a folder's files and those below it, in their order. Links are left out. */
+export async function filesUnder(path: string, inner = ''): Promise<string[]> {
   const entries = (await readdir(join(path, inner), { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))
   const names: string[] = []
   for (const entry of entries) {

@@ -18,6 +18,7 @@ import type { EvaluationOperations } from '../../../src/api/operations/evaluatio
 import type { Operations } from '../../../src/api/operations/index.js'
 import { parseJobSpec } from '../../../src/api/operations/job-spec.js'
 import type { JobOperations } from '../../../src/api/operations/job-types.js'
+import type { ModelOperations } from '../../../src/api/operations/model-types.js'
 import { restRouter } from '../../../src/api/rest/router.js'
 import { Failure, JobStateConflict } from '../../../src/contract/failure.js'
 import { newJobId, parseJobId, type TenantId } from '../../../src/contract/ids.js'
@@ -28,8 +29,8 @@ import { expectDocumentedAnswer } from '../../support/documented.js'
 
 /** What the coordinator answers to a method, as it comes off the wire. */
 export function offTheWire<Answer>(method: string, answer: object): Answer {
-  const { CoordinatorService, ClusterService, EvaluationService, DataService } = scaimindV1
-  const definition = [CoordinatorService, ClusterService, EvaluationService, DataService]
+  const { CoordinatorService, ClusterService, EvaluationService, DataService, ModelService } = scaimindV1
+  const definition = [CoordinatorService, ClusterService, EvaluationService, DataService, ModelService]
     .map(({ service }) => (service as Record<string, MethodDefinition<object, object>>)[method])
     .find(Boolean)
   if (!definition) throw new Error(`There is no method ${method}.`)
@@ -188,6 +189,7 @@ export async function openDoor({
     cluster: onlyThese<ClusterOperations>(cluster),
     evaluations: onlyThese<EvaluationOperations>(evaluations),
     data: onlyThese<DataOperations>(data),
+    models: onlyThese<ModelOperations>({}),
     artefacts: onlyThese<ArtefactOperations>({}),
     apiKeys: onlyThese<ApiKeyOperations>({}),
   }

@@ -283,6 +283,10 @@ export const OutputConfigRef = builder.objectRef<OutputConfig__Output>('OutputCo
       description: 'Name that the output is registered under; null: none.',
       resolve: (c) => orNull(c.register_as),
     }),
+    publishCheckpoints: t.boolean({
+      description: 'Whether checkpoints are registered under that name, too, while the job trains.',
+      resolve: (c) => c.publish_checkpoints ?? false,
+    }),
   }),
 })
 

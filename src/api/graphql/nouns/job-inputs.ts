@@ -132,7 +132,14 @@ const OutputConfigInput = builder.inputType('OutputConfigInput', {
     saveTotalLimit: t.int({ description: 'Checkpoints that are kept, the newest; default the trainer’s, 3 of the embedded one.' }),
     mergeAdapter: t.boolean({ description: 'Whether the adapter is merged into the model; default false.' }),
     exportFormat: t.string({ description: 'Format of the output; default `safetensors`.' }),
-    registerAs: t.string({ description: 'Name that the output is registered under; default none.' }),
+    registerAs: t.string({
+      description:
+        'Name that the output is registered under, 1 to 128 letters, digits and `_ . -`, the first no dot; default none. See RegisteredModel.',
+    }),
+    publishCheckpoints: t.boolean({
+      description:
+        'Whether each complete checkpoint is registered under that name, too, while the job trains: its weights, the newest only; default false.',
+    }),
   }),
 })
 

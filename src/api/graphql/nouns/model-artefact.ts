@@ -13,7 +13,7 @@ import { BaseModelRef } from './job-configs.js'
 import { LabelFilterInput } from './job-queries.js'
 
 /** A model that a job left behind; told as that job. */
-const ModelArtefactRef = builder.objectRef<JobView>('ModelArtefact')
+export const ModelArtefactRef = builder.objectRef<JobView>('ModelArtefact')
 
 function outputOf({ job }: JobView): ModelArtefact__Output {
   if (!job.output) throw new Failure('JOB_NOT_FOUND', `The job ${job.job_id} left no model behind.`)

@@ -3,6 +3,7 @@ import { type AttemptEnd, type AttemptName, type Engine, type EngineEvent, type 
 import { mergeRanks } from '../../journal/merge.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { orderAttempt } from '../content/job-file.js'
+import type { ModelRegistry } from '../models/registry.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
@@ -45,6 +46,7 @@ export interface AttemptsOptions {
   database: Database
   changes: JobChanges
   engine: Engine
+  models: ModelRegistry
   settings: JobSettings
   log: Log
   clock: () => Date
@@ -54,7 +56,7 @@ export interface AttemptsOptions {
 const tickMs = 1000
 
 /** Looks after attempts: starts them, follows what their trainers tell, passes on what is wanted of them, and writes how they ended. */
-export function attemptKeeper({ store, database, changes, engine, settings, log, clock }: AttemptsOptions) {
+export function attemptKeeper({ store, database, changes, engine, models, settings, log, clock }: AttemptsOptions) {
   const { cordonAfter } = settings
   const held = new Map<string, Held>()
   const closing = new AbortController()
@@ -229,7 +231,7 @@ export function attemptKeeper({ store, database, changes, engine, settings, log,
       return takeUp(attempt.job, requeued.next.number, requeued.handle)
     }
     const ending = await persist({ signal, log, what: `examining ${keyOf(jobId, number)}` }, async () =>
-      examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings }),
+      examineAttempt((await store.find(jobId)) ?? attempt.job, { number, end, settings, models }),
     )
     await keep(attempt, 'the end', (job, now) =>
       withJudgement(storeEnd(job, number, ending, now), judgeNodes(job, number, ending), { job, number, cordonAfter, now }),

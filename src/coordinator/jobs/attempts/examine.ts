@@ -8,26 +8,37 @@ import { hashFolder, liesWithin } from '../../journal/folders.js'
 import { readLogs } from '../../journal/logs.js'
 import { attemptDirectory, jobDirectory, metricsPath } from '../../journal/paths.js'
 import { followTrainerEvents, type TrainerEvent } from '../../journal/trainer-events.js'
+import type { ModelRegistry } from '../models/registry.js'
 import { type JobRecord, nodesOf, specOf, wantedOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import { explainFailure, ownFailure } from './failure.js'
 import type { Ending } from './finish.js'
+import { registerOutput } from './register-output.js'
 
 /** Lines in which the reason is looked for. */
 const linesMax = 60
 
-/** Reads what an ended attempt left behind: why it failed, should it have failed; and delivers the output of one that did its work. */
+/** Reads what an ended attempt left behind: why it failed, should it have failed; and delivers and registers the output of one that did its work. Safe to repeat. */
 export async function examineAttempt(
   job: JobRecord,
-  { number, end, settings }: { number: number; end: AttemptEnd; settings: JobSettings },
+  { number, end, settings, models }: { number: number; end: AttemptEnd; settings: JobSettings; models: ModelRegistry },
 ): Promise<Ending> {
   const isDone = end.exitCode === 0 && !end.lost && wantedOf(job) === 'RUN'
-  const output = isDone ? await nameOutput(job, settings.dataDir) : null
+  if (!isDone) return { end, failure: await diagnose(job, number, end, settings.dataDir), undelivered: null }
+  const output = await nameOutput(job, settings.dataDir)
+  const undelivered = await deliver(job, settings)
+  // What could not be delivered is not registered: the job fails.
+  const { registered, failure } = undelivered
+    ? { registered: new Map(), failure: undelivered }
+    : await registerOutput(job, { number, settings, models })
+  const model = output && registered.get(output.path)
+  const named = model ? { registered_model_id: model.registered_model_id, registered_path: model.path } : {}
   return {
     end,
-    ...(output ? { output } : {}),
-    failure: isDone ? ownFailure('UNKNOWN', '') : await diagnose(job, number, end, settings.dataDir),
-    undelivered: isDone ? await deliver(job, settings) : null,
+    ...(output ? { output: { ...output, ...named } } : {}),
+    failure: ownFailure('UNKNOWN', ''),
+    undelivered: failure,
+    isRegistered: registered.size > 0,
   }
 }
 

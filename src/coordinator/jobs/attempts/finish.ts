@@ -16,8 +16,10 @@ export interface Ending {
   end: AttemptEnd
   /** Why it failed, should it turn out to have failed. */
   failure: JobFailure__Output
-  /** Why its output could not be delivered; null where it was, or there was none. */
+  /** Why its output could not be delivered or registered; null where it was, or there was none. */
   undelivered: JobFailure__Output | null
+  /** Whether its output is registered: then it is too late for the job to be stopped. Default false. */
+  isRegistered?: boolean
   /** The output of an attempt that did its work, named by its content. */
   output?: ModelArtefact__Output
 }
@@ -51,8 +53,8 @@ function neverStarted(job: JobRecord, { end: { verdict }, failure }: Ending, now
   return notStarted(job, verdict?.cause === 'REFUSED', failure, now)
 }
 
-function outcome(job: JobRecord, { end, failure, undelivered, output }: Ending, now: Date): Step[] {
-  const wanted = wantedOf(job)
+function outcome(job: JobRecord, { end, failure, undelivered, output, isRegistered = false }: Ending, now: Date): Step[] {
+  const wanted = isRegistered ? 'RUN' : wantedOf(job)
   if (wanted === 'CANCEL') return [{ happened: 'cancelled' }]
   if (wanted === 'PAUSE') return [{ happened: 'paused', message: 'Paused; its resources are given back.' }]
   if (end.exitCode === 0 && !end.lost) {

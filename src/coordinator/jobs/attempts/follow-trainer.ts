@@ -154,6 +154,8 @@ function applyEvent(
         bytes: String(bytes),
         content_hash: '',
         created_at: toTimestamp(time),
+        registered_model_id: '',
+        registered_path: '',
       } satisfies ModelArtefact__Output
       return { steps: [{ set: { output: JSON.stringify(output) } }] }
     }

@@ -11,16 +11,16 @@ export interface ResolvedSpec {
 }
 
 /** What following paths needs to know. */
-export type ResolveSettings = Pick<JobSettings, 'dataRoots' | 'datasetFile'>
+export type ResolveSettings = Pick<JobSettings, 'dataRoots' | 'datasetFile' | 'modelFolder'>
 
 /**
- * Follows every path that a submission names, and finds the data sets that it names by id: checked at submission, and again when an attempt starts, on the
+ * Follows every path that a submission names, and finds the data sets and the registered model that it names: checked at submission, and again when an attempt starts, on the
  * nodes that it has then.
  */
 export async function resolvePaths(
   spec: Spec,
   tenantId: string,
-  { dataRoots, datasetFile }: ResolveSettings,
+  { dataRoots, datasetFile, modelFolder }: ResolveSettings,
   nodeIds: readonly string[] = [],
 ): Promise<ResolvedSpec> {
   const problems: FieldProblem[] = []
@@ -36,7 +36,14 @@ export async function resolvePaths(
     }
   }
   const { base_model: model, framework } = spec.training_config
-  const modelId = isLocalModel(model.model_id) ? await follow(model.model_id, 'training_config.base_model.model_id') : model.model_id
+  const followModel = async (modelId: string, field: string) => {
+    if (isLocalModel(modelId)) return await follow(modelId, field)
+    if (!registeredModel.test(modelId)) return modelId
+    const folder = await modelFolder(tenantId, modelId)
+    if (folder === null) problems.push({ path: field, message: `There is no registered model ${JSON.stringify(modelId.slice(0, 200))}.` })
+    return folder ?? modelId
+  }
+  const modelId = await followModel(model.model_id, 'training_config.base_model.model_id')
   const script = await follow(framework.custom_script_path, 'training_config.framework.custom_script_path')
   const sources = []
   for (const [index, source] of spec.data_config.sources.entries()) {
@@ -65,6 +72,9 @@ export async function resolvePaths(
     problems,
   }
 }
+
+/** `models/<name>@…`: no collection's names hold an @. */
+const registeredModel = /^models\/[^/]+@/
 
 /** Whether a model is named by a path, not by a name in a collection. */
 export const isLocalModel = (modelId: string): boolean => /^(\.{0,2}\/|~)/.test(modelId)

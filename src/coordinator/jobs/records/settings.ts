@@ -17,4 +17,6 @@ export interface JobSettings {
   trainer: TrainerSettings
   /** Where a job of the tenant that runs on these nodes (none yet: before it is placed) finds an uploaded data set; null where the tenant has none with this id. */
   datasetFile(tenantId: string, datasetId: string, nodeIds: readonly string[]): Promise<string | null>
+  /** The folder of the registered model that `models/<name>@<hash>` names; null where the tenant has none of that name and hash. */
+  modelFolder(tenantId: string, reference: string): Promise<string | null>
 }

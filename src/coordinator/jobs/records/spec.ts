@@ -84,6 +84,7 @@ export function completeSpec(given: JobSpec__Output | null): Spec {
       merge_adapter: output?.merge_adapter ?? false,
       export_format: output?.export_format ?? '',
       register_as: output?.register_as ?? '',
+      publish_checkpoints: output?.publish_checkpoints ?? false,
     },
     scheduling_config: {
       queue: scheduling?.queue || 'default',

@@ -7,6 +7,7 @@ import type { Spec } from '../records/spec.js'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const controlCharacters = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 const word = /^[A-Za-z0-9_.:-]+$/
+const registeredName = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/
 const url = /^[a-z][a-z0-9+.-]*:\/\//i
 
 /** What is wrong with a submission as far as it can be told from its own words, each problem by field. Pure. */
@@ -123,8 +124,23 @@ function resourceProblems(resources: Spec['resource_config']): FieldProblem[] {
   ]
 }
 
-function outputProblems({ register_as: registerAs }: Spec['output_config']): FieldProblem[] {
-  return when(registerAs !== '', 'output_config.register_as', 'Models are not registered yet; leave register_as out.')
+function outputProblems(output: Spec['output_config']): FieldProblem[] {
+  const { register_as: registerAs, publish_checkpoints: publishes, merge_adapter: merges } = output
+  // A merged model is registered beside its adapter, with an ending to its name.
+  const lengthMax = merges ? 121 : 128
+  const isName = registeredName.test(registerAs) && registerAs.length <= lengthMax
+  return [
+    ...when(
+      registerAs !== '' && !isName,
+      'output_config.register_as',
+      `A registered name is 1 to ${lengthMax} letters, digits and _ . - only, the first no dot.`,
+    ),
+    ...when(
+      publishes && registerAs === '',
+      'output_config.publish_checkpoints',
+      'Checkpoints are published under a name; give register_as, too.',
+    ),
+  ]
 }
 
 function schedulingProblems(scheduling: Spec['scheduling_config']): FieldProblem[] {
