@@ -47,14 +47,13 @@ beforeAll(async () => {
   stub.writeLogs(job.job_id, [secret])
   const evaluations = [1, 2].map(() => stub.nouns.addEvaluation(owner.id, {}, { name: secret }).job_id)
   const dataset = stub.nouns.addDataset(owner.id, { name: secret })
-  const model = stub.nouns.addModel(owner.id, { name: secret })
   Object.assign(known, {
     jobId: job.job_id,
     jobIds: [job.job_id, another.job_id],
     evaluationId: evaluations[0],
     evaluationIds: evaluations,
     datasetId: dataset.dataset_id,
-    registeredModelId: model.registered_model_id,
+    registeredModelId: stub.nouns.addModel(owner.id, { name: secret }).registered_model_id,
     nodeId: 'n1',
     keyId: (await make('tenant_user')).keyId,
     // Of each type that there is, `node` is asked for below.
@@ -223,6 +222,11 @@ describe('Over REST, every route', () => {
 })
 
 describe('Another tenant, who may everything, with the ids of the owner’s things', () => {
+  // Those who may have deleted the first.
+  beforeAll(() => {
+    known.registeredModelId = under.stub.nouns.addModel(owner.id, { name: secret }).registered_model_id
+  })
+
   const globalIds = () =>
     Object.entries({
       Job: known.jobId,
