@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkpointing } from './support/checkpointing.js'
 import { scaimind } from './support/doors.js'
@@ -185,6 +187,51 @@ describe('Over the real coordinator', () => {
     }
     expect(pages.toReversed().flat()).toEqual(Array.from({ length: 25 }, (_, i) => `line ${i}`))
     expect(pages.map(({ length }) => length)).toEqual([10, 10, 5])
+  })
+
+  it('a model is registered, served by its command, evaluated and trained on by its name', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const outputConfig = { registerAs: 'sums', mergeAdapter: true }
+    const id = await submit(tenant, loraInput(tenant, { steps: 2, name: 'registered', outputConfig }))
+    await untilStatus(tenant, id, 'COMPLETED')
+    type Model = { name: string; contentHash: string; path: string; serveCommands: { server: string; command: string }[] }
+    const { registeredModels, job } = await tenant.data<{
+      registeredModels: { totalCount: number; nodes: Model[] }
+      job: { output: { registeredPath: string; registered: Model } }
+    }>(
+      `query ($id: ID!) {
+        registeredModels(filter: { jobId: $id, currentOnly: true }) { totalCount nodes { name contentHash path serveCommands { server command } } }
+        job(jobId: $id) { output { registeredPath registered { name contentHash path serveCommands { server command } } } }
+      }`,
+      { id },
+    )
+    const [merged, adapter] = registeredModels.nodes
+    expect([registeredModels.totalCount, merged?.name, adapter?.name]).toEqual([2, 'sums-merged', 'sums'])
+    expect(job.output).toEqual({ registeredPath: merged?.path, registered: merged })
+    for (const model of registeredModels.nodes) {
+      const [{ server, command } = { server: '', command: '' }] = model.serveCommands
+      const text = execFileSync('sh', ['-c', `${command} --max-tokens 4`], { cwd: resolve(import.meta.dirname, '..'), encoding: 'utf8' })
+      expect([server, text.length > 0]).toEqual(['SCAIMIND', true])
+    }
+
+    const nameOf = (model: Model | undefined) => `models/${model?.name}@${model?.contentHash.slice(7, 19)}`
+    const { it } = await tenant.data<{ it: { evaluation?: { evaluationId: string }; fields?: unknown } }>(
+      `mutation ($input: SubmitEvaluationInput!) { it: submitEvaluation(input: $input) {
+        ... on SubmitEvaluationSuccess { evaluation { evaluationId } } ... on InvalidInput { fields { path message } }
+      } }`,
+      {
+        input: {
+          modelUri: nameOf(adapter),
+          benchmarks: [{ name: 'perplexity', dataset: tenant.file('train.jsonl', records(40)), numSamples: 2 }],
+        },
+      },
+    )
+    expect(it.fields).toBeUndefined()
+    const input = loraInput(tenant, { steps: 1, name: 'further' })
+    const modelId = nameOf(merged)
+    const further = await submit(tenant, { ...input, trainingConfig: { ...input.trainingConfig, baseModel: { modelId } } })
+    await Promise.all([untilStatus(tenant, further, 'COMPLETED'), untilStatus(tenant, it.evaluation?.evaluationId ?? '', 'COMPLETED')])
   })
 
   it('many jobs are relabelled and cancelled at once', async () => {

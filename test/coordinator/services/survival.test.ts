@@ -1,12 +1,14 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { toTimestamp } from '../../../src/contract/proto.js'
 import { openDatabase } from '../../../src/coordinator/jobs/records/database.js'
 import type { JobEvent__Output } from '../../../src/generated/proto/scaimind/v1/JobEvent.js'
 import type { ListCheckpointsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
+import type { ListRegisteredModelsResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListRegisteredModelsResponse.js'
 import type { LogEvent__Output } from '../../../src/generated/proto/scaimind/v1/LogEvent.js'
 import type { MetricEvent__Output } from '../../../src/generated/proto/scaimind/v1/MetricEvent.js'
+import { eventually } from '../../support/api.js'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
 
 let coordinator: TestCoordinator
@@ -145,6 +147,29 @@ describe('kill -9 of the coordinator in the middle of a job', () => {
     await tenant.until(id, 'CANCELLED')
     expect(existsSync(join(coordinator.dataDir, 'jobs', tenant.id, id, 'attempts', '1', 'launcher.json'))).toBe(false)
     expect((await tenant.job(id)).attempts).toMatchObject([{ number: 1, started_at: null }])
+  })
+
+  it('while a model is being registered leaves one whole model, and the job completes', async () => {
+    keepOnFailure(coordinator)
+    const folder = join(coordinator.dataDir, 'models', tenant.id)
+    const names = () => (existsSync(folder) ? readdirSync(folder) : [])
+    const script = `import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
+mkdirSync('output')
+for (let part = 0; part < 400; part++) writeFileSync('output/part-' + part, String(part).repeat(1000))
+appendFileSync('events.jsonl', JSON.stringify({ type: 'artefact', time: new Date().toISOString(), kind: 'model', path: 'output', files: [], bytes: 1 }) + '\\n')`
+    const id = await tenant.submit(tenant.custom(script, { output_config: { register_as: 'whole' } }))
+    // Half copied, then copied and perhaps on record.
+    for (const begin of ['', 'whole@']) {
+      await eventually(() => names().some((name) => name.startsWith(begin)))
+      await coordinator.restart()
+    }
+    await tenant.until(id, 'COMPLETED')
+    const { models } = await tenant.call<ListRegisteredModelsResponse__Output>('ListRegisteredModels')
+    const { output, attempts } = await tenant.job(id)
+    expect(models).toMatchObject([{ job_id: id, current: true, path: output?.registered_path, content_hash: output?.content_hash }])
+    expect([models[0]?.files.length, attempts.length]).toEqual([400, 1])
+    expect(names().sort()).toEqual([`whole@${output?.content_hash.slice(7, 19)}`, 'whole@current'].sort())
+    expect(join(folder, readlinkSync(join(folder, 'whole@current')))).toBe(output?.registered_path)
   })
 
   it('at any moment of the first second a job is neither lost nor started twice', async () => {
