@@ -115,6 +115,7 @@ describe('A job with register_as', () => {
     const ids = await Promise.all([failing, ''].map((script) => tenant.submit(tenant.custom(script, { output_config }))))
     await Promise.all([tenant.until(ids[0] ?? '', 'FAILED'), tenant.until(ids[1] ?? '', 'COMPLETED')])
     expect([(await list(tenant)).models, existsSync(folderOf(tenant))]).toEqual([[], false])
+    expect((await tenant.job(ids[1] ?? '')).message).toBe('Completed. It left no model to register as nothing.')
   })
 })
 

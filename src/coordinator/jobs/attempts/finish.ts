@@ -60,7 +60,9 @@ function outcome(job: JobRecord, { end, failure, undelivered, output, isRegister
   if (end.exitCode === 0 && !end.lost) {
     if (undelivered) return [{ happened: 'failed', message: undelivered.message, set: { failure: JSON.stringify(undelivered) } }]
     const set = { failure: null, ...(output ? { output: JSON.stringify(output) } : {}) }
-    return [{ happened: 'completed', message: 'Completed.', set }]
+    const name = specOf(job).output_config.register_as
+    const message = name === '' || isRegistered ? 'Completed.' : `Completed. It left no model to register as ${name}.`
+    return [{ happened: 'completed', message, set }]
   }
   const { verdict } = end
   if (verdict?.cause === 'CANCELLED') return [{ happened: 'cancelled', message: `Cancelled in the cluster: ${verdict.words}` }]

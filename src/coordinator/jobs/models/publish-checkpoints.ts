@@ -54,7 +54,7 @@ export function publishCheckpoints({ database, store, changes, models, settings,
     const newest = (await completeCheckpoints(database, job.jobId)).find(({ attempt }) => attempt === job.attempt)
     if (!newest || seen.get(job.jobId) === newest.checkpointId) return
     seen.set(job.jobId, newest.checkpointId)
-    if (await models.hasCheckpoint(newest.checkpointId)) return
+    if (await models.hasCheckpoint(newest)) return
     const model = await checkpointModel(job, newest, settings)
     if (!model) return log.info({ job_id: job.jobId, step: Number(newest.step) }, 'a checkpoint holds no weights that can be served')
     await models.register(model, checkpointStillWanted(job.jobId, job.attempt))

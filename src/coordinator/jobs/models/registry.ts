@@ -143,9 +143,9 @@ export function modelRegistry({ database, dataDir, log, clock }: RegistryOptions
       return toModelMessage((await find(tenantId, id)) ?? notFound(id), dataDir)
     },
 
-    /** Whether a checkpoint has been published. */
-    hasCheckpoint: async (checkpointId: string): Promise<boolean> =>
-      (await database.registeredModel.count({ where: { checkpointId, deleting: false } })) > 0,
+    /** Whether a checkpoint of a job is registered. */
+    hasCheckpoint: async ({ jobId, checkpointId }: { jobId: string; checkpointId: string }): Promise<boolean> =>
+      (await database.registeredModel.count({ where: { jobId, checkpointId, deleting: false } })) > 0,
 
     /** The folder of the tenant's model that `models/<name>@<hash>` names, by at least 12 characters of its hash; null where there is none. */
     async folderOf(tenantId: string, reference: string): Promise<string | null> {
