@@ -14,7 +14,7 @@ export interface ServeCommand {
 export type Servable = Pick<RegisteredModel__Output, 'name' | 'path' | 'kind' | 'base_path' | 'base_model' | 'model_type' | 'lora_rank'>
 
 /** Ranks that vLLM takes as its highest; 16 is its default. */
-const vllmRanks = [16, 32, 64, 128, 256, 320, 512]
+const vllmRanks = [16, 32, 64, 128, 256, 320, 512] as const
 
 /** The commands that serve a model, by the servers that can: those of HuggingFace models, or for a byte-level model our own. Pure. */
 export function serveCommands(model: Servable): ServeCommand[] {
@@ -23,27 +23,31 @@ export function serveCommands(model: Servable): ServeCommand[] {
 }
 
 function adapterCommands({ name, path, base_path: base, base_model: given, lora_rank: rank }: Servable): ServeCommand[] {
-  const adapter = `${name}=${path}`
+  // vLLM reads what holds a comma as JSON, and what holds no comma by its one equals sign.
+  const module = /[=,]/.test(path) ? JSON.stringify({ name, path }) : `${name}=${path}`
   const revision = given?.revision ? ['--revision', given.revision] : []
-  const maxRank = rank > 16 ? ['--max-lora-rank', String(vllmRanks.find((one) => one >= rank) ?? rank)] : []
+  const maxRank = rank > vllmRanks[0] ? ['--max-lora-rank', String(vllmRanks.find((one) => one >= rank) ?? rank)] : []
   return [
     {
       server: 'VLLM',
-      command: line('vllm', 'serve', base, ...revision, '--enable-lora', ...maxRank, '--lora-modules', adapter),
+      command: line('vllm', 'serve', base, ...revision, '--enable-lora', ...maxRank, '--lora-modules', module),
       note: `Requests name the model ${name}; the base model answers under its own name.`,
     },
     {
       server: 'TGI',
-      command: line('text-generation-launcher', '--model-id', base, ...revision, '--lora-adapters', adapter),
-      note: `Requests give the parameter adapter_id: ${name}.`,
+      command: `${linked({ name, path })} ${line('text-generation-launcher', '--model-id', base, ...revision)} --lora-adapters ${name}="$model"`,
+      note: `Requests give the parameter adapter_id: ${name}. The link is there because TGI takes what follows an @ for a revision.`,
     },
     {
       server: 'TRANSFORMERS',
-      command: line('transformers', 'serve', path),
-      note: 'Needs transformers[serving] and peft; the base model is the one that adapter_config.json names.',
+      command: line('python', '-c', pipelineScript, path),
+      note: 'Continues one text, with transformers and peft: `transformers serve` takes no adapters.',
     },
   ]
 }
+
+const pipelineScript =
+  'import sys; from transformers import pipeline; print(pipeline("text-generation", model=sys.argv[1])("Once")[0]["generated_text"])'
 
 function modelCommands({ name, path }: Servable): ServeCommand[] {
   return [
@@ -57,9 +61,17 @@ function modelCommands({ name, path }: Servable): ServeCommand[] {
       command: line('text-generation-launcher', '--model-id', path),
       note: 'It answers with this model whatever a request names.',
     },
-    { server: 'TRANSFORMERS', command: line('transformers', 'serve', path), note: 'Needs transformers[serving].' },
+    {
+      server: 'TRANSFORMERS',
+      command: `${linked({ name, path })} transformers serve "$model"`,
+      note: 'Needs transformers[serving]. The link is there because it takes what follows an @ for a revision.',
+    },
   ]
 }
+
+/** Makes a link to a model, `$model`, in a folder whose path holds no @. */
+const linked = ({ name, path }: Pick<Servable, 'name' | 'path'>): string =>
+  `model="$(mktemp -d)/${name}" && ${line('ln', '-s', path)} "$model" &&`
 
 function ownGeneration({ path, kind, base_path: base }: Servable): ServeCommand {
   // A shipped base model is found by the adapter's own file.
