@@ -36,10 +36,16 @@ function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true }
   const job = { status: 'TRAINING', wanted, attempt: 1, failures: 0, maxRetries: retries, startedAt: time, spec: JSON.stringify(spec) }
   return { ...job, attempts: [attempt] } as unknown as JobRecord
 }
-const outcome = (job: JobRecord, exitCode: number | null, { signal = '', lost = false, verdict = null as EngineVerdict | null } = {}) =>
-  decideEnd(job, { end: { time, exitCode, signal, lost, verdict }, failure: ownFailure('CODE', 'It broke.'), undelivered: null }, time).map(
-    ({ happened }) => happened,
-  )
+const outcome = (
+  job: JobRecord,
+  exitCode: number | null,
+  { signal = '', lost = false, verdict = null as EngineVerdict | null, isRegistered = false } = {},
+) =>
+  decideEnd(
+    job,
+    { end: { time, exitCode, signal, lost, verdict }, failure: ownFailure('CODE', 'It broke.'), undelivered: null, isRegistered },
+    time,
+  ).map(({ happened }) => happened)
 
 /** What is written of an attempt that ended in its engine's queue, or there after it was started. */
 async function written(status: string, startedAt: Date | null, exitCode: number | null) {
@@ -68,6 +74,9 @@ describe('When an attempt ends', () => {
       expect(decide(tried(1, time), tried(2, last))).toEqual([undefined])
       expect(decide(tried(1, time), tried(2, time), tried(3, last))).toEqual(['failed'])
     }
+  })
+  it('with its model registered, it is too late to stop it', () => {
+    for (const wanted of ['CANCEL', 'PAUSE'] as const) expect(outcome(running(wanted), 0, { isRegistered: true })).toEqual(['completed'])
   })
   it.each([0, 1, 85, 137, null])('what was wanted counts, not exit code %s', (code) => {
     expect(outcome(running('CANCEL'), code, { lost: code === null })).toEqual(['cancelled'])
