@@ -1,5 +1,5 @@
 import { effectiveWeights } from './artefacts.js'
-import type { TrainingRecord } from './data/records.js'
+import type { TrainingRecord } from './data/record.js'
 import type { Score } from './journal.js'
 import { generateText } from './model/decode.js'
 import type { Model } from './model/folder.js'

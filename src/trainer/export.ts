@@ -19,7 +19,6 @@ export interface RunSummary {
 
 /** Writes `output/` (and, for `merge_adapter`, `output/merged/`), each whole or not at all, and tells each as an artefact. */
 export function exportOutput(directory: string, { plan, model, trained, data, summary, journal, fence }: ExportInput): void {
-  const isLora = plan.trainingType === 'LORA'
   const card = Buffer.from(modelCard(plan, model, data, summary))
   const output: Files = new Map([...trainedFiles(plan, model, trained), ['README.md', card]])
   const write = (path: string, kind: 'adapter' | 'model', files: Files) => {
@@ -27,7 +26,7 @@ export function exportOutput(directory: string, { plan, model, trained, data, su
     journal.event({ type: 'artefact', kind, path, files: [...files.keys()], bytes })
     journal.log(`saved ${kind} in ${path} (${bytes} bytes)`)
   }
-  write('output', isLora ? 'adapter' : 'model', output)
+  write('output', plan.isAdapter ? 'adapter' : 'model', output)
   if (plan.output.mergeAdapter) {
     write('output/merged', 'model', new Map([...modelFiles(model, effectiveWeights(plan, model, trained)), ['README.md', card]]))
   }

@@ -1,5 +1,7 @@
 import { basename } from 'node:path'
-import { EXPECTED_RECORD, type FieldMapping, formatOf, readSource, type TrainingRecord } from './data/records.js'
+import { tokenCount } from './data/load.js'
+import { type FieldMapping, TEXT_RECORDS } from './data/record.js'
+import { formatOf, readSource } from './data/records.js'
 
 /** A source to look at, as `--inspect` is given it. */
 export interface InspectedSource {
@@ -31,15 +33,16 @@ export function inspectSource({ path, format, field_mapping: mapping, training_t
   const known = formatOf(path, format)
   if (!known) return unreadable(`${basename(path)} is not in a format that the embedded trainer reads: jsonl or txt.`)
   try {
-    const { records, badLines, text } = readSource(path, known, mapping)
+    const { records, badLines, text } = readSource(path, known, TEXT_RECORDS, mapping)
     if (type === 'DPO') return known === 'txt' ? unreadable(`DPO needs pairs: ${expectedPair} a line.`) : inspectPairs(text)
     const problems = badLines.slice(0, problemsMax).map(({ line, reason }) => ({ line, message: `${reason}.` }))
-    if (records.length === 0 && badLines.length === 0) problems.push({ line: 0, message: `There is no usable record: ${EXPECTED_RECORD}.` })
+    if (records.length === 0 && badLines.length === 0)
+      problems.push({ line: 0, message: `There is no usable record: ${TEXT_RECORDS.expected}.` })
     return {
       readable: true,
       records: records.length,
-      tokens: records.reduce((sum, record) => sum + bytesOf(record) + 2, 0),
-      sample: records[0] ? textOf(records[0]).slice(0, sampleCharacters) : '',
+      tokens: records.reduce((sum, record) => sum + tokenCount(TEXT_RECORDS.textsOf(record)), 0),
+      sample: records[0] ? TEXT_RECORDS.textsOf(records[0]).join('').slice(0, sampleCharacters) : '',
       problems,
     }
   } catch (error) {
@@ -82,6 +85,3 @@ const unreadable = (message: string): SourceInspection => ({
   sample: '',
   problems: [{ line: 0, message }],
 })
-
-const textOf = (record: TrainingRecord) => (record.kind === 'text' ? record.text : record.parts.map(({ text }) => text).join(''))
-const bytesOf = (record: TrainingRecord) => Buffer.byteLength(textOf(record))

@@ -1,4 +1,5 @@
-import { FIELD_NAMES, type FieldMapping, formatOf } from './data/records.js'
+import { FIELD_NAMES, type FieldMapping } from './data/record.js'
+import { formatOf } from './data/records.js'
 import { readHyperparameters, TRAINING_TYPES } from './hyperparameters.js'
 import { type Fields, isUnset, objectAt, setFields } from './job.js'
 import { modelFolder } from './model/folder.js'
@@ -33,13 +34,14 @@ export function validateJob(job: unknown): { plan: TrainingPlan; problems: Probl
     attempt: Number(root.attempt ?? 1),
     name: String(root.name ?? ''),
     trainingType,
+    isAdapter: trainingType === 'LORA',
     model,
     hyperparameters: hyperparameters.values,
     data: readData(objectAt(job, 'data_config'), problems),
     output: readOutput(objectAt(job, 'output_config'), problems),
     resumeFrom: typeof root.resume_from === 'string' && root.resume_from !== '' ? root.resume_from : null,
   }
-  if (plan.output.mergeAdapter && trainingType !== 'LORA') {
+  if (plan.output.mergeAdapter && !plan.isAdapter) {
     problems.push({ path: 'output_config.merge_adapter', message: `${trainingType} has no adapter to merge; it saves a whole model.` })
   }
   return { plan, problems }

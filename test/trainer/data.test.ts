@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { planBatches, targetCount } from '../../src/trainer/data/batches.js'
+import { planBatches, ROW_LAYOUT, targetCount } from '../../src/trainer/data/batches.js'
 import { type EncodingSettings, encodeRecords, splitRecords } from '../../src/trainer/data/examples.js'
 import { loadData } from '../../src/trainer/data/load.js'
+import { TEXT_RECORDS } from '../../src/trainer/data/record.js'
 import { readJsonLines, readText } from '../../src/trainer/data/records.js'
 import { BOS, decodeTokens, EOS } from '../../src/trainer/data/tokens.js'
 import type { DataPlan } from '../../src/trainer/plan.js'
@@ -12,7 +13,7 @@ import { temporaryFolder } from './support.js'
 const settings: EncodingSettings = { maxSeqLength: 64, packAll: false, packing: false, trainOnPrompt: false, addBos: true, addEos: true }
 
 function learnedText(records: string, changes: Partial<EncodingSettings> = {}): string[] {
-  const { examples } = encodeRecords(readJsonLines(records).records, { ...settings, ...changes })
+  const { examples } = encodeRecords(readJsonLines(records, TEXT_RECORDS).records, { ...settings, ...changes })
   return examples.map(({ tokens, learned }) => decodeTokens([...tokens].filter((_, index) => learned[index])))
 }
 
@@ -34,23 +35,19 @@ function planFor(name: string, text: string): DataPlan {
 
 describe('records', () => {
   it('plain text is divided into documents by blank lines', () => {
-    expect(readText('one\nstill one\n\n\ntwo\r\n\r\nthree\n').records).toEqual([
-      { kind: 'text', text: 'one\nstill one' },
-      { kind: 'text', text: 'two' },
-      { kind: 'text', text: 'three' },
-    ])
+    expect(readText('one\nstill one\n\n\ntwo\r\n\r\nthree\n')).toEqual(['one\nstill one', 'two', 'three'])
   })
 
   it('a long text without blank lines is cut at white space and nothing of it is lost', () => {
     const text = Array.from({ length: 1500 }, (_, n) => `word${n}`).join(' ')
-    const pieces = readText(text).records.map((record) => (record.kind === 'text' ? record.text : ''))
+    const pieces = readText(text)
     expect(pieces.length).toBeGreaterThan(3)
     expect(pieces.join(' ')).toBe(text)
   })
 
   it('the loss of a prompt and its completion is on the completion and its end', () => {
     expect(learnedText('{"prompt":"Q","completion":"An answer"}')).toEqual(['An answer'])
-    const [example] = encodeRecords(readJsonLines('{"prompt":"Q","completion":"A"}').records, settings).examples
+    const [example] = encodeRecords(readJsonLines('{"prompt":"Q","completion":"A"}', TEXT_RECORDS).records, settings).examples
     expect([...(example?.tokens ?? [])]).toEqual([BOS, 81, 10, 65, EOS])
     expect([...(example?.learned ?? [])]).toEqual([0, 0, 0, 1, 1])
   })
@@ -72,7 +69,7 @@ describe('records', () => {
   })
 
   it('continued pretraining packs every kind of record into full rows and learns all of it', () => {
-    const { examples } = encodeRecords(readJsonLines('{"prompt":"Q","completion":"A"}\n{"text":"Text"}').records, {
+    const { examples } = encodeRecords(readJsonLines('{"prompt":"Q","completion":"A"}\n{"text":"Text"}', TEXT_RECORDS).records, {
       ...settings,
       packAll: true,
     })
@@ -84,14 +81,14 @@ describe('records', () => {
   it('a record that is too long is cut, and one whose prompt fills the row is left out', () => {
     const long = `{"prompt":"Q","completion":"${'a'.repeat(100)}"}`
     const hopeless = `{"prompt":"${'q'.repeat(100)}","completion":"A"}`
-    const { examples, truncated, dropped } = encodeRecords(readJsonLines(`${long}\n${hopeless}`).records, settings)
+    const { examples, truncated, dropped } = encodeRecords(readJsonLines(`${long}\n${hopeless}`, TEXT_RECORDS).records, settings)
     expect({ rows: examples.length, truncated, dropped }).toEqual({ rows: 1, truncated: 2, dropped: 1 })
     expect(examples[0]?.tokens).toHaveLength(65)
   })
 
   it('packing puts every record into a row, whole and once, and fills rows better than one record a row', () => {
     const lines = Array.from({ length: 60 }, (_, n) => JSON.stringify({ prompt: `${n}`, completion: 'z'.repeat(1 + ((n * 7) % 50)) }))
-    const { records } = readJsonLines(lines.join('\n'))
+    const { records } = readJsonLines(lines.join('\n'), TEXT_RECORDS)
     const spelled = (packing: boolean) =>
       encodeRecords(records, { ...settings, packing }).examples.flatMap(({ tokens, segments }) => {
         expect(tokens.length).toBeLessThanOrEqual(65)
@@ -114,24 +111,24 @@ describe('records', () => {
     ['{"messages": [{"role": "robot", "content": "x"}]}', /data.jsonl:2: "messages"\[0\] must have a "role"/],
     ['{"messages": [{"role": "user", "content": "x"}]}', /data.jsonl:2: "messages" has no assistant message/],
   ])('a line that cannot be used is named by file and number: %s', (line, expected) => {
-    const { problems } = loadData(planFor('data.jsonl', `{"text":"fine"}\n${line}\n`))
+    const { problems } = loadData(planFor('data.jsonl', `{"text":"fine"}\n${line}\n`), TEXT_RECORDS)
     expect(problems).toHaveLength(1)
     expect(problems[0]?.path).toBe('data_config.sources[0].path')
     expect(problems[0]?.message).toMatch(expected)
   })
 
   it('a file that holds no record, or is not there, or is no text, is refused by name', () => {
-    expect(loadData(planFor('empty.jsonl', '\n\n')).problems[0]?.message).toMatch(
+    expect(loadData(planFor('empty.jsonl', '\n\n'), TEXT_RECORDS).problems[0]?.message).toMatch(
       /^empty.jsonl:1: holds no usable record: expected a JSON object/,
     )
-    expect(loadData(planFor('empty.txt', '\n')).problems[0]?.message).toMatch(/^empty.txt:1: holds no usable record/)
-    expect(loadData(planFor('binary.txt', 'a\u0000b')).problems[0]?.message).toMatch(/NUL byte at 1/)
+    expect(loadData(planFor('empty.txt', '\n'), TEXT_RECORDS).problems[0]?.message).toMatch(/^empty.txt:1: holds no usable record/)
+    expect(loadData(planFor('binary.txt', 'a\u0000b'), TEXT_RECORDS).problems[0]?.message).toMatch(/NUL byte at 1/)
     const missing = { ...planFor('x.txt', 'x'), sources: [{ path: '/nowhere/at-all.txt', format: 'txt' as const }] }
-    expect(loadData(missing).problems[0]?.message).toBe('There is no file at-all.txt.')
+    expect(loadData(missing, TEXT_RECORDS).problems[0]?.message).toBe('There is no file at-all.txt.')
   })
 
   it('a field mapping reads prompts and completions from fields of other names', () => {
-    const { records } = readJsonLines('{"question":"Q","answer":"A"}', { prompt: 'question', completion: 'answer' })
+    const { records } = readJsonLines('{"question":"Q","answer":"A"}', TEXT_RECORDS, { prompt: 'question', completion: 'answer' })
     expect(records[0]).toMatchObject({ kind: 'completion', prompt: 'Q\n' })
   })
 })
@@ -149,7 +146,7 @@ describe('splitting and batching', () => {
 
   const examples = numbers.map((n) => ({ tokens: Uint16Array.of(BOS, n, EOS), learned: Uint8Array.of(0, 1, 1) }))
   const firstTokens = (step: number, batchSize: number, accumulation: number) => {
-    const plan = planBatches(examples, { batchSize, accumulation, length: 2, seed: 1 })
+    const plan = planBatches(examples, { batchSize, accumulation, length: 2, seed: 1 }, ROW_LAYOUT)
     return plan.stepRows(step).batches.flatMap(({ tokens }) => [...tokens].filter((_, index) => index % 2 === 1))
   }
 
@@ -160,9 +157,9 @@ describe('splitting and batching', () => {
   })
 
   it('what a step sees depends on the step alone', () => {
-    const plan = planBatches(examples, { batchSize: 10, accumulation: 1, length: 2, seed: 1 })
+    const plan = planBatches(examples, { batchSize: 10, accumulation: 1, length: 2, seed: 1 }, ROW_LAYOUT)
     for (const step of [1, 2, 3, 4, 5, 6]) plan.stepRows(step)
-    expect(plan.stepRows(3)).toEqual(planBatches(examples, { batchSize: 10, accumulation: 1, length: 2, seed: 1 }).stepRows(3))
+    expect(plan.stepRows(3)).toEqual(planBatches(examples, { batchSize: 10, accumulation: 1, length: 2, seed: 1 }, ROW_LAYOUT).stepRows(3))
   })
 
   it('accumulation shows the same rows as a batch that is as many times larger', () => {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { TEXT_RECORDS } from '../data/record.js'
 import { formatOf, readSource } from '../data/records.js'
 import { modelFolder } from '../model/folder.js'
 import type { Problem } from '../problems.js'
@@ -37,7 +38,7 @@ function checkFile(path: string): FileCheck {
   const format = formatOf(path, '')
   if (!format) return unusable('The embedded trainer reads .jsonl and .txt.')
   try {
-    const { records, badLines } = readSource(path, format)
+    const { records, badLines } = readSource(path, format, TEXT_RECORDS)
     const [bad] = badLines
     if (bad) return unusable(`line ${bad.line}: ${bad.reason}.`)
     if (records.length === 0) return unusable('There are no records in it.')
