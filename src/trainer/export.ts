@@ -3,6 +3,7 @@ import { effectiveWeights, type Files, modelFiles, trainedFiles } from './artefa
 import type { PreparedData } from './data/prepare.js'
 import { writeFolder } from './durable.js'
 import type { Fence } from './fence.js'
+import { knownHyperparameters } from './hyperparameters.js'
 import type { Journal, Score } from './journal.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
@@ -44,8 +45,10 @@ interface ExportInput {
 
 function modelCard(plan: TrainingPlan, model: Model, data: PreparedData, { steps, epochs, finalLoss, evaluation }: RunSummary): string {
   const sources = data.sources.map((source) => `- ${source.records} records, ${source.bytes} bytes, sha256 \`${source.sha256}\``)
+  const inForce = knownHyperparameters(plan.trainingType).filter((name) => plan.isAdapter || !name.startsWith('lora_'))
+  const hyperparameters = Object.fromEntries(inForce.map((name) => [name, plan.hyperparameters[name]]))
   const scores = evaluation && [
-    '| on the validation split | loss (nats a token) | perplexity |',
+    `| on the validation split${plan.trainingType === 'DPO' ? "'s chosen answers" : ''} | loss (nats a token) | perplexity |`,
     '| --- | --- | --- |',
     `| base | ${evaluation.base.loss.toFixed(4)} | ${evaluation.base.perplexity.toFixed(3)} |`,
     `| tuned | ${evaluation.tuned.loss.toFixed(4)} | ${evaluation.tuned.perplexity.toFixed(3)} |`,
@@ -65,11 +68,7 @@ function modelCard(plan: TrainingPlan, model: Model, data: PreparedData, { steps
     '## Settings',
     '',
     '```json',
-    JSON.stringify(
-      { hyperparameters: plan.hyperparameters, data: { ...plan.data, sources: undefined }, row_length: data.rowLength },
-      null,
-      2,
-    ),
+    JSON.stringify({ hyperparameters, data: { ...plan.data, sources: undefined }, row_length: data.rowLength }, null, 2),
     '```',
   ].join('\n')}\n`
 }

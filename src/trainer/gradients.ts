@@ -1,8 +1,8 @@
 import { jit, numpy as np, type Tensor, type Tensors, tree, valueAndGrad } from './backend.js'
-import type { Rows } from './data/batches.js'
+import type { PairRows, Rows } from './data/batches.js'
 import type { ModelConfig } from './model/config.js'
 import { attentionBias, crossEntropies } from './model/forward.js'
-import type { BatchTensors, Objective, Outcome } from './objective.js'
+import { answerLogProbabilities, type BatchTensors, type Objective, type Outcome, type PairTensors } from './objective.js'
 
 /** An outcome as numbers. */
 export interface Measured {
@@ -17,6 +17,8 @@ export interface LossFunctions {
   measureWithGradients(trained: Tensors, rows: Rows): { measured: Measured; gradients: Tensors }
   /** The outcome alone. */
   measure(trained: Tensors, rows: Rows): Measured
+  /** The log-probability of what counts in each row, in nats: [rows]. */
+  logProbabilities(trained: Tensors, rows: Rows): Float32Array
   /** The sum of two sets of gradients; takes both. */
   addGradients(first: Tensors, second: Tensors): Tensors
   dispose(): void
@@ -33,10 +35,11 @@ export function lossFunctions(
   length: number,
 ): LossFunctions {
   const bias = attentionBias(config, length)
-  const outcomeOf = (trained: Tensors, { tokens, targets, segments, bias, frozen: base, batch }: Given): Outcome => {
+  const lossesOf = (trained: Tensors, { tokens, targets, segments, bias, frozen: base }: Given): Tensor => {
     const weights = frozen ? { base, adapters: trained, adapterScale } : { base: trained, adapters: {}, adapterScale }
-    return objective(crossEntropies(config, weights, tokens, targets, segments, bias), batch)
+    return crossEntropies(config, weights, tokens, targets, segments, bias)
   }
+  const outcomeOf = (trained: Tensors, given: Given): Outcome => objective(lossesOf(trained, given), given.batch)
   const withGradients = jit((trained: Tensors, given: Given) => {
     const lossAndRest = (changed: Tensors): [Tensor, Omit<Outcome, 'loss'>] => {
       const { loss, ...rest } = outcomeOf(changed, given)
@@ -46,18 +49,20 @@ export function lossFunctions(
     return { outcome: { loss, ...rest }, gradients }
   })
   const alone = jit(outcomeOf)
+  const answers = jit((trained: Tensors, given: Given) => answerLogProbabilities(lossesOf(trained, given), given.batch.targetWeights))
   const add = jit((first: Tensors, second: Tensors) =>
     Object.fromEntries(Object.entries(first).map(([name, tensor]) => [name, tensor.add(second[name] as Tensor)])),
   )
-  const give = ({ count, length: rowLength, tokens, targets, targetWeights, segments }: Rows): Given => {
+  const give = ({ count, length: rowLength, tokens, targets, targetWeights, segments, pairs }: Rows): Given => {
     const shape = [count, rowLength]
+    const weights = { targetWeights: np.array(targetWeights).reshape(shape) }
     return {
       frozen: tree.ref(frozen ?? {}),
       tokens: np.array(tokens).reshape(shape),
       targets: np.array(targets).reshape(shape),
       segments: np.array(segments).reshape(shape),
       bias: bias.ref,
-      batch: { targetWeights: np.array(targetWeights).reshape(shape) },
+      batch: pairs ? { ...weights, pairs: toPairTensors(pairs) } : weights,
     }
   }
   return {
@@ -66,12 +71,14 @@ export function lossFunctions(
       return { measured: toNumbers(outcome), gradients }
     },
     measure: (trained, rows) => toNumbers(alone(tree.ref(trained), give(rows))),
+    logProbabilities: (trained, { pairs: _, ...rows }) => Float32Array.from(answers(tree.ref(trained), give(rows)).dataSync()),
     addGradients: add,
     dispose: () => {
       tree.dispose(frozen)
       bias.dispose()
       withGradients.dispose()
       alone.dispose()
+      answers.dispose()
       add.dispose()
     },
   }
@@ -91,6 +98,10 @@ export function addMeasured(first: Measured, second: Measured): Measured {
 
 /** What no batch comes to. */
 export const NOTHING: Measured = { loss: 0, nats: 0, metrics: {} }
+
+function toPairTensors({ reference, lengths, weights, targetWeight }: PairRows): PairTensors {
+  return { reference: np.array(reference), lengths: np.array(lengths), weights: np.array(weights), targetWeight: np.array(targetWeight) }
+}
 
 function toNumbers({ loss, nats, metrics }: Outcome): Measured {
   return {

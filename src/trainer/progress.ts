@@ -55,11 +55,18 @@ export function stepReporter(journal: Journal, plan: TrainingPlan, totals: { ste
     }
     if (step % plan.hyperparameters.logging_steps === 0 || step === totals.steps) {
       journal.log(
-        `step ${step}/${totals.steps} epoch ${epoch} loss ${metrics.loss.toFixed(4)} learning_rate ${learningRate.toExponential(3)} ` +
+        `step ${step}/${totals.steps} epoch ${epoch}${spell(metrics)} learning_rate ${learningRate.toExponential(3)} ` +
           `grad_norm ${gradNorm.toFixed(3)} ${Math.round(tokens / seconds)} tokens/s, ${etaSeconds} s left`,
       )
     }
   }
+}
+
+/** Metrics as words of a line of the log, each with a space before it. */
+export function spell(metrics: Record<string, number>): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => ` ${name} ${value.toFixed(4)}`)
+    .join('')
 }
 
 /** `value` with at most `digits` decimals. */

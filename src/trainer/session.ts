@@ -5,7 +5,7 @@ import { addMeasured, lossFunctions, type Measured, NOTHING } from './gradients.
 import { adapterScale, initialAdapters } from './model/adapters.js'
 import type { Model } from './model/folder.js'
 import { fromTensors, toTensors } from './model/tensors.js'
-import { likelihood } from './objective.js'
+import { likelihood, preference } from './objective.js'
 import { adamW, freshState, type OptimizerState } from './optimizer.js'
 import type { TrainingPlan } from './plan.js'
 import type { TensorMap } from './safetensors.js'
@@ -16,6 +16,8 @@ export interface Session {
   step(batches: readonly Rows[], step: number, learningRate: number): Measured & { gradNorm: number }
   /** What batches come to together. Lets others run between batches; `goOn` false ends it early with null. */
   evaluate(batches: readonly Rows[], between: () => Promise<boolean>): Promise<Measured | null>
+  /** The log-probability, in nats, of what counts in each row, under the model as it is. */
+  logProbabilities(rows: Rows): Float32Array
   /** Copies out what is trained. */
   trained(): TensorMap
   /** Copies out everything that a checkpoint holds. */
@@ -31,7 +33,8 @@ export function openSession(plan: TrainingPlan, model: Model, rowLength: number)
   const base = isAdapter
     ? { frozen: toTensors(model.weights), adapterScale: adapterScale(hyperparameters) }
     : { frozen: null, adapterScale: 1 }
-  const functions = lossFunctions(model.config, likelihood, base, rowLength)
+  const objective = plan.trainingType === 'DPO' ? preference(hyperparameters) : likelihood
+  const functions = lossFunctions(model.config, objective, base, rowLength)
   const update = adamW({
     beta1: hyperparameters.adam_beta1,
     beta2: hyperparameters.adam_beta2,
@@ -62,6 +65,7 @@ export function openSession(plan: TrainingPlan, model: Model, rowLength: number)
       }
       return total
     },
+    logProbabilities: (rows) => functions.logProbabilities(state.parameters, rows),
     trained: () => fromTensors(state.parameters),
     snapshot: () => ({ trained: fromTensors(state.parameters), mean: fromTensors(state.mean), square: fromTensors(state.square) }),
     restore(snapshot) {

@@ -1,5 +1,6 @@
 import { fingerprintOf, loadCheckpoint, type Snapshot } from './checkpoint.js'
 import { checkpointKeeper, type Position } from './checkpoints.js'
+import { measureReference } from './data/pairs.js'
 import { openData } from './data/prepare.js'
 import { sampleTexts, scoreOf } from './evaluation.js'
 import { exportOutput } from './export.js'
@@ -8,7 +9,7 @@ import type { Journal } from './journal.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
 import { TrainerFailure } from './problems.js'
-import { round, stepReporter } from './progress.js'
+import { round, spell, stepReporter } from './progress.js'
 import { learningRateAt, totalStepsOf } from './schedule.js'
 import { openSession } from './session.js'
 import { breathe, type Requests, Stopped } from './signals.js'
@@ -51,12 +52,10 @@ export async function train({ directory, plan, model, journal, fence, requests }
   const session = openSession(plan, model, data.rowLength)
   const keeper = checkpointKeeper(directory, { plan, model, session, journal, fence, fingerprint })
   const epochAt = (step: number) => round(step / stepsPerEpoch, 4)
-  const validation = data.validation()
-  const evaluate = () =>
-    session.evaluate(validation.batches, async () => {
-      await breathe()
-      return !requests.stop
-    })
+  const goOn = async () => {
+    await breathe()
+    return !requests.stop
+  }
   let at: Position = { step: 0, epoch: 0, tokensSeen: 0, metrics: {} }
   const stopHere = (): never => {
     if (requests.saveOnStop && at.step > (resumed?.state.step ?? 0)) keeper.save(at)
@@ -65,6 +64,13 @@ export async function train({ directory, plan, model, journal, fence, requests }
   }
 
   // Measured before anything is restored: at this point the model computes what the base does.
+  if (data.pairs.length > 0) {
+    journal.log(`measuring how likely the base model finds the answers of ${data.pairs.length} pairs`)
+    const batching = { batchSize: plan.data.batchSize, length: data.rowLength }
+    if (!(await measureReference(data.pairs, batching, session.logProbabilities, goOn))) stopHere()
+  }
+  const validation = data.validation()
+  const evaluate = () => session.evaluate(validation.batches, goOn)
   const base = validation.batches.length > 0 ? ((await evaluate()) ?? stopHere()) : null
   if (base && !Number.isFinite(base.loss)) {
     throw new TrainerFailure('NAN_LOSS', 'The base model gives no finite loss on the validation split.', { first_bad_step: 0 })
@@ -99,7 +105,7 @@ export async function train({ directory, plan, model, journal, fence, requests }
       if (tuned) {
         at.metrics.eval_loss = tuned.loss
         journal.metrics(step, at.epoch, { eval_loss: tuned.loss })
-        journal.log(`step ${step}/${totalSteps} eval_loss ${tuned.loss.toFixed(4)}`)
+        journal.log(`step ${step}/${totalSteps} eval_loss ${tuned.loss.toFixed(4)}${spell(tuned.metrics)}`)
       }
     } else tuned = null
     if (requests.takeCheckpoint() || saveIsDue(output, step, stepsPerEpoch, totalSteps)) keeper.save(at)
@@ -115,6 +121,7 @@ export async function train({ directory, plan, model, journal, fence, requests }
     evaluation = { base: scoreOf(base.nats), tuned: scoreOf(last.nats) }
     const samples = sampleTexts(plan, model, trained, data.heldOut)
     journal.event({ type: 'evaluation', ...evaluation, tokens: validation.targets, samples })
+    if (data.pairs.length > 0) journal.log(`held-out pairs: loss ${last.loss.toFixed(4)}${spell(last.metrics)}`)
     journal.log(
       `held-out perplexity: base ${evaluation.base.perplexity.toFixed(3)}, tuned ${evaluation.tuned.perplexity.toFixed(3)} ` +
         `(${((evaluation.tuned.perplexity / evaluation.base.perplexity - 1) * 100).toFixed(1)} %)`,

@@ -10,6 +10,7 @@ import {
   metricOf,
   minuteModel,
   pairsFile,
+  preferencesFile,
   readLines,
   runTrainer,
   startTrainer,
@@ -74,6 +75,32 @@ describe.concurrent('an attempt', () => {
     expect(losses.at(-1)).toBeLessThan((losses[0] ?? 0) - 1)
     expect(eventsOf(folder, 'artefact')).toMatchObject([{ kind: 'model', path: 'output' }])
     expect(readModel(join(folder, 'output')).hash).not.toBe(readModel(model).hash)
+  })
+
+  it.each([
+    ['all weights', {}, 'model'],
+    ['adapters', { lora_r: '4' }, 'adapter'],
+  ])('of type DPO trains %s, and chosen answers become likelier than rejected ones', async (_, given, kind) => {
+    const folder = attemptFolder(
+      job({
+        training: { training_type: 'DPO' },
+        hyperparameters: { max_steps: '25', ...given },
+        data: { sources: [{ path: preferencesFile(40) }], batch_size: 4, gradient_accumulation_steps: 2 },
+      }),
+    )
+    const { code, stderr } = await runTrainer(folder)
+    expect([code, stderr]).toEqual([0, ''])
+    const losses = metricOf(folder, 'loss').map(([, loss]) => loss)
+    expect(losses[0]).toBeCloseTo(Math.LN2, 3)
+    expect(losses.at(-1)).toBeLessThan(0.4)
+    const last = (name: string) => metricOf(folder, name).at(-1)?.[1] ?? Number.NaN
+    expect(metricOf(folder, 'rewards_margin')[0]?.[1]).toBeCloseTo(0, 3)
+    expect(last('rewards_margin')).toBeGreaterThan(1)
+    expect(last('rewards_chosen') - last('rewards_rejected')).toBeCloseTo(last('rewards_margin'), 4)
+    expect(metricOf(folder, 'eval_loss').map(([, loss]) => loss)).toEqual([expect.closeTo(Math.LN2, 3), expect.any(Number)])
+    expect(last('eval_loss')).toBeLessThan(0.4)
+    expect(eventsOf(folder, 'evaluation')).toMatchObject([{ base: { perplexity: expect.any(Number) }, samples: [{}, {}] }])
+    expect(eventsOf(folder, 'artefact')).toMatchObject([{ kind, path: 'output' }])
   })
 
   it('without a validation split skips the evaluation', async () => {

@@ -8,6 +8,7 @@ import {
   metricOf,
   minuteModel,
   pairsFile,
+  preferencesFile,
   readLines,
   runTrainer,
   startTrainer,
@@ -37,10 +38,11 @@ function checkpointOf(folder: string): string {
 }
 
 describe.concurrent('stopping and going on', () => {
-  it.each(['LORA', 'SFT'])(
+  it.each(['LORA', 'SFT', 'DPO'])(
     'a %s run stopped by SIGTERM goes on with exactly the losses of one that was never stopped',
     async (training_type) => {
-      const parts = { training: { training_type }, hyperparameters: { max_steps: '400' } }
+      const source = training_type === 'DPO' ? { sources: [{ path: preferencesFile(40) }] } : {}
+      const parts = { training: { training_type }, hyperparameters: { max_steps: '400' }, data: source }
       const whole = attemptFolder(job(parts))
       const first = attemptFolder(job(parts))
       const trainer = startTrainer(first)
@@ -56,7 +58,7 @@ describe.concurrent('stopping and going on', () => {
       expect((await runTrainer(second)).code).toBe(0)
       expect((await uninterrupted).code).toBe(0)
       expect(metricOf(second, 'loss')[0]?.[0]).toBe(stoppedAt + 1)
-      for (const name of ['loss', 'learning_rate', 'grad_norm', 'epoch']) {
+      for (const name of ['loss', 'rewards_margin', 'learning_rate', 'grad_norm', 'epoch']) {
         expect([...metricOf(first, name), ...metricOf(second, name)]).toEqual(metricOf(whole, name))
       }
       const output = training_type === 'LORA' ? 'output/adapter_model.safetensors' : 'output/model.safetensors'

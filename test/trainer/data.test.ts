@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { planBatches, ROW_LAYOUT, targetCount } from '../../src/trainer/data/batches.js'
 import { type EncodingSettings, encodeRecords, splitRecords } from '../../src/trainer/data/examples.js'
 import { loadData } from '../../src/trainer/data/load.js'
+import { PAIR_RECORDS } from '../../src/trainer/data/pair-record.js'
+import { encodePairs } from '../../src/trainer/data/pairs.js'
 import { TEXT_RECORDS } from '../../src/trainer/data/record.js'
 import { readJsonLines, readText } from '../../src/trainer/data/records.js'
 import { BOS, decodeTokens, EOS } from '../../src/trainer/data/tokens.js'
@@ -130,6 +132,64 @@ describe('records', () => {
   it('a field mapping reads prompts and completions from fields of other names', () => {
     const { records } = readJsonLines('{"question":"Q","answer":"A"}', TEXT_RECORDS, { prompt: 'question', completion: 'answer' })
     expect(records[0]).toMatchObject({ kind: 'completion', prompt: 'Q\n' })
+  })
+})
+
+describe('pairs', () => {
+  const read = (record: object) => {
+    const { records, badLines } = readJsonLines(JSON.stringify(record), PAIR_RECORDS)
+    return records[0] ?? badLines[0]?.reason
+  }
+  const learnedOf = (record: object) => {
+    const [pair] = encodePairs(readJsonLines(JSON.stringify(record), PAIR_RECORDS).records, settings).examples
+    return [pair?.chosen, pair?.rejected].map((row) => decodeTokens([...(row?.tokens ?? [])].filter((_, at) => row?.learned[at])))
+  }
+
+  it('are two answers to a prompt, of which the answers are compared', () => {
+    expect(learnedOf({ prompt: 'Q', chosen: 'Yes', rejected: 'No' })).toEqual(['Yes', 'No'])
+    expect(read({ prompt: 'Q', chosen: 'Yes', rejected: 'No' })).toMatchObject({ kind: 'pair', prompt: 'Q\n' })
+  })
+
+  it('without a prompt have what both answers begin with as theirs', () => {
+    expect(learnedOf({ chosen: 'It is good', rejected: 'It is bad' })).toEqual(['good', 'bad'])
+    expect(read({ chosen: '\u{1f600} a', rejected: '\u{1f601} a' })).toMatchObject({ prompt: '' })
+  })
+
+  it('of chats compare what the assistant says after the prompt', () => {
+    const user = { role: 'user', content: 'Hi' }
+    const said = (content: string) => ({ role: 'assistant', content })
+    const separate = { prompt: [user], chosen: [said('Hello')], rejected: [said('What?')] }
+    expect(learnedOf(separate)).toEqual(['Hello', 'What?'])
+    const whole = { chosen: [user, said('Hello')], rejected: [user, said('What?')] }
+    expect(read(whole)).toEqual(read(separate))
+  })
+
+  it('that are longer than a row are cut, and left out where their answers are no longer told apart', () => {
+    const long = { prompt: 'Q', chosen: 'a'.repeat(100), rejected: 'b' }
+    const alike = { prompt: 'Q', chosen: `${'a'.repeat(80)}b`, rejected: `${'a'.repeat(80)}c` }
+    const { records } = readJsonLines([long, alike].map((record) => JSON.stringify(record)).join('\n'), PAIR_RECORDS)
+    const { examples, truncated, dropped } = encodePairs(records, settings)
+    expect({ rows: examples.length, truncated, dropped }).toEqual({ rows: 1, truncated: 2, dropped: 1 })
+    expect(examples[0]?.chosen.tokens).toHaveLength(65)
+  })
+
+  it.each([
+    [{ prompt: 'Q', completion: 'A' }, /expected a JSON object with "chosen" and "rejected".*found "prompt", "completion"/],
+    [{ chosen: 'A', rejected: 'A' }, /"chosen" and "rejected" are the same/],
+    [{ prompt: 'Q', chosen: 'A', rejected: '' }, /"rejected" is empty/],
+    [{ prompt: 1, chosen: 'A', rejected: 'B' }, /"prompt" must be text/],
+    [{ chosen: 'A', rejected: [{ role: 'assistant', content: 'B' }] }, /must both be text, or both lists/],
+    [{ chosen: [{ role: 'user', content: 'A' }], rejected: [{ role: 'assistant', content: 'B' }] }, /"chosen" has no assistant message/],
+    [{ chosen: [{ role: 'robot', content: 'A' }], rejected: [{ role: 'assistant', content: 'B' }] }, /"chosen"\[0\] must have a "role"/],
+  ])('that cannot be used are named by file and number: %j', (record, expected) => {
+    const plan = planFor('data.jsonl', `{"chosen":"A","rejected":"B"}\n${JSON.stringify(record)}\n`)
+    const { problems } = loadData(plan, PAIR_RECORDS)
+    expect(problems.map(({ message }) => message)).toEqual([expect.stringMatching(/^data.jsonl:2: /)])
+    expect(problems[0]?.message).toMatch(expected)
+  })
+
+  it('are not in plain text', () => {
+    expect(loadData(planFor('data.txt', 'text'), PAIR_RECORDS).problems[0]?.message).toMatch(/data.txt is plain text; expected .*"chosen"/)
   })
 })
 

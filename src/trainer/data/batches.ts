@@ -20,6 +20,20 @@ export interface Rows {
   targetWeights: Float32Array<ArrayBuffer>
   /** Which of a row's records a token belongs to; tokens see only their own. */
   segments: Int32Array<ArrayBuffer>
+  /** Where rows are pairs: the first half of them the chosen answers, the other the rejected ones in the same order. */
+  pairs?: PairRows
+}
+
+/** What is known of rows that are pairs. Their `targetWeights` are 1. */
+export interface PairRows {
+  /** The log-probability of each row's answer, in nats, under the model as it was before training. */
+  reference: Float32Array<ArrayBuffer>
+  /** Targets of each row, at least 1. */
+  lengths: Float32Array<ArrayBuffer>
+  /** 1 / (pairs of the whole optimizer step) for each pair, 0 for padding. */
+  weights: Float32Array<ArrayBuffer>
+  /** 1 / (targets of all chosen answers of the whole optimizer step). */
+  targetWeight: number
 }
 
 /** How much there is in an example, or in several. */

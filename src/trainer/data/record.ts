@@ -14,7 +14,7 @@ export interface CompletionRecord {
 export type FieldMapping = Partial<Record<FieldName, string>>
 
 /** The fields that a record can have. */
-export const FIELD_NAMES = ['text', 'prompt', 'completion', 'messages'] as const
+export const FIELD_NAMES = ['text', 'prompt', 'completion', 'messages', 'chosen', 'rejected'] as const
 
 export type FieldName = (typeof FIELD_NAMES)[number]
 
@@ -24,8 +24,8 @@ export interface RecordKind<R> {
   expected: string
   /** The record that some fields make, or why they make none. */
   read(fields: Fields, mapping: FieldMapping): R | string
-  /** The record that plain text makes. */
-  ofText(text: string): R
+  /** The record that plain text makes; null where it makes none of this kind. */
+  ofText: ((text: string) => R) | null
   /** What a record spells, a text for each sequence that a model reads of it. */
   textsOf(record: R): string[]
 }
@@ -46,7 +46,10 @@ export function textOf(record: TrainingRecord): string {
 function readRecord(fields: Fields, mapping: FieldMapping): TrainingRecord | string {
   const field = (name: FieldName): unknown => fields[mapping[name] ?? name]
   const label = (name: FieldName): string => JSON.stringify(mapping[name] ?? name)
-  if (field('messages') !== undefined) return readMessages(field('messages'), label('messages'))
+  if (field('messages') !== undefined) {
+    const messages = readMessages(field('messages'), label('messages'))
+    return typeof messages === 'string' ? messages : (chatOf(messages) ?? `${label('messages')} has no assistant message to learn from`)
+  }
   const prompt = field('prompt')
   const completion = field('completion')
   if (prompt !== undefined || completion !== undefined) {
@@ -55,17 +58,19 @@ function readRecord(fields: Fields, mapping: FieldMapping): TrainingRecord | str
     return completion === '' ? `${label('completion')} is empty` : completionOf(prompt === '' ? '' : `${prompt}\n`, completion)
   }
   const text = field('text')
-  if (text === undefined)
-    return `${TEXT_RECORDS.expected}; found ${
-      Object.keys(fields)
-        .map((name) => JSON.stringify(name))
-        .join(', ') || 'no field'
-    }`
+  if (text === undefined) return `${TEXT_RECORDS.expected}; found ${namesOf(fields)}`
   if (typeof text !== 'string') return `${label('text')} must be text`
   return text.trim() === '' ? `${label('text')} is empty` : { kind: 'text', text }
 }
 
-function completionOf(prompt: string, completion: string): CompletionRecord {
+/** The names of a record's fields, for a message. */
+export function namesOf(fields: Fields): string {
+  const names = Object.keys(fields).map((name) => JSON.stringify(name))
+  return names.join(', ') || 'no field'
+}
+
+/** A prompt as it is, and the completion that is to be learned. */
+export function completionOf(prompt: string, completion: string): CompletionRecord {
   return {
     kind: 'completion',
     prompt,
@@ -76,21 +81,34 @@ function completionOf(prompt: string, completion: string): CompletionRecord {
   }
 }
 
-/** Messages become lines `role: content`; what the assistant says is learned. */
-function readMessages(given: unknown, label: string): TrainingRecord | string {
+/** A turn of a chat. */
+export interface Message {
+  role: string
+  content: string
+}
+
+/** The messages in a field, or what is wrong with them; `label` names the field. */
+export function readMessages(given: unknown, label: string): Message[] | string {
   if (!Array.isArray(given) || given.length === 0) return `${label} must be a list of {"role", "content"}`
-  const parts: { text: string; learned: boolean }[] = []
-  let prompt = ''
   for (const [index, message] of given.entries()) {
     const { role, content } = (message ?? {}) as { role?: unknown; content?: unknown }
     if (typeof role !== 'string' || !['system', 'user', 'assistant'].includes(role)) {
       return `${label}[${index}] must have a "role" of system, user or assistant`
     }
     if (typeof content !== 'string' || content === '') return `${label}[${index}] must have a "content" that is text`
-    const learned = role === 'assistant'
-    if (learned && !parts.some((part) => part.learned)) prompt = `${parts.map((part) => part.text).join('')}${role}: `
-    parts.push({ text: `${role}: `, learned: false }, { text: content, learned })
-    if (index < given.length - 1) parts.push({ text: '\n', learned })
   }
-  return parts.some((part) => part.learned) ? { kind: 'completion', prompt, parts } : `${label} has no assistant message to learn from`
+  return given as Message[]
+}
+
+/** Messages become lines `role: content`; what the assistant says is learned, from message `learnFrom` on. Null where it says nothing there. */
+export function chatOf(messages: readonly Message[], learnFrom = 0): CompletionRecord | null {
+  const parts: CompletionRecord['parts'] = []
+  let prompt: string | null = null
+  for (const [index, { role, content }] of messages.entries()) {
+    const learned = role === 'assistant' && index >= learnFrom
+    if (learned) prompt ??= `${parts.map((part) => part.text).join('')}${role}: `
+    parts.push({ text: `${role}: `, learned: false }, { text: content, learned })
+    if (index < messages.length - 1) parts.push({ text: '\n', learned })
+  }
+  return prompt === null ? null : { kind: 'completion', prompt, parts }
 }

@@ -37,7 +37,10 @@ export function readSource<R>(path: string, format: DataFormat, kind: RecordKind
   if (size > FILE_BYTES_MAX) throw new Error(`${basename(path)} has ${size} bytes; the embedded trainer reads at most ${FILE_BYTES_MAX}`)
   const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
   if (text.includes('\u0000')) throw new Error(`${basename(path)} is not a text file: it has a NUL byte at ${text.indexOf('\u0000')}`)
-  if (format === 'txt') return { bytes: size, text, records: readText(text).map(kind.ofText), badLines: [] }
+  if (format === 'txt') {
+    if (!kind.ofText) throw new Error(`${basename(path)} is plain text; ${kind.expected} a line`)
+    return { bytes: size, text, records: readText(text).map(kind.ofText), badLines: [] }
+  }
   return { bytes: size, text, ...readJsonLines(text, kind, mapping) }
 }
 
