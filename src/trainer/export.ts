@@ -27,7 +27,7 @@ export function exportOutput(directory: string, { plan, model, trained, data, su
     journal.event({ type: 'artefact', kind, path, files: [...files.keys()], bytes })
     journal.log(`saved ${kind} in ${path} (${bytes} bytes)`)
   }
-  write('output', plan.isAdapter ? 'adapter' : 'model', output)
+  write('output', plan.trainsAdapter ? 'adapter' : 'model', output)
   if (plan.output.mergeAdapter) {
     write('output/merged', 'model', new Map([...modelFiles(model, effectiveWeights(plan, model, trained)), ['README.md', card]]))
   }
@@ -45,7 +45,7 @@ interface ExportInput {
 
 function modelCard(plan: TrainingPlan, model: Model, data: PreparedData, { steps, epochs, finalLoss, evaluation }: RunSummary): string {
   const sources = data.sources.map((source) => `- ${source.records} records, ${source.bytes} bytes, sha256 \`${source.sha256}\``)
-  const inForce = knownHyperparameters(plan.trainingType).filter((name) => plan.isAdapter || !name.startsWith('lora_'))
+  const inForce = knownHyperparameters(plan.trainingType).filter((name) => plan.trainsAdapter || !name.startsWith('lora_'))
   const hyperparameters = Object.fromEntries(inForce.map((name) => [name, plan.hyperparameters[name]]))
   const scores = evaluation && [
     `| on the validation split${plan.trainingType === 'DPO' ? "'s chosen answers" : ''} | loss (nats a token) | perplexity |`,

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import { tokenCount } from './data/load.js'
 import { PAIR_RECORDS } from './data/pair-record.js'
 import { type FieldMapping, type RecordKind, TEXT_RECORDS } from './data/record.js'
-import { type DataFormat, formatOf, readSource } from './data/records.js'
+import { DATA_FORMATS, type DataFormat, formatOf, readSource } from './data/records.js'
 
 /** A source to look at, as `--inspect` is given it. */
 export interface InspectedSource {
@@ -31,7 +31,7 @@ const sampleCharacters = 1000
 /** Reads a source to its end, and tells every line that a job could not use. */
 export function inspectSource({ path, format, field_mapping: mapping, training_type: type }: InspectedSource): SourceInspection {
   const known = formatOf(path, format)
-  if (!known) return unreadable(`${basename(path)} is not in a format that the embedded trainer reads: jsonl or txt.`)
+  if (!known) return unreadable(`${basename(path)} is not in a format that the embedded trainer reads: ${DATA_FORMATS.join(', ')}.`)
   try {
     return type === 'DPO' ? inspectRecords(path, known, PAIR_RECORDS, mapping) : inspectRecords(path, known, TEXT_RECORDS, mapping)
   } catch (error) {

@@ -9,7 +9,7 @@ export interface TrainingPlan {
   name: string
   trainingType: TrainingType
   /** Whether adapters are trained on a frozen model; otherwise all weights are. */
-  isAdapter: boolean
+  trainsAdapter: boolean
   model: { id: string; folder: string }
   hyperparameters: Hyperparameters
   data: DataPlan

@@ -28,9 +28,9 @@ export interface Session {
 
 /** Puts a model into memory as a job starts it: fresh adapters on frozen weights, or all weights to be trained. */
 export function openSession(plan: TrainingPlan, model: Model, rowLength: number): Session {
-  const { hyperparameters, data, isAdapter } = plan
-  const start = isAdapter ? initialAdapters(model.config, hyperparameters, data.seed) : model.weights
-  const base = isAdapter
+  const { hyperparameters, data, trainsAdapter } = plan
+  const start = trainsAdapter ? initialAdapters(model.config, hyperparameters, data.seed) : model.weights
+  const base = trainsAdapter
     ? { frozen: toTensors(model.weights), adapterScale: adapterScale(hyperparameters) }
     : { frozen: null, adapterScale: 1 }
   const objective = plan.trainingType === 'DPO' ? preference(hyperparameters) : likelihood

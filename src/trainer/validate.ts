@@ -1,5 +1,5 @@
 import { FIELD_NAMES, type FieldMapping } from './data/record.js'
-import { formatOf } from './data/records.js'
+import { DATA_FORMATS, formatOf } from './data/records.js'
 import { readHyperparameters, TRAINING_TYPES } from './hyperparameters.js'
 import { type Fields, isUnset, objectAt, setFields } from './job.js'
 import { modelFolder } from './model/folder.js'
@@ -34,14 +34,14 @@ export function validateJob(job: unknown): { plan: TrainingPlan; problems: Probl
     attempt: Number(root.attempt ?? 1),
     name: String(root.name ?? ''),
     trainingType,
-    isAdapter: trainingType === 'LORA' || (trainingType === 'DPO' && hyperparameters.values.lora_r > 0),
+    trainsAdapter: trainingType === 'LORA' || (trainingType === 'DPO' && hyperparameters.values.lora_r > 0),
     model,
     hyperparameters: hyperparameters.values,
     data: readData(objectAt(job, 'data_config'), problems),
     output: readOutput(objectAt(job, 'output_config'), problems),
     resumeFrom: typeof root.resume_from === 'string' && root.resume_from !== '' ? root.resume_from : null,
   }
-  if (plan.output.mergeAdapter && !plan.isAdapter) {
+  if (plan.output.mergeAdapter && !plan.trainsAdapter) {
     problems.push({
       path: 'output_config.merge_adapter',
       message: `${trainingType}${trainingType === 'DPO' ? ' without hyperparameter lora_r' : ''} has no adapter to merge; it saves a whole model.`,
@@ -142,13 +142,16 @@ function readData(fields: Fields, problems: Problem[]): TrainingPlan['data'] {
 function readSourcePlan(fields: Fields, path: string, problems: Problem[]): TrainingPlan['data']['sources'][number] {
   const file = typeof fields.path === 'string' ? fields.path : ''
   if (!file.startsWith('/'))
-    problems.push({ path: `${path}.path`, message: `An absolute path of a .txt or .jsonl file is required, not ${JSON.stringify(file)}.` })
+    problems.push({
+      path: `${path}.path`,
+      message: `An absolute path of a file (${DATA_FORMATS.join(', ')}) is required, not ${JSON.stringify(file)}.`,
+    })
   const given = typeof fields.format === 'string' ? fields.format : ''
   const format = formatOf(file, given)
   if (file && format === null) {
     const message = given
-      ? `The embedded trainer reads txt and jsonl, not ${given}.`
-      : `The format of ${file} cannot be told from its name; give txt or jsonl.`
+      ? `The embedded trainer reads ${DATA_FORMATS.join(', ')}, not ${given}.`
+      : `The format of ${file} cannot be told from its name; give one of ${DATA_FORMATS.join(', ')}.`
     problems.push({ path: `${path}.format`, message })
   }
   const accepted: Record<string, unknown[]> = { type: ['file', 'local'], split: ['train'] }

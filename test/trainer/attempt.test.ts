@@ -148,7 +148,7 @@ describe.concurrent('an attempt', () => {
     const folder = attemptFolder(job({ data: { sources: [{ path: file }] } }))
     const { code, stderr } = await runTrainer(folder)
     expect(code).toBe(1)
-    expect(stderr).toContain('bad.jsonl:3: expected a JSON object')
+    expect(stderr).toContain('bad.jsonl:3: expected a record')
     expect(eventsOf(folder, 'failure')).toMatchObject([{ class: 'DATA', field: 'data_config.sources[0].path' }])
   })
 

@@ -1,13 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { planBatches, ROW_LAYOUT, targetCount } from '../../src/trainer/data/batches.js'
+import { readCsvRows } from '../../src/trainer/data/csv.js'
 import { type EncodingSettings, encodeRecords, splitRecords } from '../../src/trainer/data/examples.js'
 import { loadData } from '../../src/trainer/data/load.js'
 import { PAIR_RECORDS } from '../../src/trainer/data/pair-record.js'
 import { encodePairs } from '../../src/trainer/data/pairs.js'
 import { TEXT_RECORDS } from '../../src/trainer/data/record.js'
-import { readJsonLines, readText } from '../../src/trainer/data/records.js'
+import { formatOf, readCsv, readJsonLines, readText } from '../../src/trainer/data/records.js'
 import { BOS, decodeTokens, EOS } from '../../src/trainer/data/tokens.js'
 import type { DataPlan } from '../../src/trainer/plan.js'
 import { temporaryFolder } from './support.js'
@@ -23,7 +25,7 @@ function planFor(name: string, text: string): DataPlan {
   const path = join(temporaryFolder(), name)
   writeFileSync(path, text)
   return {
-    sources: [{ path, format: name.endsWith('.txt') ? 'txt' : 'jsonl' }],
+    sources: [{ path, format: formatOf(name, '') ?? 'jsonl' }],
     fieldMapping: {},
     addBos: true,
     addEos: true,
@@ -105,7 +107,7 @@ describe('records', () => {
 
   it.each([
     ['{"prompt": "Q"', /data.jsonl:2: not JSON/],
-    ['["Q", "A"]', /data.jsonl:2: expected a JSON object/],
+    ['["Q", "A"]', /data.jsonl:2: not a JSON object: expected a record/],
     ['{"question": "Q"}', /data.jsonl:2: .*found "question"/],
     ['{"prompt": "Q"}', /data.jsonl:2: "completion" must be text/],
     ['{"prompt": "Q", "completion": 4}', /data.jsonl:2: "completion" must be text/],
@@ -121,7 +123,7 @@ describe('records', () => {
 
   it('a file that holds no record, or is not there, or is no text, is refused by name', () => {
     expect(loadData(planFor('empty.jsonl', '\n\n'), TEXT_RECORDS).problems[0]?.message).toMatch(
-      /^empty.jsonl:1: holds no usable record: expected a JSON object/,
+      /^empty.jsonl:1: holds no usable record: expected a record/,
     )
     expect(loadData(planFor('empty.txt', '\n'), TEXT_RECORDS).problems[0]?.message).toMatch(/^empty.txt:1: holds no usable record/)
     expect(loadData(planFor('binary.txt', 'a\u0000b'), TEXT_RECORDS).problems[0]?.message).toMatch(/NUL byte at 1/)
@@ -174,7 +176,7 @@ describe('pairs', () => {
   })
 
   it.each([
-    [{ prompt: 'Q', completion: 'A' }, /expected a JSON object with "chosen" and "rejected".*found "prompt", "completion"/],
+    [{ prompt: 'Q', completion: 'A' }, /expected a record with "chosen" and "rejected".*found "prompt", "completion"/],
     [{ chosen: 'A', rejected: 'A' }, /"chosen" and "rejected" are the same/],
     [{ prompt: 'Q', chosen: 'A', rejected: '' }, /"rejected" is empty/],
     [{ prompt: 1, chosen: 'A', rejected: 'B' }, /"prompt" must be text/],
@@ -190,6 +192,64 @@ describe('pairs', () => {
 
   it('are not in plain text', () => {
     expect(loadData(planFor('data.txt', 'text'), PAIR_RECORDS).problems[0]?.message).toMatch(/data.txt is plain text; expected .*"chosen"/)
+  })
+})
+
+describe('CSV', () => {
+  const cellsOf = (text: string) => readCsvRows(text).map(({ cells }) => cells)
+  const read = (text: string) => readCsv(text, TEXT_RECORDS)
+
+  it.each([
+    [
+      'a,b\r\n1,2\r\n',
+      [
+        ['a', 'b'],
+        ['1', '2'],
+      ],
+    ],
+    [
+      'a,b\n1,',
+      [
+        ['a', 'b'],
+        ['1', ''],
+      ],
+    ],
+    ['"a,b","say ""hi""","two\nlines"', [['a,b', 'say "hi"', 'two\nlines']]],
+    ['"",\n\n""\r\n', [['', '']]],
+    ['a b , c', [['a b ', ' c']]],
+  ])('has commas, quotes around what holds them, and rows over several lines: %j', (text, expected) => {
+    expect(cellsOf(text)).toEqual(expected)
+  })
+
+  it('reads any cells that were written, however odd', () => {
+    const quote = (cell: string) => `"${cell.replaceAll('"', '""')}"`
+    const cell = fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', '\r', ' ') })
+    fc.assert(
+      fc.property(fc.array(fc.array(cell, { minLength: 2, maxLength: 3 })), (rows) => {
+        expect(cellsOf(rows.map((row) => row.map(quote).join(',')).join('\r\n'))).toEqual(rows)
+      }),
+    )
+  })
+
+  it('makes records of its rows by the names in the first, and by a mapping of them', () => {
+    expect(read('prompt,id,completion\nQ,1,"An ""A"", then"\n').records).toMatchObject([
+      { kind: 'completion', prompt: 'Q\n', parts: [{}, { text: 'An "A", then' }] },
+    ])
+    const mapped = readCsv('better,worse\nyes,no\n', PAIR_RECORDS, { chosen: 'better', rejected: 'worse' })
+    expect(mapped.records).toMatchObject([{ kind: 'pair' }])
+    expect(loadData(planFor('data.csv', 'text\nfine\n'), TEXT_RECORDS)).toMatchObject({ problems: [], sources: [{ records: 1 }] })
+  })
+
+  it.each([
+    ['text,text\na,b\n', 1, /header names "text" twice/],
+    ['text\n"two\nlines"\n" "\n', 4, /"text" is empty/],
+    ['text,id\nfine,1\nshort\n', 3, /header names 2 cells, and this row has 1/],
+    ['text\nfine\n"open\nand so on', 3, /quotes of cell 1 are never closed/],
+    ['text\n"a" b\nfine\n', 2, /text follows the closing quotes of cell 1/],
+    ['text\n5" disk\nfine\n', 2, /cell 1 has quotes inside/],
+    ['title\nx\n', 2, /expected a record with "text".*found "title"/],
+  ])('names a row that cannot be used by its first line: %j', (text, line, reason) => {
+    expect(read(text).badLines).toEqual([{ line, reason: expect.stringMatching(reason) }])
   })
 })
 

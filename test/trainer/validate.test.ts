@@ -64,7 +64,7 @@ describe('hyperparameters', () => {
   it('DPO trains all weights, and adapters where lora_r says how large', () => {
     expect(readHyperparameters({}, 'DPO').values).toMatchObject({ lora_r: 0, beta: 0.1, loss_type: 'sigmoid', label_smoothing: 0 })
     const plan = (hyperparameters: object) => validateJob({ training_config: { training_type: 'DPO', hyperparameters } }).plan
-    expect([plan({}).isAdapter, plan({ lora_r: '4' }).isAdapter]).toEqual([false, true])
+    expect([plan({}).trainsAdapter, plan({ lora_r: '4' }).trainsAdapter]).toEqual([false, true])
   })
 
   it.each([

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import { TEXT_RECORDS, type TrainingRecord } from '../data/record.js'
-import { formatOf, readSource, type SourceRecords } from '../data/records.js'
+import { DATA_FORMATS, formatOf, readSource, type SourceRecords } from '../data/records.js'
 import type { BenchmarkResult, BenchmarkSample, Journal } from '../journal.js'
 import type { Decodable } from '../model/decode.js'
 import { modelFolder } from '../model/folder.js'
@@ -80,7 +80,7 @@ function openModel(order: EvaluationOrder): Decodable {
 function readRecords(path: string, index: number): TrainingRecord[] {
   const field = `benchmarks[${index}].dataset`
   const format = formatOf(path, '')
-  if (!format) throw new TrainerFailure('DATA', `${basename(path)} is neither .jsonl nor .txt.`, { field })
+  if (!format) throw new TrainerFailure('DATA', `${basename(path)} is in none of the formats ${DATA_FORMATS.join(', ')}.`, { field })
   let read: SourceRecords<TrainingRecord>
   try {
     read = readSource(path, format, TEXT_RECORDS)

@@ -14,7 +14,7 @@ export interface PairRecord {
 /** Preferences, each answer a text or a chat. */
 export const PAIR_RECORDS: RecordKind<PairRecord> = {
   expected:
-    'expected a JSON object with "chosen" and "rejected", both text or both [{"role", "content"}], and "prompt" of the same form or none',
+    'expected a record with "chosen" and "rejected", both text or both [{"role", "content"}], and "prompt" of the same form or none',
   read: readPair,
   ofText: null,
   textsOf: ({ chosen, rejected }) => [textOf(chosen), textOf(rejected)],

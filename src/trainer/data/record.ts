@@ -20,7 +20,7 @@ export type FieldName = (typeof FIELD_NAMES)[number]
 
 /** A kind of record: how one is made. */
 export interface RecordKind<R> {
-  /** What each line must be. */
+  /** What each record must have. */
   expected: string
   /** The record that some fields make, or why they make none. */
   read(fields: Fields, mapping: FieldMapping): R | string
@@ -32,7 +32,7 @@ export interface RecordKind<R> {
 
 /** Text, prompts with completions, and chats. */
 export const TEXT_RECORDS: RecordKind<TrainingRecord> = {
-  expected: 'expected a JSON object with "text", with "prompt" and "completion", or with "messages" [{"role", "content"}]',
+  expected: 'expected a record with "text", with "prompt" and "completion", or with "messages" [{"role", "content"}]',
   read: readRecord,
   ofText: (text) => ({ kind: 'text', text }),
   textsOf: (record) => [textOf(record)],

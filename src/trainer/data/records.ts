@@ -1,10 +1,14 @@
 import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Fields } from '../job.js'
+import { readCsvRows } from './csv.js'
 import type { FieldMapping, RecordKind } from './record.js'
 
 /** How a source's records are written. */
-export type DataFormat = 'txt' | 'jsonl'
+export type DataFormat = (typeof DATA_FORMATS)[number]
+
+/** The formats that are read. */
+export const DATA_FORMATS = ['jsonl', 'csv', 'txt'] as const
 
 /** A line that cannot be used, and why. */
 export interface BadLine {
@@ -24,11 +28,19 @@ export interface SourceRecords<R> {
 /** The largest file that is read, in bytes: all of it is held in memory. */
 export const FILE_BYTES_MAX = 256 * 1024 * 1024
 
+const aliases: { [name: string]: DataFormat } = {
+  txt: 'txt',
+  text: 'txt',
+  jsonl: 'jsonl',
+  ndjson: 'jsonl',
+  json_lines: 'jsonl',
+  csv: 'csv',
+}
+
 /** The format of a file: as given, else by its name's ending. Null where neither says. */
 export function formatOf(path: string, given: string): DataFormat | null {
   const format = given || path.slice(path.lastIndexOf('.') + 1)
-  const known: { [name: string]: DataFormat } = { txt: 'txt', text: 'txt', jsonl: 'jsonl', ndjson: 'jsonl', json_lines: 'jsonl' }
-  return known[format.toLowerCase()] ?? null
+  return aliases[format.toLowerCase()] ?? null
 }
 
 /** Reads a source's records. Throws an Error where the file is missing, too large or not readable; bad lines are returned, not thrown. */
@@ -38,10 +50,10 @@ export function readSource<R>(path: string, format: DataFormat, kind: RecordKind
   const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
   if (text.includes('\u0000')) throw new Error(`${basename(path)} is not a text file: it has a NUL byte at ${text.indexOf('\u0000')}`)
   if (format === 'txt') {
-    if (!kind.ofText) throw new Error(`${basename(path)} is plain text; ${kind.expected} a line`)
+    if (!kind.ofText) throw new Error(`${basename(path)} is plain text; ${kind.expected}`)
     return { bytes: size, text, records: readText(text).map(kind.ofText), badLines: [] }
   }
-  return { bytes: size, text, ...readJsonLines(text, kind, mapping) }
+  return { bytes: size, text, ...(format === 'csv' ? readCsv : readJsonLines)(text, kind, mapping) }
 }
 
 /** Longer documents of plain text are cut at white space into documents of their own, so that a long file can be split and shuffled. */
@@ -71,6 +83,26 @@ export function readJsonLines<R>(
   return { records, badLines }
 }
 
+/** A record a row; the first row names the fields. An empty cell is an empty text. */
+export function readCsv<R>(text: string, kind: RecordKind<R>, mapping: FieldMapping = {}): Pick<SourceRecords<R>, 'records' | 'badLines'> {
+  const [header, ...rows] = readCsvRows(text)
+  if (!header) return { records: [], badLines: [] }
+  const twice = header.cells.find((name, index) => header.cells.indexOf(name) !== index)
+  const reason = header.problem || (twice === undefined ? '' : `the header names ${JSON.stringify(twice)} twice`)
+  if (reason) return { records: [], badLines: [{ line: header.line, reason }] }
+  const records: R[] = []
+  const badLines: BadLine[] = []
+  for (const { line, cells, problem } of rows) {
+    const mismatch =
+      cells.length === header.cells.length ? '' : `the header names ${header.cells.length} cells, and this row has ${cells.length}`
+    const fields = Object.fromEntries(header.cells.map((name, index) => [name, cells[index]]))
+    const record = problem || mismatch || kind.read(fields, mapping)
+    if (typeof record === 'string') badLines.push({ line, reason: record })
+    else records.push(record)
+  }
+  return { records, badLines }
+}
+
 function cutText(text: string, max: number): string[] {
   const pieces: string[] = []
   let rest = text
@@ -86,7 +118,7 @@ function cutText(text: string, max: number): string[] {
 function readObject(line: string, expected: string): Fields | string {
   try {
     const value: unknown = JSON.parse(line)
-    return typeof value !== 'object' || value === null || Array.isArray(value) ? expected : (value as Fields)
+    return typeof value !== 'object' || value === null || Array.isArray(value) ? `not a JSON object: ${expected}` : (value as Fields)
   } catch (error) {
     return `not JSON: ${(error as Error).message}`
   }
