@@ -21,9 +21,9 @@ export function checkJob(job: unknown): CheckResult {
   if (order) return { problems: checkEvaluation(order), data: [], total_steps: null }
   const { plan, problems } = validateJob(job)
   if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
-  // A source that has a problem already is not read: its path or format is only a guess.
-  const sourcesAreNamed = !problems.some((problem) => problem.path.startsWith('data_config.sources'))
-  const data = sourcesAreNamed ? openData(plan) : null
+  // A source that has a problem already is not read: its path or format is only a guess, and so is what a training type unknown wants of it.
+  const isGuess = problems.some(({ path }) => path.startsWith('data_config.sources') || path === 'training_config.training_type')
+  const data = isGuess ? null : openData(plan)
   problems.push(...(data?.problems ?? []))
   const totalSteps = data && problems.length === 0 ? countSteps(plan, data, problems) : null
   return { problems, data: data?.sources.map(({ sha256: _, ...counts }) => counts) ?? [], total_steps: totalSteps }

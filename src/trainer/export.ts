@@ -7,6 +7,7 @@ import { knownHyperparameters } from './hyperparameters.js'
 import type { Journal, Score } from './journal.js'
 import type { Model } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
+import { spell } from './progress.js'
 import type { TensorMap } from './safetensors.js'
 
 /** What a model card says about a run. */
@@ -14,8 +15,8 @@ export interface RunSummary {
   steps: number
   epochs: number
   finalLoss: number
-  /** Base and tuned model on the validation split; null without one. */
-  evaluation: { base: Score; tuned: Score } | null
+  /** Base and tuned model on the validation split, and what the objective tells of the tuned one there; null without one. */
+  evaluation: { base: Score; tuned: Score; metrics: Record<string, number> } | null
 }
 
 /** Writes `output/` (and, for `merge_adapter`, `output/merged/`), each whole or not at all, and tells each as an artefact. */
@@ -52,6 +53,7 @@ function modelCard(plan: TrainingPlan, model: Model, data: PreparedData, { steps
     '| --- | --- | --- |',
     `| base | ${evaluation.base.loss.toFixed(4)} | ${evaluation.base.perplexity.toFixed(3)} |`,
     `| tuned | ${evaluation.tuned.loss.toFixed(4)} | ${evaluation.tuned.perplexity.toFixed(3)} |`,
+    ...(Object.keys(evaluation.metrics).length > 0 ? ['', `On the validation split after training:${spell(evaluation.metrics)}.`] : []),
   ]
   return `${[
     `# ${plan.name.replaceAll(/[\r\n]+/g, ' ') || plan.jobId}`,

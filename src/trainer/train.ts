@@ -3,7 +3,7 @@ import { checkpointKeeper, type Position } from './checkpoints.js'
 import { measureReference } from './data/pairs.js'
 import { openData } from './data/prepare.js'
 import { sampleTexts, scoreOf } from './evaluation.js'
-import { exportOutput } from './export.js'
+import { exportOutput, type RunSummary } from './export.js'
 import type { Fence } from './fence.js'
 import type { Journal } from './journal.js'
 import type { Model } from './model/folder.js'
@@ -111,20 +111,21 @@ export async function train({ directory, plan, model, journal, fence, requests }
     if (requests.takeCheckpoint() || saveIsDue(output, step, stepsPerEpoch, totalSteps)) keeper.save(at)
   }
 
-  let evaluation: { base: ReturnType<typeof scoreOf>; tuned: ReturnType<typeof scoreOf> } | null = null
+  let evaluation: RunSummary['evaluation'] = null
   const trained = session.trained()
   if (base) {
     journal.event({ type: 'phase', phase: 'EVALUATING' })
     // The last step's own evaluation, where eval_steps asked for one, is this one.
     const last = tuned ?? (await evaluate()) ?? stopHere()
     if (!tuned) journal.metrics(totalSteps, at.epoch, { eval_loss: last.loss })
-    evaluation = { base: scoreOf(base.nats), tuned: scoreOf(last.nats) }
+    const scores = { base: scoreOf(base.nats), tuned: scoreOf(last.nats) }
+    evaluation = { ...scores, metrics: last.metrics }
     const samples = sampleTexts(plan, model, trained, data.heldOut)
-    journal.event({ type: 'evaluation', ...evaluation, tokens: validation.targets, samples })
+    journal.event({ type: 'evaluation', ...scores, tokens: validation.targets, samples })
     if (data.pairs.length > 0) journal.log(`held-out pairs: loss ${last.loss.toFixed(4)}${spell(last.metrics)}`)
     journal.log(
-      `held-out perplexity: base ${evaluation.base.perplexity.toFixed(3)}, tuned ${evaluation.tuned.perplexity.toFixed(3)} ` +
-        `(${((evaluation.tuned.perplexity / evaluation.base.perplexity - 1) * 100).toFixed(1)} %)`,
+      `held-out perplexity: base ${scores.base.perplexity.toFixed(3)}, tuned ${scores.tuned.perplexity.toFixed(3)} ` +
+        `(${((scores.tuned.perplexity / scores.base.perplexity - 1) * 100).toFixed(1)} %)`,
     )
   }
   await breathe()

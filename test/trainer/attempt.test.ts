@@ -101,6 +101,7 @@ describe.concurrent('an attempt', () => {
     expect(last('eval_loss')).toBeLessThan(0.4)
     expect(eventsOf(folder, 'evaluation')).toMatchObject([{ base: { perplexity: expect.any(Number) }, samples: [{}, {}] }])
     expect(eventsOf(folder, 'artefact')).toMatchObject([{ kind, path: 'output' }])
+    expect(readFileSync(join(folder, 'output/README.md'), 'utf8')).toMatch(/chosen answers[\s\S]*rewards_margin \d/)
   })
 
   it('without a validation split skips the evaluation', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { checkJob } from '../../src/trainer/check.js'
 import { knownHyperparameters, readHyperparameters } from '../../src/trainer/hyperparameters.js'
 import { validateJob } from '../../src/trainer/validate.js'
-import { jobOf, pairsFile, temporaryFolder, validate } from './support.js'
+import { jobOf, pairsFile, preferencesFile, temporaryFolder, validate } from './support.js'
 
 const path = pairsFile(20)
 const good = { sources: [{ path, type: '', split: '', format: '', columns: [] }] }
@@ -165,8 +165,11 @@ describe('a submission', () => {
   it.each([
     ['QLORA', /LORA trains the same adapters/],
     ['RLHF', /DPO learns preferences/],
-  ])('of type %s is told what would do instead', (training_type, instead) => {
-    expect(problemsOf({ training: { training_type } })[0]?.message).toMatch(instead)
+  ])('of type %s is told what would do instead, and nothing of its data', (training_type, instead) => {
+    const data = { sources: [{ path: preferencesFile(2) }] }
+    expect(problemsOf({ training: { training_type }, data })).toEqual([
+      { path: 'training_config.training_type', message: expect.stringMatching(instead) },
+    ])
   })
 
   it('is checked by the program, which reads it from standard input and names every mistake at once', () => {
