@@ -7,12 +7,13 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { type Example, layRows, planBatches } from '../src/trainer/data/batches.js'
+import { type Example, layBatches, planBatches, ROW_LAYOUT } from '../src/trainer/data/batches.js'
 import { BOS, EOS, encodeText } from '../src/trainer/data/tokens.js'
 import { lossFunctions } from '../src/trainer/gradients.js'
 import { BYTE_TINY } from '../src/trainer/model/config.js'
 import { initialWeights } from '../src/trainer/model/initial.js'
 import { fromTensors, toTensors } from '../src/trainer/model/tensors.js'
+import { likelihood } from '../src/trainer/objective.js'
 import { adamW, freshState } from '../src/trainer/optimizer.js'
 import { permutation } from '../src/trainer/random.js'
 import { writeSafetensors } from '../src/trainer/safetensors.js'
@@ -35,8 +36,8 @@ for (let at = 0; at + length + 1 <= stream.length; at += length) windows.push({ 
 const heldOut = windows.slice(-256)
 const training = windows.slice(0, -256)
 
-const plan = planBatches(training, { batchSize, accumulation: 1, length, seed })
-const functions = lossFunctions(BYTE_TINY, null, 1, length)
+const plan = planBatches(training, { batchSize, accumulation: 1, length, seed }, ROW_LAYOUT)
+const functions = lossFunctions(BYTE_TINY, likelihood, { frozen: null, adapterScale: 1 }, length)
 const update = adamW({ beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.05, maxGradNorm: 1 })
 let state = freshState(toTensors(initialWeights(BYTE_TINY, seed)))
 const schedule = { name: 'cosine' as const, peak: 4e-3, warmupSteps: 100, totalSteps: steps }
@@ -47,19 +48,17 @@ let average = 0
 for (let step = 1; step <= steps; step++) {
   const [rows] = plan.stepRows(step).batches
   if (!rows) throw new Error('an empty step')
-  const { loss, gradients } = functions.lossAndGradients(state.parameters, rows)
-  const value = loss.item()
+  const { measured, gradients } = functions.measureWithGradients(state.parameters, rows)
   const next = update(state, gradients, step, learningRateAt(step, schedule))
   next.norm.dispose()
   state = next.state
-  average = average ? 0.95 * average + 0.05 * value : value
+  average = average ? 0.95 * average + 0.05 * measured.loss : measured.loss
   if (step % 50 === 0) console.log(`step ${step} loss ${average.toFixed(4)} ${((performance.now() - started) / 1000).toFixed(0)} s`)
 }
 
 let heldOutLoss = 0
-for (let at = 0; at < heldOut.length; at += batchSize) {
-  heldOutLoss += functions.loss(state.parameters, layRows(heldOut.slice(at, at + batchSize), batchSize, length, heldOut.length * length))
-}
+for (const rows of layBatches(heldOut, { batchSize, length }, ROW_LAYOUT).batches)
+  heldOutLoss += functions.measure(state.parameters, rows).loss
 writeFileSync(new URL('model.safetensors', folder), writeSafetensors(fromTensors(state.parameters), { format: 'pt' }))
 writeFileSync(new URL('config.json', folder), `${JSON.stringify(BYTE_TINY, null, 2)}\n`)
 console.log(`held-out loss ${heldOutLoss.toFixed(4)} nats a byte, perplexity ${Math.exp(heldOutLoss).toFixed(3)}`)

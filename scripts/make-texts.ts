@@ -6,7 +6,8 @@
  *
  * - models/byte-tiny/corpus.txt.gz: what the base model is trained on, documents divided by a line that holds a form feed: the
  *   chapters of the King James Bible;
- * - examples/data/devils-dictionary.jsonl: what the demo tunes it on, Ambrose Bierce's The Devil's Dictionary, an entry a record.
+ * - examples/data/devils-dictionary.jsonl: what the demo tunes it on, Ambrose Bierce's The Devil's Dictionary, an entry a record;
+ * - examples/data/short-answers.jsonl: preferences over the same entries, the first sentence alone before the whole of it.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -22,7 +23,11 @@ const documents = bibleChapters()
 writeFileSync(atRoot('models/byte-tiny/corpus.txt.gz'), gzipSync(documents.join('\n\f\n'), { level: 9 }))
 const records = devilsDictionary()
 writeFileSync(atRoot('examples/data/devils-dictionary.jsonl'), `${records.map((record) => JSON.stringify(record)).join('\n')}\n`)
-console.log(`${documents.length} documents of ${documents.join('').length} characters; ${records.length} dictionary records`)
+const pairs = shortAnswers()
+writeFileSync(atRoot('examples/data/short-answers.jsonl'), `${pairs.map((pair) => JSON.stringify(pair)).join('\n')}\n`)
+console.log(
+  `${documents.length} documents of ${documents.join('').length} characters; ${records.length} dictionary records, ${pairs.length} pairs of answers`,
+)
 
 function bibleChapters(): string[] {
   const chapters = new Map<string, string[]>()
@@ -54,4 +59,12 @@ function devilsDictionary(): { prompt: string; completion: string }[] {
     if (completion.length >= 15) found.push({ prompt, completion })
   }
   return found
+}
+
+/** Of each entry that has several sentences, the first is preferred to all of them. */
+function shortAnswers(): { prompt: string; chosen: string; rejected: string }[] {
+  return records.flatMap(({ prompt, completion }) => {
+    const chosen = /^.{20,}?[.!?](?= [A-Z])/.exec(completion)?.[0]
+    return chosen ? [{ prompt, chosen, rejected: completion }] : []
+  })
 }

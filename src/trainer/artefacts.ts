@@ -8,7 +8,7 @@ export type Files = Map<string, Buffer>
 
 /** The files of what was trained: PEFT's two for an adapter, a model folder's two otherwise. Checkpoints and outputs hold the same. */
 export function trainedFiles(plan: TrainingPlan, model: Model, trained: TensorMap): Files {
-  if (plan.trainingType !== 'LORA') return modelFiles(model, trained)
+  if (!plan.trainsAdapter) return modelFiles(model, trained)
   return new Map([
     ['adapter_model.safetensors', writeSafetensors(toPeftNames(trained), { format: 'pt' })],
     ['adapter_config.json', json(peftConfig(plan.hyperparameters, plan.model.id))],
@@ -17,9 +17,7 @@ export function trainedFiles(plan: TrainingPlan, model: Model, trained: TensorMa
 
 /** The trained tensors, read back from such files. Throws an Error where they are not of the plan's kind. */
 export function readTrained(plan: TrainingPlan, read: (file: string) => Buffer): TensorMap {
-  return plan.trainingType === 'LORA'
-    ? fromPeftNames(readSafetensors(read('adapter_model.safetensors')))
-    : readSafetensors(read('model.safetensors'))
+  return plan.trainsAdapter ? fromPeftNames(readSafetensors(read('adapter_model.safetensors'))) : readSafetensors(read('model.safetensors'))
 }
 
 /** The files of a model folder. */
@@ -34,7 +32,7 @@ export function modelFiles(model: Model, weights: TensorMap): Files {
 
 /** The weights that a trained model computes with: the adapters merged, or simply what was trained. */
 export function effectiveWeights(plan: TrainingPlan, model: Model, trained: TensorMap): TensorMap {
-  return plan.trainingType === 'LORA' ? mergeAdapters(model.weights, trained, adapterScale(plan.hyperparameters)) : trained
+  return plan.trainsAdapter ? mergeAdapters(model.weights, trained, adapterScale(plan.hyperparameters)) : trained
 }
 
 function json(value: unknown): Buffer {

@@ -1,8 +1,6 @@
 import { checkEvaluation } from './benchmarks/check.js'
 import type { EvaluationOrder } from './benchmarks/run.js'
-import { planBatches } from './data/batches.js'
-import { type LoadedData, loadData } from './data/load.js'
-import { prepareData } from './data/prepare.js'
+import { type JobData, openData } from './data/prepare.js'
 import { readModelConfig } from './model/folder.js'
 import type { TrainingPlan } from './plan.js'
 import { type Problem, TrainerFailure } from './problems.js'
@@ -12,7 +10,7 @@ import { validateJob } from './validate.js'
 /** What `--validate` prints. */
 export interface CheckResult {
   problems: Problem[]
-  data: Omit<LoadedData['sources'][number], 'sha256'>[]
+  data: Omit<JobData['sources'][number], 'sha256'>[]
   /** Optimizer steps of the whole run; null where there are problems. */
   total_steps: number | null
 }
@@ -23,19 +21,19 @@ export function checkJob(job: unknown): CheckResult {
   if (order) return { problems: checkEvaluation(order), data: [], total_steps: null }
   const { plan, problems } = validateJob(job)
   if (plan.model.folder !== '') problems.push(...checkModel(plan.model.folder, plan.data.maxSeqLength))
-  // A source that has a problem already is not read: its path or format is only a guess.
-  const sourcesAreNamed = !problems.some((problem) => problem.path.startsWith('data_config.sources'))
-  const loaded: LoadedData = sourcesAreNamed ? loadData(plan.data) : { records: [], problems: [], sources: [] }
-  problems.push(...loaded.problems)
-  const totalSteps = problems.length === 0 ? countSteps(plan, loaded, problems) : null
-  return { problems, data: loaded.sources.map(({ sha256: _, ...counts }) => counts), total_steps: totalSteps }
+  // A source that has a problem already is not read: its path or format is only a guess, and so is what a training type unknown wants of it.
+  const isGuess = problems.some(({ path }) => path.startsWith('data_config.sources') || path === 'training_config.training_type')
+  const data = isGuess ? null : openData(plan)
+  problems.push(...(data?.problems ?? []))
+  const totalSteps = data && problems.length === 0 ? countSteps(plan, data, problems) : null
+  return { problems, data: data?.sources.map(({ sha256: _, ...counts }) => counts) ?? [], total_steps: totalSteps }
 }
 
 /** How many steps the run will have, or null and one problem more where nothing is left to train on. */
-function countSteps(plan: TrainingPlan, loaded: LoadedData, problems: Problem[]): number | null {
+function countSteps(plan: TrainingPlan, data: JobData, problems: Problem[]): number | null {
   try {
-    const { training, rowLength } = prepareData(plan, readModelConfig(plan.model.folder).max_position_embeddings, loaded)
-    return totalStepsOf(plan.hyperparameters, planBatches(training, { ...plan.data, length: rowLength }).stepsPerEpoch)
+    const { training } = data.prepare(readModelConfig(plan.model.folder).max_position_embeddings)
+    return totalStepsOf(plan.hyperparameters, training.stepsPerEpoch)
   } catch (error) {
     if (!(error instanceof TrainerFailure)) throw error
     problems.push({ path: error.details.field ?? 'data_config', message: error.message })

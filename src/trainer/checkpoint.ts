@@ -95,7 +95,9 @@ export function loadCheckpoint(folder: string, plan: TrainingPlan, fingerprint: 
 
 /** What a run depends on. Settings that change only what is told or kept (logging, evaluation, saving) are not part of it. */
 export function fingerprintOf(plan: TrainingPlan, model: Model, dataHashes: readonly string[], totalSteps: number): Fingerprint {
-  const { logging_steps: _, eval_steps: __, ...hyperparameters } = plan.hyperparameters
+  const { logging_steps: _, eval_steps: __, beta, loss_type, label_smoothing, ...common } = plan.hyperparameters
+  // Only where they act, so that checkpoints made before there was DPO are of the same run still.
+  const hyperparameters = plan.trainingType === 'DPO' ? { ...common, beta, loss_type, label_smoothing } : common
   const { sources: ___, ...data } = plan.data
   return {
     base_model: model.hash,

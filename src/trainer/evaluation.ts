@@ -1,5 +1,6 @@
 import { effectiveWeights } from './artefacts.js'
-import type { TrainingRecord } from './data/records.js'
+import type { PairRecord } from './data/pair-record.js'
+import type { TrainingRecord } from './data/record.js'
 import type { Score } from './journal.js'
 import { generateText } from './model/decode.js'
 import type { Model } from './model/folder.js'
@@ -21,11 +22,11 @@ export function sampleTexts(
   plan: TrainingPlan,
   model: Model,
   trained: TensorMap,
-  heldOut: readonly TrainingRecord[],
+  heldOut: readonly (TrainingRecord | PairRecord)[],
 ): { prompt: string; base: string; tuned: string }[] {
   const tunedModel = { config: model.config, weights: effectiveWeights(plan, model, trained) }
   return heldOut.slice(0, SAMPLES).map((record, index) => {
-    const prompt = record.kind === 'completion' ? record.prompt : record.text.slice(0, TEXT_PROMPT_CHARACTERS)
+    const prompt = record.kind === 'text' ? record.text.slice(0, TEXT_PROMPT_CHARACTERS) : record.prompt
     const settings = { seed: plan.data.seed + index }
     return {
       prompt: prompt.trim(),

@@ -1,5 +1,8 @@
 import { basename } from 'node:path'
-import { EXPECTED_RECORD, type FieldMapping, formatOf, readSource, type TrainingRecord } from './data/records.js'
+import { tokenCount } from './data/load.js'
+import { PAIR_RECORDS } from './data/pair-record.js'
+import { type FieldMapping, type RecordKind, TEXT_RECORDS } from './data/record.js'
+import { DATA_FORMATS, type DataFormat, formatOf, readSource } from './data/records.js'
 
 /** A source to look at, as `--inspect` is given it. */
 export interface InspectedSource {
@@ -16,7 +19,7 @@ export interface SourceInspection {
   readable: boolean
   records: number
   tokens: number
-  /** The first record as text. */
+  /** The first record as text; of a pair the chosen answer, then the rejected. */
   sample: string
   /** The first ones; line 0 is about the whole file. */
   problems: { line: number; message: string }[]
@@ -24,54 +27,28 @@ export interface SourceInspection {
 
 const problemsMax = 100
 const sampleCharacters = 1000
-const expectedPair = 'expected a JSON object with "prompt", "chosen" and "rejected"'
 
 /** Reads a source to its end, and tells every line that a job could not use. */
 export function inspectSource({ path, format, field_mapping: mapping, training_type: type }: InspectedSource): SourceInspection {
   const known = formatOf(path, format)
-  if (!known) return unreadable(`${basename(path)} is not in a format that the embedded trainer reads: jsonl or txt.`)
+  if (!known) return unreadable(`${basename(path)} is not in a format that the embedded trainer reads: ${DATA_FORMATS.join(', ')}.`)
   try {
-    const { records, badLines, text } = readSource(path, known, mapping)
-    if (type === 'DPO') return known === 'txt' ? unreadable(`DPO needs pairs: ${expectedPair} a line.`) : inspectPairs(text)
-    const problems = badLines.slice(0, problemsMax).map(({ line, reason }) => ({ line, message: `${reason}.` }))
-    if (records.length === 0 && badLines.length === 0) problems.push({ line: 0, message: `There is no usable record: ${EXPECTED_RECORD}.` })
-    return {
-      readable: true,
-      records: records.length,
-      tokens: records.reduce((sum, record) => sum + bytesOf(record) + 2, 0),
-      sample: records[0] ? textOf(records[0]).slice(0, sampleCharacters) : '',
-      problems,
-    }
+    return type === 'DPO' ? inspectRecords(path, known, PAIR_RECORDS, mapping) : inspectRecords(path, known, TEXT_RECORDS, mapping)
   } catch (error) {
     return unreadable(`${(error as Error).message}.`)
   }
 }
 
-/** Records of preferences; the embedded trainer does not learn from them, but can say whether they are whole. */
-function inspectPairs(text: string): SourceInspection {
-  const found: SourceInspection = { readable: true, records: 0, tokens: 0, sample: '', problems: [] }
-  for (const [index, line] of text.split('\n').entries()) {
-    if (line.trim() === '') continue
-    const reason = problemOfPair(line)
-    if (reason) {
-      if (found.problems.length < problemsMax) found.problems.push({ line: index + 1, message: `${reason}.` })
-      continue
-    }
-    found.records++
-    found.tokens += Buffer.byteLength(line)
-    found.sample ||= line.slice(0, sampleCharacters)
-  }
-  if (found.records === 0 && found.problems.length === 0)
-    found.problems.push({ line: 0, message: `There is no usable record: ${expectedPair}.` })
-  return found
-}
-
-function problemOfPair(line: string): string | null {
-  try {
-    const { chosen, rejected } = JSON.parse(line) as { chosen?: unknown; rejected?: unknown }
-    return chosen && rejected && typeof chosen === typeof rejected ? null : expectedPair
-  } catch (error) {
-    return `not JSON: ${(error as Error).message}`
+function inspectRecords<R>(path: string, format: DataFormat, kind: RecordKind<R>, mapping: FieldMapping): SourceInspection {
+  const { records, badLines } = readSource(path, format, kind, mapping)
+  const problems = badLines.slice(0, problemsMax).map(({ line, reason }) => ({ line, message: `${reason}.` }))
+  if (records.length === 0 && badLines.length === 0) problems.push({ line: 0, message: `There is no usable record: ${kind.expected}.` })
+  return {
+    readable: true,
+    records: records.length,
+    tokens: records.reduce((sum, record) => sum + tokenCount(kind.textsOf(record)), 0),
+    sample: records[0] ? kind.textsOf(records[0]).join('\n\n').slice(0, sampleCharacters) : '',
+    problems,
   }
 }
 
@@ -82,6 +59,3 @@ const unreadable = (message: string): SourceInspection => ({
   sample: '',
   problems: [{ line: 0, message }],
 })
-
-const textOf = (record: TrainingRecord) => (record.kind === 'text' ? record.text : record.parts.map(({ text }) => text).join(''))
-const bytesOf = (record: TrainingRecord) => Buffer.byteLength(textOf(record))

@@ -1,4 +1,5 @@
-import type { DataFormat, FieldMapping } from './data/records.js'
+import type { FieldMapping } from './data/record.js'
+import type { DataFormat } from './data/records.js'
 import type { Hyperparameters, TrainingType } from './hyperparameters.js'
 
 /** A submission as the trainer understands it: checked, with every default filled in. */
@@ -7,6 +8,8 @@ export interface TrainingPlan {
   attempt: number
   name: string
   trainingType: TrainingType
+  /** Whether adapters are trained on a frozen model; otherwise all weights are. */
+  trainsAdapter: boolean
   model: { id: string; folder: string }
   hyperparameters: Hyperparameters
   data: DataPlan

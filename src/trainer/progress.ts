@@ -10,7 +10,8 @@ const STEPS_AVERAGED = 20
 export interface StepResult {
   step: number
   epoch: number
-  loss: number
+  /** `loss`, and what else the objective tells. */
+  metrics: { loss: number } & Record<string, number>
   learningRate: number
   gradNorm: number
   /** Tokens read, padding not counted. */
@@ -26,12 +27,12 @@ export function stepReporter(journal: Journal, plan: TrainingPlan, totals: { ste
   const durations: number[] = []
   let told = 0
   return (result: StepResult): void => {
-    const { step, epoch, loss, learningRate, gradNorm, tokens, samples, seconds, tokensSeen } = result
+    const { step, epoch, metrics, learningRate, gradNorm, tokens, samples, seconds, tokensSeen } = result
     durations.push(seconds)
     if (durations.length > STEPS_AVERAGED) durations.shift()
     const secondsAStep = durations.reduce((sum, duration) => sum + duration, 0) / durations.length
     journal.metrics(step, epoch, {
-      loss,
+      ...metrics,
       learning_rate: learningRate,
       grad_norm: gradNorm,
       tokens_per_second: round(tokens / seconds, 1),
@@ -54,11 +55,18 @@ export function stepReporter(journal: Journal, plan: TrainingPlan, totals: { ste
     }
     if (step % plan.hyperparameters.logging_steps === 0 || step === totals.steps) {
       journal.log(
-        `step ${step}/${totals.steps} epoch ${epoch} loss ${loss.toFixed(4)} learning_rate ${learningRate.toExponential(3)} ` +
+        `step ${step}/${totals.steps} epoch ${epoch}${spell(metrics)} learning_rate ${learningRate.toExponential(3)} ` +
           `grad_norm ${gradNorm.toFixed(3)} ${Math.round(tokens / seconds)} tokens/s, ${etaSeconds} s left`,
       )
     }
   }
+}
+
+/** Metrics as words of a line of the log, each with a space before it. */
+export function spell(metrics: Record<string, number>): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => ` ${name} ${value.toFixed(4)}`)
+    .join('')
 }
 
 /** `value` with at most `digits` decimals. */

@@ -1,4 +1,5 @@
-import { FIELD_NAMES, type FieldMapping, formatOf } from './data/records.js'
+import { FIELD_NAMES, type FieldMapping } from './data/record.js'
+import { DATA_FORMATS, formatOf } from './data/records.js'
 import { readHyperparameters, TRAINING_TYPES } from './hyperparameters.js'
 import { type Fields, isUnset, objectAt, setFields } from './job.js'
 import { modelFolder } from './model/folder.js'
@@ -20,7 +21,7 @@ export function validateJob(job: unknown): { plan: TrainingPlan; problems: Probl
       path: 'training_config.training_type',
       message: isUnset(training.training_type)
         ? `A training type is required: ${TRAINING_TYPES.join(', ')}.`
-        : `The embedded trainer does not do ${String(training.training_type)}; it does ${TRAINING_TYPES.join(', ')}.`,
+        : `The embedded trainer does not do ${String(training.training_type)}; it does ${TRAINING_TYPES.join(', ')}.${INSTEAD[String(training.training_type)] ?? ''}`,
     })
   }
   const hyperparameters = readHyperparameters(objectAt(training, 'hyperparameters'), trainingType)
@@ -33,16 +34,28 @@ export function validateJob(job: unknown): { plan: TrainingPlan; problems: Probl
     attempt: Number(root.attempt ?? 1),
     name: String(root.name ?? ''),
     trainingType,
+    trainsAdapter: trainingType === 'LORA' || (trainingType === 'DPO' && hyperparameters.values.lora_r > 0),
     model,
     hyperparameters: hyperparameters.values,
     data: readData(objectAt(job, 'data_config'), problems),
     output: readOutput(objectAt(job, 'output_config'), problems),
     resumeFrom: typeof root.resume_from === 'string' && root.resume_from !== '' ? root.resume_from : null,
   }
-  if (plan.output.mergeAdapter && trainingType !== 'LORA') {
-    problems.push({ path: 'output_config.merge_adapter', message: `${trainingType} has no adapter to merge; it saves a whole model.` })
+  if (plan.output.mergeAdapter && !plan.trainsAdapter) {
+    problems.push({
+      path: 'output_config.merge_adapter',
+      message: `${trainingType}${trainingType === 'DPO' ? ' without hyperparameter lora_r' : ''} has no adapter to merge; it saves a whole model.`,
+    })
   }
   return { plan, problems }
+}
+
+const otherModel = 'a HuggingFace model as base_model'
+
+/** What would do in place of a training type that is not done here. */
+const INSTEAD: { [trainingType: string]: string } = {
+  QLORA: ` LORA trains the same adapters, on weights in full precision; for quantised ones give ${otherModel}.`,
+  RLHF: ` DPO learns preferences from pairs, without a reward; for rewards give ${otherModel}.`,
 }
 
 function readBaseModel(fields: Fields, problems: Problem[]): TrainingPlan['model'] {
@@ -75,7 +88,7 @@ function refuseFramework(fields: Fields, problems: Problem[]): void {
   if (!isUnset(fields.type) && fields.type !== 'HF_TRAINER') {
     problems.push({
       path: `${path}.type`,
-      message: `The embedded trainer is not ${String(fields.type)}; leave the type empty or give HF_TRAINER.`,
+      message: `The embedded trainer is not ${String(fields.type)}; leave the type empty or give HF_TRAINER, or for ${String(fields.type)} ${otherModel}.`,
     })
   }
   if (!isUnset(fields.config)) problems.push({ path: `${path}.config`, message: 'Give these settings in training_config.hyperparameters.' })
@@ -87,7 +100,7 @@ function refuseFramework(fields: Fields, problems: Problem[]): void {
     if (name === 'world_size' && Number(value) === 1) continue
     problems.push({
       path: `${path}.distributed.${name}`,
-      message: 'The embedded trainer is one process on one machine; leave distributed empty.',
+      message: `The embedded trainer is one process on one machine; leave distributed empty, or give ${otherModel}.`,
     })
   }
 }
@@ -96,11 +109,14 @@ function refuseResources(fields: Fields, problems: Problem[]): void {
   if (!isUnset(fields.gpu_count)) {
     problems.push({
       path: 'resource_config.gpu_count',
-      message: `The embedded trainer runs on a CPU: gpu_count must be 0, not ${String(fields.gpu_count)}.`,
+      message: `The embedded trainer runs on a CPU: gpu_count must be 0, not ${String(fields.gpu_count)}; for GPUs give ${otherModel}.`,
     })
   }
   if (Number(fields.num_nodes ?? 0) > 1) {
-    problems.push({ path: 'resource_config.num_nodes', message: `The embedded trainer runs on one node, not ${String(fields.num_nodes)}.` })
+    problems.push({
+      path: 'resource_config.num_nodes',
+      message: `The embedded trainer runs on one node, not ${String(fields.num_nodes)}; for several give ${otherModel}.`,
+    })
   }
 }
 
@@ -126,13 +142,16 @@ function readData(fields: Fields, problems: Problem[]): TrainingPlan['data'] {
 function readSourcePlan(fields: Fields, path: string, problems: Problem[]): TrainingPlan['data']['sources'][number] {
   const file = typeof fields.path === 'string' ? fields.path : ''
   if (!file.startsWith('/'))
-    problems.push({ path: `${path}.path`, message: `An absolute path of a .txt or .jsonl file is required, not ${JSON.stringify(file)}.` })
+    problems.push({
+      path: `${path}.path`,
+      message: `An absolute path of a file (${DATA_FORMATS.join(', ')}) is required, not ${JSON.stringify(file)}.`,
+    })
   const given = typeof fields.format === 'string' ? fields.format : ''
   const format = formatOf(file, given)
   if (file && format === null) {
     const message = given
-      ? `The embedded trainer reads txt and jsonl, not ${given}.`
-      : `The format of ${file} cannot be told from its name; give txt or jsonl.`
+      ? `The embedded trainer reads ${DATA_FORMATS.join(', ')}, not ${given}.`
+      : `The format of ${file} cannot be told from its name; give one of ${DATA_FORMATS.join(', ')}.`
     problems.push({ path: `${path}.format`, message })
   }
   const accepted: Record<string, unknown[]> = { type: ['file', 'local'], split: ['train'] }

@@ -10,6 +10,7 @@ import {
   metricOf,
   minuteModel,
   pairsFile,
+  preferencesFile,
   readLines,
   runTrainer,
   startTrainer,
@@ -76,6 +77,33 @@ describe.concurrent('an attempt', () => {
     expect(readModel(join(folder, 'output')).hash).not.toBe(readModel(model).hash)
   })
 
+  it.each([
+    ['all weights', {}, 'model'],
+    ['adapters', { lora_r: '4' }, 'adapter'],
+  ])('of type DPO trains %s, and chosen answers become likelier than rejected ones', async (_, given, kind) => {
+    const folder = attemptFolder(
+      job({
+        training: { training_type: 'DPO' },
+        hyperparameters: { max_steps: '25', ...given },
+        data: { sources: [{ path: preferencesFile(40) }], batch_size: 4, gradient_accumulation_steps: 2 },
+      }),
+    )
+    const { code, stderr } = await runTrainer(folder)
+    expect([code, stderr]).toEqual([0, ''])
+    const losses = metricOf(folder, 'loss').map(([, loss]) => loss)
+    expect(losses[0]).toBeCloseTo(Math.LN2, 3)
+    expect(losses.at(-1)).toBeLessThan(0.4)
+    const last = (name: string) => metricOf(folder, name).at(-1)?.[1] ?? Number.NaN
+    expect(metricOf(folder, 'rewards_margin')[0]?.[1]).toBeCloseTo(0, 3)
+    expect(last('rewards_margin')).toBeGreaterThan(1)
+    expect(last('rewards_chosen') - last('rewards_rejected')).toBeCloseTo(last('rewards_margin'), 4)
+    expect(metricOf(folder, 'eval_loss').map(([, loss]) => loss)).toEqual([expect.closeTo(Math.LN2, 3), expect.any(Number)])
+    expect(last('eval_loss')).toBeLessThan(0.4)
+    expect(eventsOf(folder, 'evaluation')).toMatchObject([{ base: { perplexity: expect.any(Number) }, samples: [{}, {}] }])
+    expect(eventsOf(folder, 'artefact')).toMatchObject([{ kind, path: 'output' }])
+    expect(readFileSync(join(folder, 'output/README.md'), 'utf8')).toMatch(/chosen answers[\s\S]*rewards_margin \d/)
+  })
+
   it('without a validation split skips the evaluation', async () => {
     const folder = attemptFolder(job({ data: { validation_split: 0 }, hyperparameters: { max_steps: '2' } }))
     expect((await runTrainer(folder)).code).toBe(0)
@@ -121,7 +149,7 @@ describe.concurrent('an attempt', () => {
     const folder = attemptFolder(job({ data: { sources: [{ path: file }] } }))
     const { code, stderr } = await runTrainer(folder)
     expect(code).toBe(1)
-    expect(stderr).toContain('bad.jsonl:3: expected a JSON object')
+    expect(stderr).toContain('bad.jsonl:3: expected a record')
     expect(eventsOf(folder, 'failure')).toMatchObject([{ class: 'DATA', field: 'data_config.sources[0].path' }])
   })
 

@@ -8,6 +8,7 @@ import {
   metricOf,
   minuteModel,
   pairsFile,
+  preferencesFile,
   readLines,
   runTrainer,
   startTrainer,
@@ -37,10 +38,14 @@ function checkpointOf(folder: string): string {
 }
 
 describe.concurrent('stopping and going on', () => {
-  it.each(['LORA', 'SFT'])(
+  it.each(['LORA', 'SFT', 'DPO'])(
     'a %s run stopped by SIGTERM goes on with exactly the losses of one that was never stopped',
     async (training_type) => {
-      const parts = { training: { training_type }, hyperparameters: { max_steps: '400' } }
+      const isPairs = training_type === 'DPO'
+      // Enough that the signal comes before the end.
+      const max_steps = isPairs ? 150 : 400
+      const data = isPairs ? { sources: [{ path: preferencesFile(40) }] } : {}
+      const parts = { training: { training_type }, hyperparameters: { max_steps: String(max_steps) }, data }
       const whole = attemptFolder(job(parts))
       const first = attemptFolder(job(parts))
       const trainer = startTrainer(first)
@@ -50,13 +55,13 @@ describe.concurrent('stopping and going on', () => {
       expect((await trainer.ended).code).toBe(85)
       const stoppedAt = metricOf(first, 'loss').at(-1)?.[0] ?? 0
       expect(eventsOf(first, 'checkpoint')).toMatchObject([{ checkpoint_id: `step-${stoppedAt}`, step: stoppedAt }])
-      expect(stoppedAt).toBeLessThan(400)
+      expect(stoppedAt).toBeLessThan(max_steps)
 
       const second = attemptFolder(job({ ...parts, top: { attempt: 2, resume_from: checkpointOf(first) } }))
       expect((await runTrainer(second)).code).toBe(0)
       expect((await uninterrupted).code).toBe(0)
       expect(metricOf(second, 'loss')[0]?.[0]).toBe(stoppedAt + 1)
-      for (const name of ['loss', 'learning_rate', 'grad_norm', 'epoch']) {
+      for (const name of ['loss', 'rewards_margin', 'learning_rate', 'grad_norm', 'epoch']) {
         expect([...metricOf(first, name), ...metricOf(second, name)]).toEqual(metricOf(whole, name))
       }
       const output = training_type === 'LORA' ? 'output/adapter_model.safetensors' : 'output/model.safetensors'

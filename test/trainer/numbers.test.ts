@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { Tensors } from '../../src/trainer/backend.js'
 import { numpy as np, tree } from '../../src/trainer/backend.js'
-import { layRows, targetCount } from '../../src/trainer/data/batches.js'
+import { type Example, layBatches, layRows, targetCount } from '../../src/trainer/data/batches.js'
 import { encodeRecords } from '../../src/trainer/data/examples.js'
+import { PAIR_RECORDS } from '../../src/trainer/data/pair-record.js'
+import { encodePairs, PAIR_LAYOUT, type PairExample } from '../../src/trainer/data/pairs.js'
+import { TEXT_RECORDS } from '../../src/trainer/data/record.js'
 import { readJsonLines } from '../../src/trainer/data/records.js'
 import { BOS, EOS, encodeText } from '../../src/trainer/data/tokens.js'
 import { lossFunctions } from '../../src/trainer/gradients.js'
@@ -12,6 +15,7 @@ import { generateText, tokenReader } from '../../src/trainer/model/decode.js'
 import { attentionBias, logits } from '../../src/trainer/model/forward.js'
 import { initialWeights } from '../../src/trainer/model/initial.js'
 import { toTensors } from '../../src/trainer/model/tensors.js'
+import { likelihood, preference } from '../../src/trainer/objective.js'
 import { adamW, freshState } from '../../src/trainer/optimizer.js'
 import { seededRandom } from '../../src/trainer/random.js'
 import { readSafetensors, type TensorMap, writeSafetensors } from '../../src/trainer/safetensors.js'
@@ -96,8 +100,8 @@ describe('the loss', () => {
   it('is the mean cross-entropy of the targets, whatever the rows are padded to', () => {
     const example = exampleOf('some text')
     const lossAt = (length: number) => {
-      const functions = lossFunctions(MINUTE, null, 1, length)
-      return functions.loss(toTensors(weights), layRows([example], 2, length, example.tokens.length - 1))
+      const functions = lossFunctions(MINUTE, likelihood, { frozen: null, adapterScale: 1 }, length)
+      return functions.measure(toTensors(weights), layRows([example], 2, length, 1 / (example.tokens.length - 1))).loss
     }
     const read = tokenReader({ config: MINUTE, weights })
     let expected = 0
@@ -113,32 +117,94 @@ describe('the loss', () => {
   it('of a record is the same alone and in a row that it shares with others', () => {
     const records = readJsonLines(
       '{"prompt":"a","completion":"some text"}\n{"prompt":"b","completion":"other words"}\n{"prompt":"c","completion":"x"}',
+      TEXT_RECORDS,
     ).records
     const lossOf = (packing: boolean) => {
       const settings = { maxSeqLength: 48, packAll: false, packing, trainOnPrompt: false, addBos: true, addEos: true }
       const { examples } = encodeRecords(records, settings)
       const targets = examples.reduce((sum, example) => sum + targetCount(example), 0)
-      return { rows: examples.length, loss: lossFunctions(MINUTE, null, 1, 48).loss(toTensors(weights), layRows(examples, 3, 48, targets)) }
+      const functions = lossFunctions(MINUTE, likelihood, { frozen: null, adapterScale: 1 }, 48)
+      return { rows: examples.length, loss: functions.measure(toTensors(weights), layRows(examples, 3, 48, 1 / targets)).loss }
     }
     expect(lossOf(true)).toEqual({ rows: 1, loss: expect.closeTo(lossOf(false).loss, 5) })
     expect(lossOf(false).rows).toBe(3)
   })
 
-  it('has gradients that agree with its differences', () => {
-    const rows = layRows([exampleOf('some text')], 1, 16, 10)
-    const adapters = trainedAdapters()
-    const functions = lossFunctions(MINUTE, toTensors(weights), 2, 16)
-    const { gradients } = functions.lossAndGradients(toTensors(adapters), rows)
-    for (const name of ['model.layers.0.self_attn.q_proj.lora_A', 'model.layers.0.mlp.down_proj.lora_B']) {
-      const lossWith = (change: number) => {
-        const changed = trainedAdapters()
-        const { data } = changed.get(name) as { data: Float32Array }
-        data[3] = (data[3] as number) + change
-        return functions.loss(toTensors(changed), rows)
-      }
-      const gradient = (gradients[name]?.ref.dataSync()[3] ?? Number.NaN) as number
-      expect(gradient).toBeCloseTo((lossWith(0.01) - lossWith(-0.01)) / 0.02, 3)
+  it('of preferences is what the papers say, of the difference that each answer has made to the model before', () => {
+    const pair = (chosen: string, rejected: string) => {
+      const [record] = readJsonLines(JSON.stringify({ prompt: 'q', chosen, rejected }), PAIR_RECORDS).records
+      const settings = { maxSeqLength: 16, packAll: false, packing: false, trainOnPrompt: false, addBos: true, addEos: true }
+      return encodePairs(record ? [record] : [], settings).examples[0] as PairExample
     }
+    const pairs = [pair('good', 'bad'), pair('a', 'longer')]
+    const batching = { batchSize: 3, length: 16 }
+    const measure = (settings: Parameters<typeof preference>[0], by: TensorMap) => {
+      const [rows] = layBatches(pairs, batching, PAIR_LAYOUT).batches
+      if (!rows) throw new Error('no rows')
+      return lossFunctions(MINUTE, preference(settings), { frozen: null, adapterScale: 1 }, 16).measure(toTensors(by), rows)
+    }
+    const answer = (by: TensorMap, { tokens, learned }: Example) => {
+      const read = tokenReader({ config: MINUTE, weights: by })
+      let sum = 0
+      for (const [at, token] of tokens.entries()) {
+        if (at + 1 === tokens.length) break
+        const scores = [...read(token)]
+        const next = scores[tokens[at + 1] as number] as number
+        if (learned[at + 1]) sum += next - Math.log(scores.reduce((all, score) => all + Math.exp(score), 0))
+      }
+      return sum
+    }
+    for (const one of pairs) one.reference = { chosen: answer(weights, one.chosen), rejected: answer(weights, one.rejected) }
+    const sigmoid = { beta: 0.3, loss_type: 'sigmoid', label_smoothing: 0 } as const
+    expect(measure(sigmoid, weights)).toMatchObject({
+      loss: expect.closeTo(Math.LN2, 4),
+      metrics: { rewards_margin: expect.closeTo(0, 4) },
+    })
+
+    const later = initialWeights(MINUTE, 2)
+    const changes = pairs.map(({ chosen, rejected, reference }) => ({
+      chosen: answer(later, chosen) - reference.chosen,
+      rejected: answer(later, rejected) - reference.rejected,
+      tokens: { chosen: targetCount(chosen), rejected: targetCount(rejected) },
+    }))
+    const mean = (of: (change: (typeof changes)[0]) => number) => changes.reduce((sum, change) => sum + of(change) / 2, 0)
+    const surprise = (x: number) => Math.log(1 + Math.exp(-x))
+    const margin = ({ chosen, rejected }: (typeof changes)[0]) => 0.3 * (chosen - rejected)
+    const { loss, nats, metrics } = measure(sigmoid, later)
+    expect(loss).toBeCloseTo(
+      mean((change) => surprise(margin(change))),
+      4,
+    )
+    expect(metrics.rewards_chosen).toBeCloseTo(
+      mean(({ chosen }) => 0.3 * chosen),
+      3,
+    )
+    expect(metrics.rewards_margin).toBeCloseTo(mean(margin), 3)
+    const chosenTokens = changes.reduce((sum, { tokens: { chosen } }) => sum + chosen, 0)
+    expect(nats).toBeCloseTo(-pairs.reduce((sum, { chosen }) => sum + answer(later, chosen), 0) / chosenTokens, 4)
+    expect(measure({ ...sigmoid, loss_type: 'robust', label_smoothing: 0.2 }, later).loss).toBeCloseTo(
+      mean((change) => (0.8 * surprise(margin(change)) - 0.2 * surprise(-margin(change))) / 0.6),
+      3,
+    )
+    expect(measure({ ...sigmoid, loss_type: 'ipo' }, later).loss).toBeCloseTo(
+      mean(({ chosen, rejected, tokens: of }) => (chosen / of.chosen - rejected / of.rejected - 1 / 0.6) ** 2),
+      3,
+    )
+  })
+
+  it('of preferences stays finite, and knows which way to go, however wrong the model is', () => {
+    const rows = (reference: number) => {
+      const example = { ...exampleOf('x'), learned: Uint8Array.of(0, 1, 1) }
+      const pair = { chosen: example, rejected: exampleOf('y'), reference: { chosen: reference, rejected: -10 } }
+      return PAIR_LAYOUT.lay([pair], 1, 16, { examples: 1, records: 1, targets: 2, tokens: 4 })
+    }
+    const settings = { beta: 1, loss_type: 'sigmoid', label_smoothing: 0 } as const
+    const functions = lossFunctions(MINUTE, preference(settings), { frozen: null, adapterScale: 1 }, 16)
+    const { measured, gradients } = functions.measureWithGradients(toTensors(weights), rows(500))
+    expect(measured.loss).toBeGreaterThan(400)
+    expect(measured.loss).toBeLessThan(600)
+    const norm = [...(gradients['model.embed_tokens.weight']?.dataSync() ?? [])].reduce((sum, value) => sum + value * value, 0)
+    expect(Number.isFinite(norm) && norm > 0).toBe(true)
   })
 })
 

@@ -46,6 +46,16 @@ export function pairsFile(count: number): string {
   return path
 }
 
+/** A file of preferences that a tiny model can learn: the one answer counts, the other shouts. */
+export function preferencesFile(count: number): string {
+  const path = join(temporaryFolder(), 'preferences.jsonl')
+  const lines = Array.from({ length: count }, (_, n) =>
+    JSON.stringify({ prompt: `item ${n}`, chosen: `the number ${n % 7}`, rejected: `THE NUMBER ${n % 5}!` }),
+  )
+  writeFileSync(path, `${lines.join('\n')}\n`)
+  return path
+}
+
 /** A submission that is right, with the parts given replaced. */
 export function jobOf(parts: { training?: Json; hyperparameters?: Json; data?: Json; output?: Json; resources?: Json; top?: Json }): Json {
   return {

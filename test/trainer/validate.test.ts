@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { checkJob } from '../../src/trainer/check.js'
 import { knownHyperparameters, readHyperparameters } from '../../src/trainer/hyperparameters.js'
 import { validateJob } from '../../src/trainer/validate.js'
-import { jobOf, pairsFile, temporaryFolder, validate } from './support.js'
+import { jobOf, pairsFile, preferencesFile, temporaryFolder, validate } from './support.js'
 
 const path = pairsFile(20)
 const good = { sources: [{ path, type: '', split: '', format: '', columns: [] }] }
@@ -61,6 +61,23 @@ describe('hyperparameters', () => {
     expect(readHyperparameters({ lora_r: '4' }, 'SFT').problems[0]?.message).toContain('acts only on training type LORA')
   })
 
+  it('DPO trains all weights, and adapters where lora_r says how large', () => {
+    expect(readHyperparameters({}, 'DPO').values).toMatchObject({ lora_r: 0, beta: 0.1, loss_type: 'sigmoid', label_smoothing: 0 })
+    const plan = (hyperparameters: object) => validateJob({ training_config: { training_type: 'DPO', hyperparameters } }).plan
+    expect([plan({}).trainsAdapter, plan({ lora_r: '4' }).trainsAdapter]).toEqual([false, true])
+  })
+
+  it.each([
+    ['lora_alpha', 'DPO', {}, /only with lora_r/],
+    ['label_smoothing', 'DPO', {}, /only with loss_type robust/],
+    ['packing', 'DPO', {}, /only on training type LORA, SFT, FULL_FINETUNE, not DPO/],
+    ['beta', 'SFT', {}, /only on training type DPO, not SFT/],
+    ['loss_type', 'DPO', { loss_type: 'hinge' }, /one of sigmoid, robust, ipo/],
+  ] as const)('%s is refused on %s where it would do nothing', (name, trainingType, given, message) => {
+    const { problems } = readHyperparameters({ [name]: '0.2', ...given }, trainingType)
+    expect(problems).toEqual([{ path: `training_config.hyperparameters.${name}`, message: expect.stringMatching(message) }])
+  })
+
   it('target modules are a comma-separated choice of linear layers', () => {
     expect(readHyperparameters({ lora_target_modules: 'v_proj, q_proj' }, 'LORA').values.lora_target_modules).toEqual(['q_proj', 'v_proj'])
   })
@@ -98,7 +115,8 @@ describe('a submission', () => {
   })
 
   it.each<[string, Parameters<typeof jobOf>[0], string]>([
-    ['an unknown training type', { training: { training_type: 'DPO' } }, 'training_config.training_type'],
+    ['an unknown training type', { training: { training_type: 'KTO' } }, 'training_config.training_type'],
+    ['RLHF', { training: { training_type: 'RLHF' } }, 'training_config.training_type'],
     ['QLORA', { training: { training_type: 'QLORA' } }, 'training_config.training_type'],
     ['no model', { training: { base_model: {} } }, 'training_config.base_model.model_id'],
     ['a model that would have to be fetched', { training: { base_model: { model_id: 'gpt2' } } }, 'training_config.base_model.model_id'],
@@ -142,6 +160,16 @@ describe('a submission', () => {
     const { training, ...rest } = parts
     const problems = problemsOf({ ...rest, training: { ...training } })
     expect(problems.map((problem) => problem.path)).toEqual([expected])
+  })
+
+  it.each([
+    ['QLORA', /LORA trains the same adapters/],
+    ['RLHF', /DPO learns preferences/],
+  ])('of type %s is told what would do instead, and nothing of its data', (training_type, instead) => {
+    const data = { sources: [{ path: preferencesFile(2) }] }
+    expect(problemsOf({ training: { training_type }, data })).toEqual([
+      { path: 'training_config.training_type', message: expect.stringMatching(instead) },
+    ])
   })
 
   it('is checked by the program, which reads it from standard input and names every mistake at once', () => {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
-import { formatOf, readSource } from '../data/records.js'
+import { TEXT_RECORDS } from '../data/record.js'
+import { DATA_FORMATS, formatOf, readSource } from '../data/records.js'
 import { modelFolder } from '../model/folder.js'
 import type { Problem } from '../problems.js'
 import { questionOf } from './measures.js'
@@ -35,9 +36,9 @@ interface FileCheck {
 function checkFile(path: string): FileCheck {
   const unusable = (problem: string): FileCheck => ({ problem, plain: null })
   const format = formatOf(path, '')
-  if (!format) return unusable('The embedded trainer reads .jsonl and .txt.')
+  if (!format) return unusable(`The embedded trainer reads ${DATA_FORMATS.join(', ')}.`)
   try {
-    const { records, badLines } = readSource(path, format)
+    const { records, badLines } = readSource(path, format, TEXT_RECORDS)
     const [bad] = badLines
     if (bad) return unusable(`line ${bad.line}: ${bad.reason}.`)
     if (records.length === 0) return unusable('There are no records in it.')

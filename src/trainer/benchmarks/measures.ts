@@ -1,4 +1,4 @@
-import type { TrainingRecord } from '../data/records.js'
+import type { TrainingRecord } from '../data/record.js'
 import { BOS, decodeTokens, EOS, encodeText } from '../data/tokens.js'
 import { type Decodable, tokenReader } from '../model/decode.js'
 

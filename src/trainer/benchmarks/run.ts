@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import { formatOf, readSource, type TrainingRecord } from '../data/records.js'
+import { TEXT_RECORDS, type TrainingRecord } from '../data/record.js'
+import { DATA_FORMATS, formatOf, readSource, type SourceRecords } from '../data/records.js'
 import type { BenchmarkResult, BenchmarkSample, Journal } from '../journal.js'
 import type { Decodable } from '../model/decode.js'
 import { modelFolder } from '../model/folder.js'
@@ -79,10 +80,10 @@ function openModel(order: EvaluationOrder): Decodable {
 function readRecords(path: string, index: number): TrainingRecord[] {
   const field = `benchmarks[${index}].dataset`
   const format = formatOf(path, '')
-  if (!format) throw new TrainerFailure('DATA', `${basename(path)} is neither .jsonl nor .txt.`, { field })
-  let read: ReturnType<typeof readSource>
+  if (!format) throw new TrainerFailure('DATA', `${basename(path)} is in none of the formats ${DATA_FORMATS.join(', ')}.`, { field })
+  let read: SourceRecords<TrainingRecord>
   try {
-    read = readSource(path, format)
+    read = readSource(path, format, TEXT_RECORDS)
   } catch (cause) {
     throw new TrainerFailure('DATA', `${(cause as Error).message}.`, { field }, { cause })
   }

@@ -1,6 +1,6 @@
 import { permutation } from '../random.js'
 import { type Example, targetCount } from './batches.js'
-import type { TrainingRecord } from './records.js'
+import { type CompletionRecord, type TrainingRecord, textOf } from './record.js'
 import { BOS, EOS, encodeText } from './tokens.js'
 
 /** How records become rows. */
@@ -18,9 +18,9 @@ export interface EncodingSettings {
   addEos: boolean
 }
 
-/** Rows to train or evaluate on, and what did not fit. */
-export interface Encoded {
-  examples: Example[]
+/** What to train or evaluate on, and what did not fit. */
+export interface Encoded<E> {
+  examples: E[]
   /** Records of which the end was cut off. */
   truncated: number
   /** Records left out, since nothing of what was to be learned fits. */
@@ -42,28 +42,16 @@ export function splitRecords<T>(records: readonly T[], fraction: number, seed: n
  * Turns records into rows. Text is joined into one stream and cut into full rows, a row's last token being the next row's first; a
  * record with a prompt is cut off at the end where it is longer than a row, then shares its row with others that fit, unseen by them.
  */
-export function encodeRecords(records: readonly TrainingRecord[], settings: EncodingSettings): Encoded {
-  const encoded: Encoded = { examples: [], truncated: 0, dropped: 0 }
+export function encodeRecords(records: readonly TrainingRecord[], settings: EncodingSettings): Encoded<Example> {
+  const encoded: Encoded<Example> = { examples: [], truncated: 0, dropped: 0 }
   const stream: number[] = []
   for (const record of records) {
-    const learnAll = settings.packAll || settings.trainOnPrompt
     if (record.kind === 'text' || settings.packAll) {
-      const text = record.kind === 'text' ? record.text : record.parts.map((part) => part.text).join('')
-      for (const token of frame(encodeText(text), settings)) stream.push(token)
+      for (const token of frame(encodeText(textOf(record)), settings)) stream.push(token)
       continue
     }
-    const parts = record.parts.map((part) => ({ tokens: encodeText(part.text), learned: part.learned || learnAll ? 1 : 0 }))
-    const tokens = frame(
-      parts.flatMap((part) => part.tokens),
-      settings,
-    )
-    const learned = parts.flatMap((part) => part.tokens.map(() => part.learned))
-    if (settings.addBos) learned.unshift(0)
-    if (settings.addEos) learned.push(1)
-    learned[0] = 0
-    const length = settings.maxSeqLength + 1
-    if (tokens.length > length) encoded.truncated++
-    const example = { tokens: Uint16Array.from(tokens.slice(0, length)), learned: Uint8Array.from(learned.slice(0, length)) }
+    const { example, isCut } = encodeCompletion(record, settings)
+    if (isCut) encoded.truncated++
     if (targetCount(example) > 0) encoded.examples.push(example)
     else encoded.dropped++
   }
@@ -72,13 +60,31 @@ export function encodeRecords(records: readonly TrainingRecord[], settings: Enco
   return encoded
 }
 
-/** Positions that rows of these examples need: the longest, rounded up to a multiple of 16 so that kernels stay regular. */
-export function rowLength(examples: readonly Example[], maxSeqLength: number): number {
-  const longest = examples.reduce((max, example) => Math.max(max, example.tokens.length - 1), 1)
+/** A record with a prompt as a row of its own, cut off at the end where it is longer than a row. It may have nothing to learn left. */
+export function encodeCompletion(
+  { parts }: CompletionRecord,
+  settings: Pick<EncodingSettings, 'maxSeqLength' | 'trainOnPrompt' | 'addBos' | 'addEos'>,
+): { example: Example; isCut: boolean } {
+  const pieces = parts.map((part) => ({ tokens: encodeText(part.text), learned: part.learned || settings.trainOnPrompt ? 1 : 0 }))
+  const tokens = frame(
+    pieces.flatMap((piece) => piece.tokens),
+    settings,
+  )
+  const learned = pieces.flatMap((piece) => piece.tokens.map(() => piece.learned))
+  if (settings.addBos) learned.unshift(0)
+  if (settings.addEos) learned.push(1)
+  learned[0] = 0
+  const length = settings.maxSeqLength + 1
+  const example = { tokens: Uint16Array.from(tokens.slice(0, length)), learned: Uint8Array.from(learned.slice(0, length)) }
+  return { example, isCut: tokens.length > length }
+}
+
+/** Positions of a row that holds `longest` positions: rounded up to a multiple of 16 so that kernels stay regular. */
+export function rowLength(longest: number, maxSeqLength: number): number {
   return Math.min(maxSeqLength, Math.ceil(longest / 16) * 16)
 }
 
-function frame(tokens: number[], { addBos, addEos }: EncodingSettings): number[] {
+function frame(tokens: number[], { addBos, addEos }: Pick<EncodingSettings, 'addBos' | 'addEos'>): number[] {
   return [...(addBos ? [BOS] : []), ...tokens, ...(addEos ? [EOS] : [])]
 }
 

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
 import type { DataPlan } from '../plan.js'
 import type { Problem } from '../problems.js'
-import { EXPECTED_RECORD, readSource, type TrainingRecord } from './records.js'
+import type { RecordKind } from './record.js'
+import { readSource } from './records.js'
 
 /** All sources of a job, read. */
-export interface LoadedData {
-  records: TrainingRecord[]
+export interface LoadedData<R> {
+  records: R[]
   /** One entry a source. */
   sources: { source: number; records: number; bytes: number; tokens: number; sha256: string }[]
   problems: Problem[]
@@ -16,23 +17,23 @@ export interface LoadedData {
 const BAD_LINES_NAMED = 5
 
 /** Reads every source. Each malformed line is a problem with its number, and so is a file that is missing or holds no usable record. */
-export function loadData(plan: DataPlan): LoadedData {
-  const data: LoadedData = { records: [], sources: [], problems: [] }
+export function loadData<R>(plan: DataPlan, kind: RecordKind<R>): LoadedData<R> {
+  const data: LoadedData<R> = { records: [], sources: [], problems: [] }
   for (const [index, { path, format }] of plan.sources.entries()) {
     const problem = (message: string) => data.problems.push({ path: `data_config.sources[${index}].path`, message })
     const name = basename(path)
     try {
-      const { records, badLines, bytes, text } = readSource(path, format, plan.fieldMapping)
+      const { records, badLines, bytes, text } = readSource(path, format, kind, plan.fieldMapping)
       for (const { line, reason } of badLines.slice(0, BAD_LINES_NAMED)) problem(`${name}:${line}: ${reason}`)
       if (badLines.length > BAD_LINES_NAMED) problem(`${name}: ${badLines.length - BAD_LINES_NAMED} more lines cannot be used`)
       if (records.length === 0 && badLines.length === 0) {
-        problem(`${name}:1: holds no usable record: ${format === 'txt' ? 'expected text' : EXPECTED_RECORD}`)
+        problem(`${name}:1: holds no usable record: ${format === 'txt' ? 'expected text' : kind.expected}`)
       }
       data.sources.push({
         source: index,
         records: records.length,
         bytes,
-        tokens: records.reduce((sum, record) => sum + tokenCount(record), 0),
+        tokens: records.reduce((sum, record) => sum + tokenCount(kind.textsOf(record)), 0),
         sha256: createHash('sha256').update(text).digest('hex'),
       })
       for (const record of records) data.records.push(record)
@@ -47,10 +48,9 @@ export function loadData(plan: DataPlan): LoadedData {
   return data
 }
 
-/** The bytes that a record spells, and its two marks. */
-function tokenCount(record: TrainingRecord): number {
-  const texts = record.kind === 'text' ? [record.text] : record.parts.map((part) => part.text)
-  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 2)
+/** The bytes that texts spell, and two marks for each. */
+export function tokenCount(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text) + 2, 0)
 }
 
 function readFailure(name: string, error: NodeJS.ErrnoException): string {

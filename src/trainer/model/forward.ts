@@ -26,26 +26,21 @@ export function attentionBias(config: ModelConfig, length: number): Tensor {
 }
 
 /**
- * The weighted sum of cross-entropies, in nats: `tokens` and `targets` are int32 [rows, length], `targetWeights` float32 of the
- * same shape (0 leaves a target out). Takes `tokens`, `targets`, `targetWeights`, `segments` and `bias`; uses each weight exactly once.
+ * The cross-entropy of each target, in nats, [rows, length]: `tokens` and `targets` are int32 [rows, length]. Takes `tokens`, `targets`,
+ * `segments` and `bias`; uses each weight exactly once.
  */
-export function weightedLoss(
+export function crossEntropies(
   config: ModelConfig,
   weights: ForwardWeights,
   tokens: Tensor,
   targets: Tensor,
-  targetWeights: Tensor,
   segments: Tensor,
   bias: Tensor,
 ): Tensor {
-  const size = tokens.shape.reduce((product, length) => product * length, 1)
+  const [rows, length] = tokens.shape as [number, number]
   const scores = logits(config, weights, tokens, segments, bias)
-  const picked = scores.ref.mul(nn.oneHot(targets.reshape([size]), config.vocab_size)).sum(-1)
-  return nn
-    .logsumexp(scores, -1)
-    .sub(picked)
-    .mul(targetWeights.reshape([size]))
-    .sum()
+  const picked = scores.ref.mul(nn.oneHot(targets.reshape([rows * length]), config.vocab_size)).sum(-1)
+  return nn.logsumexp(scores, -1).sub(picked).reshape([rows, length])
 }
 
 /**

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import type { Job__Output } from '../../../src/generated/proto/scaimind/v1/Job.js'
 import type { JobSpec } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
 import type { MetricEvent__Output } from '../../../src/generated/proto/scaimind/v1/MetricEvent.js'
@@ -56,5 +58,28 @@ describe('The embedded trainer under the coordinator', () => {
     expect(job.final_evaluation?.tuned?.perplexity).toBeGreaterThan(1)
     expect([...new Set(steps)]).toEqual(Array.from({ length: 12 }, (_, index) => index + 1))
     expect(await tenant.statuses(id)).toEqual(expect.arrayContaining(['TRAINING', 'CHECKPOINTING', 'EVALUATING', 'EXPORTING', 'COMPLETED']))
+  })
+
+  it('examples/dpo.yaml learns which answers are preferred: the margin rises until it is completed', async () => {
+    keepOnFailure(coordinator)
+    const example = (path: string) => readFileSync(new URL(`../../../examples/${path}`, import.meta.url), 'utf8')
+    const spec = parse(example('dpo.yaml')) as JobSpec
+    const [source] = spec.data_config?.sources ?? []
+    expect(source?.path).toBe('examples/data/short-answers.jsonl')
+    const pairs = example('data/short-answers.jsonl').split('\n').slice(0, 20).join('\n')
+    const id = await tenant.submit({
+      ...spec,
+      training_config: { ...spec.training_config, hyperparameters: { ...spec.training_config?.hyperparameters, max_steps: '5' } },
+      data_config: { ...spec.data_config, sources: [{ path: tenant.file('pairs.jsonl', pairs) }] },
+    })
+    const margins: number[] = []
+    for await (const { batch } of tenant.stream<MetricEvent__Output>('StreamJobMetrics', { job_id: id }))
+      for (const { values } of batch?.records ?? []) if (values.rewards_margin !== undefined) margins.push(values.rewards_margin)
+    const job = await tenant.job(id)
+    expect(job).toMatchObject({ status: 'COMPLETED', output: { kind: 'model' }, progress: { step: '5' } })
+    expect(margins).toHaveLength(5)
+    expect(margins[0]).toBeCloseTo(0, 3)
+    expect(margins[4]).toBeGreaterThan(0.1)
+    expect(job.final_evaluation?.tuned?.perplexity).toBeGreaterThan(1)
   })
 })

@@ -68,7 +68,7 @@ const mistakes: [string, (job: Parts) => unknown, string, RegExp][] = [
   ],
   ['an escape in a label', (job) => Object.assign(job, { labels: { a: '\u001b[31m' } }), 'labels', /control/],
   ['no training type', training({ training_type: 'TRAINING_TYPE_UNSPECIFIED' }), 'training_config.training_type', /SFT/],
-  ['a training type that its trainer cannot do', training({ training_type: 'DPO' }), 'training_config.training_type', /DPO/],
+  ['a training type that its trainer cannot do', training({ training_type: 'RLHF' }), 'training_config.training_type', /RLHF/],
   ['no model', model({ model_id: '' }), 'training_config.base_model.model_id', /required/],
   ['a model by URL', model({ model_id: 'https://example.com/m' }), 'training_config.base_model.model_id', /URL/],
   ['a model that is not there', model({ model_id: 'meta/llama' }), 'training_config.base_model.model_id', /llama/],
