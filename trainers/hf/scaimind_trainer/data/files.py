@@ -6,8 +6,9 @@ import os
 import re
 from pathlib import Path
 
+from ..parsing import near_miss
 from ..problems import TrainerFailure
-from .plan import SourcePlan, near_miss
+from .plan import SourcePlan
 
 FORMATS = {
     "jsonl": "jsonl",
@@ -26,7 +27,7 @@ READABLE = "jsonl, json, csv, tsv, parquet and txt"
 def find_files(source: SourcePlan) -> list[tuple[Path, str]]:
     """The files of a source with their formats, in the order of their names. Raises TrainerFailure where there are none, or one cannot be told."""
     if source.format and source.format not in FORMATS:
-        message = f"The formats are {READABLE}, not {source.format!r}.{near_miss(source.format, FORMATS)}"
+        message = f"The formats are {READABLE}, not {source.format!r}{near_miss(source.format, FORMATS)}."
         raise TrainerFailure("DATA", message, field=source.at("format"))
     path = Path(source.path)
     if path.is_dir():
@@ -38,21 +39,22 @@ def find_files(source: SourcePlan) -> list[tuple[Path, str]]:
         raise TrainerFailure("DATA", f"There is no file {path.name}.", field=source.at("path"))
     if not os.access(path, os.R_OK):
         raise TrainerFailure("DATA", f"{path.name} may not be read.", field=source.at("path"))
-    file_format = _format_of(path, source.format)
+    file_format = format_of(path, source.format)
     if file_format is None:
         message = f"The format of {path.name} cannot be told from its name; the formats are {READABLE}."
         raise TrainerFailure("DATA", message, field=source.at("format"))
     return [(path, file_format)]
 
 
-def _format_of(path: Path, given: str) -> str | None:
+def format_of(path: Path, given: str = "") -> str | None:
+    """How a file is written: as given, else by its name's ending. None where neither says."""
     return FORMATS.get(given or path.suffix[1:].lower())
 
 
 def _in_folder(folder: Path, source: SourcePlan) -> list[tuple[Path, str]]:
     root = folder.resolve()
     all_files = [file for file in sorted(folder.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(folder))]
-    files = [(file, file_format) for file in all_files if (file_format := _format_of(file, source.format))]
+    files = [(file, file_format) for file in all_files if (file_format := format_of(file, source.format))]
     if not files:
         raise TrainerFailure("DATA", f"{folder.name} has no file of {READABLE}.", field=source.at("path"))
     if source.split:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from dataclasses import dataclass, field
 
+from ..parsing import Kind, boolean, integer, near_miss, number
 from ..problems import TrainerFailure
 from .filters import Filter, read_filters
 
 DEFAULT_SEED = 42
 
 FILE_TYPES = ("", "file", "local", "dataset")
-SAMPLING = ("weight", "max_records", "fraction")
+SAMPLING = {"weight": number(0, 1e9, above=True), "max_records": integer(1, 1 << 53), "fraction": number(0, 1, above=True)}
+SEEDS = integer(-(1 << 63), (1 << 63) - 1)
+SHARES = number(0, 0.9)
 FIELD_NAMES = ("text", "prompt", "completion", "messages", "chosen", "rejected", "tools")
 
 
@@ -70,21 +71,18 @@ def read_plan(job: dict) -> DataPlan:
     if weighted and len(weighted) < len(sources):
         without = next(source for source in sources if source.sampling.weight is None)
         raise _refused(without.at("sampling.weight"), "Either every source has a weight or none has.")
+    share, seed = config.get("validation_split"), config.get("seed")
+    skip = (training.get("hyperparameters") or {}).get("skip_bad_records", "false")
     return DataPlan(
         training_type=training_type,
         sources=sources,
         mapping=_read_mapping((config.get("preprocess") or {}).get("field_mapping") or {}, training_type),
-        validation_split=_read_split(config.get("validation_split")),
-        seed=_read_seed(config.get("seed")),
+        validation_split=0.0 if share is None else _read("data_config.validation_split", share, SHARES),
+        # Numbers of 64 bits come as text.
+        seed=DEFAULT_SEED if seed in (None, "") else _read("data_config.seed", seed, SEEDS),
         max_seq_length=int(config.get("max_seq_length") or 0),
-        skip_bad_records=_read_flag((training.get("hyperparameters") or {}).get("skip_bad_records")),
+        skip_bad_records=_read("training_config.hyperparameters.skip_bad_records", skip, boolean()),
     )
-
-
-def near_miss(name: str, known) -> str:
-    """` Did you mean …?` where a known name is close; else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _read_source(index: int, source: dict) -> SourcePlan:
@@ -109,19 +107,8 @@ def _read_source(index: int, source: dict) -> SourcePlan:
 def _read_sampling(given: dict[str, str], at: str) -> Sampling:
     for name in given:
         if name not in SAMPLING:
-            raise _refused(f"{at}.{name}", f"Sampling takes {', '.join(SAMPLING)}.{near_miss(name, SAMPLING)}")
-
-    def number(name: str) -> float | None:
-        return _number(given[name]) if name in given else None
-
-    weight, most, fraction = number("weight"), number("max_records"), number("fraction")
-    if "weight" in given and not (weight is not None and weight > 0):
-        raise _refused(f"{at}.weight", f"A weight is a number above 0, not {given['weight']!r}.")
-    if "max_records" in given and not (most is not None and most >= 1 and most == int(most)):
-        raise _refused(f"{at}.max_records", f"This is a whole number from 1, not {given['max_records']!r}.")
-    if "fraction" in given and not (fraction is not None and 0 < fraction <= 1):
-        raise _refused(f"{at}.fraction", f"A fraction is above 0 and at most 1, not {given['fraction']!r}.")
-    return Sampling(weight, int(most or 0), 1.0 if fraction is None else fraction)
+            raise _refused(f"{at}.{name}", f"Sampling takes {', '.join(SAMPLING)}{near_miss(name, SAMPLING)}.")
+    return Sampling(**{name: _read(f"{at}.{name}", value, SAMPLING[name]) for name, value in given.items()})
 
 
 def _read_mapping(given: dict[str, str], training_type: str) -> dict[str, str]:
@@ -129,40 +116,17 @@ def _read_mapping(given: dict[str, str], training_type: str) -> dict[str, str]:
         at = f"data_config.preprocess.field_mapping.{name}"
         # A reward function may ask for columns of any name.
         if name not in FIELD_NAMES and training_type != "RLHF":
-            raise _refused(at, f"The fields of a record are {', '.join(FIELD_NAMES)}.{near_miss(name, FIELD_NAMES)}")
+            raise _refused(at, f"The fields of a record are {', '.join(FIELD_NAMES)}{near_miss(name, FIELD_NAMES)}.")
         if not source:
             raise _refused(at, "Name the field of the record.")
     return dict(given)
 
 
-def _read_split(given) -> float:
-    share = 0.0 if given is None else _number(given)
-    if share is None or not 0 <= share < 1:
-        raise _refused("data_config.validation_split", f"This is a fraction from 0 to below 1, not {given!r}.")
-    return share
-
-
-def _read_seed(given) -> int:
-    # Numbers of 64 bits come as text.
-    try:
-        return DEFAULT_SEED if given in (None, "") else int(given)
-    except (TypeError, ValueError):
-        raise _refused("data_config.seed", f"A seed is a whole number, not {given!r}.") from None
-
-
-def _read_flag(given: str | None) -> bool:
-    if given not in (None, "true", "false"):
-        at = "training_config.hyperparameters.skip_bad_records"
-        raise TrainerFailure("CODE", f"This is true or false, not {given!r}.", field=at)
-    return given == "true"
-
-
-def _number(text) -> float | None:
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return value if math.isfinite(value) else None
+def _read(at: str, given, kind: Kind):
+    value = kind.read(str(given))
+    if value is None:
+        raise _refused(at, f"This is {kind.text}, not {given!r}.")
+    return value
 
 
 def _refused(at: str, message: str) -> TrainerFailure:

@@ -22,7 +22,7 @@ EXPECTED = {
 
 def read_record(fields: dict, mapping: dict[str, str], training_type: str) -> dict:
     """The columns that the trainer of this type reads: texts, or lists of messages. Raises BadRecord."""
-    record = _Record(fields, mapping)
+    record = Record(fields, mapping)
     if training_type == "CONTINUED_PRETRAIN":
         return {"text": record.text("text", EXPECTED["text"])}
     if training_type == "DPO":
@@ -39,18 +39,23 @@ def shape_of(row: dict) -> str:
     return " and ".join(f'"{name}"' for name in names) + (" as messages" if are_messages else "")
 
 
-class _Record:
+class Record:
+    """A record's fields by the names that a trainer expects. `mapping`: expected name → name in the record."""
+
     def __init__(self, fields: dict, mapping: dict[str, str]):
         self.fields = fields
         self.mapping = mapping
 
     def get(self, name: str):
+        """The field's value; None where there is none."""
         return self.fields.get(self.mapping.get(name, name))
 
     def label(self, name: str) -> str:
+        """The field's own name, quoted."""
         return json.dumps(self.mapping.get(name, name), ensure_ascii=False)
 
     def text(self, name: str, expected: str) -> str:
+        """Text that is not blank. Raises BadRecord, with what was expected where there is no such field."""
         value = self.get(name)
         if value is None:
             found = ", ".join(json.dumps(key, ensure_ascii=False) for key in self.fields) or "no field"
@@ -62,11 +67,12 @@ class _Record:
         return value
 
     def turn(self, name: str, expected: str):
-        """Text, or messages."""
+        """Text, or messages. Raises BadRecord."""
         value = self._list(name)
         return self.messages(name) if isinstance(value, list) else self.text(name, expected)
 
     def messages(self, name: str) -> list[dict]:
+        """Messages with a role and a content, without their empty fields. Raises BadRecord."""
         value = self._list(name)
         label = self.label(name)
         if not isinstance(value, list) or not value:
@@ -95,7 +101,7 @@ def _read_message(message, label: str) -> dict:
     return kept
 
 
-def _read_supervised(record: _Record) -> dict:
+def _read_supervised(record: Record) -> dict:
     tools = _read_tools(record)
     if record.get("messages") is not None:
         messages = record.messages("messages")
@@ -110,7 +116,7 @@ def _read_supervised(record: _Record) -> dict:
     return {"text": record.text("text", EXPECTED["supervised"])}
 
 
-def _read_preference(record: _Record) -> dict:
+def _read_preference(record: Record) -> dict:
     row = {name: record.turn(name, EXPECTED["preference"]) for name in ("chosen", "rejected")}
     if record.get("prompt") is not None:
         row = {"prompt": record.turn("prompt", EXPECTED["preference"]), **row}
@@ -131,7 +137,7 @@ def _without_prompt(row: dict) -> dict:
     return {"prompt": prompt, "chosen": row["chosen"][length:], "rejected": row["rejected"][length:]}
 
 
-def _read_prompt(record: _Record) -> dict:
+def _read_prompt(record: Record) -> dict:
     row = {"prompt": record.turn("prompt", EXPECTED["prompt"])}
     taken = {record.mapping.get(name, name) for name in ("prompt", *record.mapping)}
     renamed = {name: record.get(name) for name in record.mapping if name != "prompt"}
@@ -139,7 +145,7 @@ def _read_prompt(record: _Record) -> dict:
     return {**row, **others, **renamed}
 
 
-def _read_tools(record: _Record) -> dict:
+def _read_tools(record: Record) -> dict:
     tools = record.get("tools")
     if not tools:
         return {}

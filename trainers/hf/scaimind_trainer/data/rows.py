@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy
 
+from ..parsing import near_miss
 from ..problems import TrainerFailure
 from .columns import Columns
 from .hash import canonical
 from .origin import Origin
-from .plan import DataPlan, SourcePlan, near_miss
+from .plan import DataPlan, SourcePlan
 from .readers import BadRecord
 from .record import read_record, shape_of
 
@@ -119,7 +120,7 @@ def _check_names(source: SourcePlan, seen: set[str]) -> None:
     for column, at in named:
         if column not in seen and seen:
             known = ", ".join(sorted(seen)[:20])
-            message = f"No record has a column {column!r}; there are {known}.{near_miss(column, seen)}"
+            message = f"No record has a column {column!r}; there are {known}{near_miss(column, seen)}."
             raise TrainerFailure("DATA", message, field=source.at(at))
 
 
