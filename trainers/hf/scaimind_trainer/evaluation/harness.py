@@ -19,7 +19,7 @@ from ..hub import hub_failure
 from ..problems import TrainerFailure
 from .benchmarks import Benchmark
 from .samples import Sample, kept
-from .statistics import mean_of
+from .statistics import mean_of, ratio_of
 
 DEFAULT_BATCH_SIZE = 8
 DEFAULT_SEED = 1234
@@ -43,6 +43,7 @@ class LoadedTask:
     tasks: dict
     # Records that are measured, of all tasks.
     records: int
+    manager: TaskManager
 
 
 def load_task(benchmark: Benchmark, manager: TaskManager) -> LoadedTask:
@@ -68,7 +69,7 @@ def load_task(benchmark: Benchmark, manager: TaskManager) -> LoadedTask:
     groups = loaded.get("groups") or {}
     limit = benchmark.num_samples or math.inf
     records = sum(min(limit, len(task.eval_docs)) for task in tasks.values())
-    return LoadedTask(benchmark, [groups[name]] if name in groups else list(tasks.values()), tasks, int(records))
+    return LoadedTask(benchmark, [groups[name]] if name in groups else list(tasks.values()), tasks, int(records), manager)
 
 
 def measure_task(loaded: LoadedTask, model, tokenizer, told: Callable[[float, int], None]) -> dict:
@@ -84,6 +85,7 @@ def measure_task(loaded: LoadedTask, model, tokenizer, told: Callable[[float, in
             results = simple_evaluate(
                 model=reader,
                 tasks=loaded.roots,
+                task_manager=loaded.manager,
                 num_fewshot=parameters.get("num_fewshot"),
                 limit=benchmark.num_samples or None,
                 apply_chat_template=parameters.get("apply_chat_template", False),
@@ -116,7 +118,7 @@ def to_result(benchmark: Benchmark, results: dict) -> dict:
             error = found.get(f"{metric}_stderr,{filter_name}")
             if _is_number(error):
                 errors[name] = float(error)
-            elif (own := _error_of(results["samples"].get(task, []), metric, filter_name)) is not None:
+            elif (own := _error_of(results["samples"].get(task, []), metric, filter_name, value)) is not None:
                 errors[name] = own
     return {
         "name": benchmark.name,
@@ -214,9 +216,21 @@ def _content_hash(samples: dict[str, list[dict]]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _error_of(samples: list[dict], metric: str, filter_name: str) -> float | None:
+def _error_of(samples: list[dict], metric: str, filter_name: str, score: float) -> float | None:
+    """The standard error of a mean, or of what is made of log-likelihoods and what they are shared out to: words, bytes."""
     values = [sample.get(metric) for sample in samples if sample["filter"] == filter_name]
-    return mean_of(values)[1] if values and all(map(_is_number, values)) else None
+    if not values:
+        return None
+    if all(map(_is_number, values)):
+        mean, error = mean_of(values)
+        return error if math.isclose(mean, score) else None
+    if not all(isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)) for value in values):
+        return None
+    ratio, error = ratio_of(values)
+    if math.isclose(math.exp(min(-ratio, 700.0)), score):
+        # The error of an exponential, to first order.
+        return score * error
+    return error / math.log(2) if math.isclose(-ratio / math.log(2), score) else None
 
 
 def _samples(tasks: Iterable[list[dict]]) -> Iterator[Sample]:
