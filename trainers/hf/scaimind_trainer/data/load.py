@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import datasets
 import numpy
+from datasets.arrow_writer import ArrowWriter
 
 from ..problems import TrainerFailure
 from .origin import Origin, open_origin
 from .plan import DataPlan, read_plan
 from .rows import Rows, Scan
 from .sample import draw, mix, repeat, set_aside
+from .scratch import make_scratch
+from .share import once_a_machine
 
-if TYPE_CHECKING:
-    import datasets
+ROWS, TRAINING, VALIDATION = "rows.arrow", "training.npy", "validation.npy"
 
 
 @dataclass
@@ -47,26 +46,43 @@ class LoadedData:
 def load_data(job: dict) -> LoadedData:
     """Reads every source of a parsed `job.json`, the same for the same seed. Raises TrainerFailure naming file and line, or the field.
 
-    Rows are read twice, to learn their types and to write those that are drawn; none are held. They lie in a temporary folder as long as the process runs.
+    Rows are read twice, to learn their types and to write those that are drawn; none are held.
+    They lie in a temporary folder as long as the process runs, one for all processes of a machine.
     """
     plan = read_plan(job)
+    made = once_a_machine(lambda: _prepare(plan))
+    folder = Path(made["folder"])
+    rows = datasets.Dataset.from_file(str(folder / ROWS))
+    training, validation = (numpy.load(folder / name) for name in (TRAINING, VALIDATION))
+    return LoadedData(
+        training=rows.select(training),
+        validation=rows.select(validation) if len(validation) else None,
+        sources=[SourceReport(**source) for source in made["sources"]],
+        remarks=made["remarks"],
+    )
+
+
+def _prepare(plan: DataPlan) -> dict:
+    """Writes the rows, and which of them are for what, into a folder. Answers its path, and what is to be told of the sources."""
     origins = [open_origin(source, plan) for source in plan.sources]
     rows = Rows(plan)
     scans = [rows.scan(source, origin) for source, origin in zip(plan.sources, origins, strict=True)]
     drawn = [draw(len(scan.digests), source.sampling, plan.seed, source.index) for source, scan in zip(plan.sources, scans, strict=True)]
     aside = set_aside([scan.digests[part] for scan, part in zip(scans, drawn, strict=True)], plan.validation_split, plan.seed)
     training, validation = _arrange(plan, origins, aside)
-    written = _write(plan, origins, rows, drawn)
+    folder = make_scratch()
+    _write(folder / ROWS, plan, origins, rows, drawn)
+    numpy.save(folder / TRAINING, training)
+    numpy.save(folder / VALIDATION, validation)
     reports = [
         SourceReport(source.path, scan.records, *origin.content())
         for source, origin, scan in zip(plan.sources, origins, scans, strict=True)
     ]
-    return LoadedData(
-        training=written.select(training),
-        validation=written.select(validation) if len(validation) else None,
-        sources=reports,
-        remarks=[*_remarks(origins, scans, drawn), *_totals(training, validation)],
-    )
+    return {
+        "folder": str(folder),
+        "sources": [asdict(report) for report in reports],
+        "remarks": [*_remarks(origins, scans, drawn), *_totals(training, validation)],
+    }
 
 
 def _arrange(plan: DataPlan, origins: list[Origin], aside: list[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -88,14 +104,10 @@ def _arrange(plan: DataPlan, origins: list[Origin], aside: list[numpy.ndarray]) 
     return (training[mix(len(training), plan.seed)] if len(kept) > 1 else training), validation
 
 
-def _write(plan: DataPlan, origins: list[Origin], rows: Rows, drawn: list[numpy.ndarray]) -> datasets.Dataset:
-    import datasets
-    from datasets.arrow_writer import ArrowWriter
-
-    folder = Path(tempfile.mkdtemp(prefix="scaimind-data-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn: list[numpy.ndarray]) -> None:
+    """All rows that are drawn, one source after the other."""
     features = rows.columns.features()
-    with ArrowWriter(features=features, path=str(folder / "rows.arrow")) as writer:
+    with ArrowWriter(features=features, path=str(path)) as writer:
         for source, origin, part in zip(plan.sources, origins, drawn, strict=True):
             wanted = iter(part)
             next_wanted = next(wanted, None)
@@ -109,7 +121,6 @@ def _write(plan: DataPlan, origins: list[Origin], rows: Rows, drawn: list[numpy.
             if next_wanted is not None:
                 raise TrainerFailure("DATA", f"{origin.name} has changed while it was read.", field=source.at("path"))
         writer.finalize()
-    return datasets.Dataset.from_file(str(folder / "rows.arrow"))
 
 
 def _remarks(origins: list[Origin], scans: list[Scan], drawn: list[numpy.ndarray]) -> list[str]:
