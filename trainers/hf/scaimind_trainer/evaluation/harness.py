@@ -66,6 +66,9 @@ def load_task(benchmark: Benchmark, manager: TaskManager) -> LoadedTask:
             raise TrainerFailure("CODE", f"{one} runs code that the model writes, which is not done here.", field=field)
         if getattr(task, "MULTIMODAL", False):
             raise TrainerFailure("CODE", f"{one} shows the model more than text, which is not done here.", field=field)
+    if benchmark.parameters.get("num_fewshot") and all(task.get_config("num_fewshot") == 0 for task in tasks.values()):
+        # The harness would go on without a word.
+        raise TrainerFailure("CODE", f"{name} is always asked without examples.", field=benchmark.at("parameters.num_fewshot"))
     groups = loaded.get("groups") or {}
     limit = benchmark.num_samples or math.inf
     records = sum(min(limit, len(task.eval_docs)) for task in tasks.values())
@@ -103,7 +106,7 @@ def measure_task(loaded: LoadedTask, model, tokenizer, told: Callable[[float, in
 
 
 def to_result(benchmark: Benchmark, results: dict) -> dict:
-    """The harness's results in our words: `acc`, `exact_match_strict_match` for an answer taken out by a filter; of a task in a group `task.acc`."""
+    """The harness's results in our words: `acc`, `exact_match_strict_match` for an answer taken out by a filter; of a task in a group `task.acc`. Raises TrainerFailure where no score is a finite number."""
     scores: dict[str, float] = {}
     errors: dict[str, float] = {}
     samples = {name: _first_filter(found) for name, found in results["samples"].items()}
@@ -120,6 +123,8 @@ def to_result(benchmark: Benchmark, results: dict) -> dict:
                 errors[name] = float(error)
             elif (own := _error_of(results["samples"].get(task, []), metric, filter_name, value)) is not None:
                 errors[name] = own
+    if not scores:
+        raise TrainerFailure("NAN_LOSS", f"The model gives no finite score on {benchmark.task}.", field="model_uri")
     return {
         "name": benchmark.name,
         "dataset": benchmark.dataset,

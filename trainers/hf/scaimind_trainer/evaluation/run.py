@@ -35,8 +35,9 @@ def run_evaluation(job: dict, journal, requests) -> None:
         for benchmark, (loaded, records) in zip(benchmarks, data, strict=True):
             result = _measure(benchmark, loaded, records, (model, tokenizer), progress)
             journal.event({"type": "benchmark", "index": benchmark.index, "result": result})
-            # Of a group, the scores of the whole.
-            journal.metrics(benchmark.index + 1, 0, {name: score for name, score in result["scores"].items() if "." not in name})
+            # Of a group, the scores of the whole; a tag has none.
+            if values := {name: score for name, score in result["scores"].items() if "." not in name}:
+                journal.metrics(benchmark.index + 1, 0, values)
             told = ", ".join(f"{name} {score:.4f}" for name, score in list(result["scores"].items())[:10])
             journal.log(f"{benchmark.name}: {told} ({result['num_samples']} records)")
             progress.finish(records)

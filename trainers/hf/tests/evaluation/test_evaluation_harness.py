@@ -39,6 +39,16 @@ TASKS = {
         "doc_to_target": "{{question}}",
         "metric_list": [{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}],
     },
+    "bare": {
+        "dataset_kwargs": {"data_files": {"test": "FILE"}},
+        "dataset_path": "json",
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}",
+        "doc_to_choice": "{{options}}",
+        "doc_to_target": "label",
+        "num_fewshot": 0,
+    },
     "distant": {"dataset_path": "acme/distant", "test_split": "test", "output_type": "multiple_choice", "doc_to_text": "q", "doc_to_target": "a", "doc_to_choice": ["a"]},
     "writes_code": {
         "dataset_kwargs": {"data_files": {"test": "FILE"}},
@@ -134,6 +144,21 @@ def test_a_group_has_its_own_score_and_those_of_its_tasks(harness):
 def test_a_tag_has_the_scores_of_its_tasks(harness):
     (result,) = harness.run({"name": "numbers", "num_samples": 2})
     assert {"parity.acc", "more_parity.acc"} <= set(result["scores"])
+    assert harness.journal.told == []
+
+
+def test_a_model_without_finite_scores_has_failed(harness, tiny_llama, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    torch.nn.init.constant_(model.lm_head.weight, float("nan"))
+    model.save_pretrained(tmp_path / "broken")
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(tmp_path / "broken")
+    harness.model = str(tmp_path / "broken")
+    for benchmark in ({"name": "reading"}, {"name": "perplexity", "path": harness.write("a.txt", "one")}):
+        refused = harness.refusal(benchmark)
+        assert (refused.class_name, refused.field) == ("NAN_LOSS", "model_uri")
 
 
 def test_progress_is_told_in_records_of_all_benchmarks(harness):
@@ -174,6 +199,7 @@ def test_a_task_that_runs_what_the_model_writes_is_refused(harness):
 
 def test_parameters_that_mean_nothing_are_refused_by_name(harness):
     assert harness.refusal({"name": "parity", "parameters": {"max_tokens": "4"}}).field == "benchmarks[0].parameters.max_tokens"
+    assert harness.refusal({"name": "bare", "parameters": {"num_fewshot": "2"}}).field == "benchmarks[0].parameters.num_fewshot"
     assert harness.refusal({"name": "parity", "parameters": {"batch_size": "some"}}).field == "benchmarks[0].parameters.batch_size"
 
 
