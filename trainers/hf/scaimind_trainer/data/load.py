@@ -22,7 +22,7 @@ ROWS, TRAINING, VALIDATION = "rows.arrow", "training.npy", "validation.npy"
 
 @dataclass
 class SourceReport:
-    """What a source holds: its records before filters and sampling, its bytes, and the SHA-256 of its content in hex, as the coordinator tells it."""
+    """What a source holds: its records before filters and sampling, its bytes, and the SHA-256 of its content in hex, as the coordinator has it."""
 
     path: str
     records: int
@@ -32,9 +32,9 @@ class SourceReport:
 
 @dataclass
 class LoadedData:
-    """The columns are those of trl's trainer: text | prompt, completion | messages | [prompt,] chosen, rejected | prompt and whatever the reward asks for.
-
-    `training` is one epoch; `validation` None: nothing is set aside. No content is in both. `remarks` are for the log.
+    """
+    The columns are those of trl's trainer: text | prompt, completion | messages | [prompt,] chosen, rejected | prompt and whatever the
+    reward asks for. `training` is one epoch; `validation` None: nothing is set aside. No content is in both. `remarks` are for the log.
     """
 
     training: datasets.Dataset
@@ -81,7 +81,7 @@ def _prepare(plan: DataPlan) -> dict:
     return {
         "folder": str(folder),
         "sources": [asdict(report) for report in reports],
-        "remarks": [*_remarks(origins, scans, drawn), *_totals(training, validation)],
+        "remarks": _remarks(origins, scans, drawn),
     }
 
 
@@ -124,18 +124,16 @@ def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn:
 
 
 def _remarks(origins: list[Origin], scans: list[Scan], drawn: list[numpy.ndarray]) -> list[str]:
+    """Of each source that does not come whole."""
     remarks = []
     for origin, scan, part in zip(origins, scans, drawn, strict=True):
-        told = [f"{scan.records} records"]
+        told = []
         if scan.filtered:
             told.append(f"{scan.filtered} left out by filters")
         if scan.bad:
             told.append(f"{scan.bad} skipped as bad ({'; '.join(scan.named)})")
         if len(part) < len(scan.digests):
             told.append(f"{len(part)} drawn")
-        remarks.append(f"{origin.name}: {', '.join(told)}")
+        if told:
+            remarks.append(f"{origin.name}: of {scan.records} records {', '.join(told)}.")
     return remarks
-
-
-def _totals(training: numpy.ndarray, validation: numpy.ndarray) -> list[str]:
-    return [f"Training on {len(training)} records; {len(validation)} are set aside for validation."]

@@ -168,4 +168,6 @@ def _alike(row: dict) -> dict:
 
 
 def _as_messages(name: str, text: str) -> list[dict]:
-    return [{"role": "user" if name == "prompt" else "assistant", "content": text}] if text else []
+    if not text:
+        raise BadRecord(f'"{name}" is empty, and the others are messages')
+    return [{"role": "user" if name == "prompt" else "assistant", "content": text}]

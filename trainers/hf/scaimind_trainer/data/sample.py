@@ -18,7 +18,10 @@ def draw(count: int, sampling: Sampling, seed: int, source: int) -> numpy.ndarra
 
 
 def set_aside(digests: list[numpy.ndarray], share: float, seed: int) -> list[numpy.ndarray]:
-    """For each source, which of its rows are for validation: a share of all contents, each content on one side only. `digests`: rows' contents, by source."""
+    """
+    For each source, which of its rows are for validation: a share of all contents, each content on one side only. `digests` stand for
+    the contents of rows, by source.
+    """
     if share == 0:
         return [numpy.zeros(len(part), dtype=bool) for part in digests]
     contents = numpy.unique(numpy.concatenate(digests))
@@ -28,7 +31,10 @@ def set_aside(digests: list[numpy.ndarray], share: float, seed: int) -> list[num
 
 
 def repeat(sizes: list[int], weights: list[float], seed: int) -> list[numpy.ndarray]:
-    """For each source, its rows for one epoch as long as all data: by weight, each row as often as every other of its source, but for the last round."""
+    """
+    For each source, its rows for one epoch as long as all data: by weight, each row as often as every other of its source, but for the
+    last round.
+    """
     total, weight = sum(sizes), sum(weights)
     exact = [total * one / weight for one in weights]
     counts = [int(one) for one in exact]

@@ -15,7 +15,10 @@ LOOK_SECONDS = 0.2
 
 
 def once_a_machine(make: Callable[[], dict]) -> dict:
-    """What `make` answers: asked in the machine's first process, told to the others through a file in the attempt's folder. What it raises is raised in all."""
+    """
+    What `make` answers: asked in the machine's first process, told to the others through a file in the attempt's folder. What it raises
+    is raised in all.
+    """
     directory = os.environ.get("SCAIMIND_JOB_DIR")
     if int(os.environ.get("WORLD_SIZE") or 1) == 1 or not directory:
         return make()

@@ -76,7 +76,10 @@ def load_task(benchmark: Benchmark, manager: TaskManager) -> LoadedTask:
 
 
 def measure_task(loaded: LoadedTask, model, tokenizer, told: Callable[[float, int], None]) -> dict:
-    """The result of a task, as a `benchmark` event tells it. `told` is called with the records that are done, of all, and the tokens of each batch. Raises TrainerFailure."""
+    """
+    The result of a task, as a `benchmark` event tells it. `told` is called with the records that are done, of all, and the tokens of
+    each batch. Raises TrainerFailure.
+    """
     benchmark = loaded.benchmark
     parameters = benchmark.parameters
     seed = parameters.get("seed", DEFAULT_SEED)
@@ -106,7 +109,10 @@ def measure_task(loaded: LoadedTask, model, tokenizer, told: Callable[[float, in
 
 
 def to_result(benchmark: Benchmark, results: dict) -> dict:
-    """The harness's results in our words: `acc`, `exact_match_strict_match` for an answer taken out by a filter; of a task in a group `task.acc`. Raises TrainerFailure where no score is a finite number."""
+    """
+    The harness's results in our words: `acc`, `exact_match_strict_match` for an answer taken out by a filter; of a task in a group
+    `task.acc`. Raises TrainerFailure where no score is a finite number.
+    """
     scores: dict[str, float] = {}
     errors: dict[str, float] = {}
     samples = {name: _first_filter(found) for name, found in results["samples"].items()}

@@ -51,7 +51,9 @@ def _open(model: str, base: str, base_model: dict):
     placed = {"device_map": "auto"} if torch.cuda.is_available() else {}
     loaded = AutoModelForCausalLM.from_pretrained(source, dtype=base_model.get("dtype") or "auto", **options, **placed)
     has_tokenizer = folder is not None and any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json"))
-    tokenizer = AutoTokenizer.from_pretrained(str(folder) if has_tokenizer else source, **({"trust_remote_code": trust} if has_tokenizer else options))
+    # A revision is the base model's.
+    tokenizer_options = {"trust_remote_code": trust} if has_tokenizer else options
+    tokenizer = AutoTokenizer.from_pretrained(str(folder) if has_tokenizer else source, **tokenizer_options)
     if adapter:
         from peft import PeftModel
 

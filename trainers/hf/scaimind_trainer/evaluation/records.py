@@ -33,7 +33,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class Question:
-    """A record: a choice where it has `choices` (`right` is the index of the right one), else turns; all of them count for perplexity, the last for answers."""
+    """
+    A record: a choice where it has `choices` (`right` is the index of the right one), else turns; all of them count for perplexity, the
+    last for answers.
+    """
 
     turns: tuple[Turn, ...]
     choices: tuple[str, ...] = ()

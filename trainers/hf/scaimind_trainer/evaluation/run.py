@@ -70,7 +70,8 @@ def _measure(benchmark: Benchmark, loaded, records: int, opened: tuple, progress
     from .measures import measure
     from .scoring import Scorer
 
-    return measure(benchmark, loaded, Scorer(model, tokenizer, benchmark.parameters.get("batch_size", DEFAULT_BATCH_SIZE), progress.rows(records)))
+    batch_size = benchmark.parameters.get("batch_size", DEFAULT_BATCH_SIZE)
+    return measure(benchmark, loaded, Scorer(model, tokenizer, batch_size, progress.rows(records)))
 
 
 @contextmanager

@@ -60,7 +60,7 @@ class Scorer:
         return Sequence(ids, first)
 
     def tally(self, sequences: list[Sequence], *, cut: bool = False) -> list[Tally]:
-        """Reads each with the true tokens before every one. One longer than the model's context is read in stretches of it; with `cut`, its end only."""
+        """Reads each with the true tokens before every one. What is longer than the model's context is read in stretches; with `cut`, its end only."""
         parts = [(index, part) for index, one in enumerate(sequences) for part in self._windows(one, cut)]
         parts.sort(key=lambda entry: len(entry[1].ids), reverse=True)
         tokens, nats = [0] * len(sequences), [0.0] * len(sequences)

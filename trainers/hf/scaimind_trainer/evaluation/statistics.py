@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 
 def ratio_of(records: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """The mean of a share, from each record's amount and what it is a part of; and its standard error as a ratio estimate, 0 where there is one record only."""
+    """
+    The mean of a share, from each record's amount and what it is a part of; and its standard error as a ratio estimate, 0 where there
+    is one record only.
+    """
     records = list(records)
     whole = sum(of for _, of in records)
     ratio = sum(amount for amount, _ in records) / whole

@@ -64,6 +64,7 @@ def test_fields_are_found_by_the_names_that_a_job_maps_them_to(data):
         ("SFT", b'{"text": " "}', '"text" is empty'),
         ("SFT", b'{"text": "\\ud800"}', "half of a character"),
         ("SFT", b'{"prompt": "a"}', 'expected "prompt" and "completion" together; found "prompt"'),
+        ("SFT", b'{"prompt": "", "completion": [{"role": "assistant", "content": "a"}]}', '"prompt" is empty, and the others are messages'),
         ("SFT", b'{"messages": []}', '"messages" must be a list of {"role", "content"}'),
         ("SFT", b'{"messages": [{"role": "user", "content": "a"}]}', "has no assistant message to learn from"),
         ("SFT", b'{"messages": [{"role": "bot", "content": "a"}]}', '"messages"[0] must have a "role" of system, developer, user, assistant or tool'),

@@ -43,7 +43,7 @@ def test_filters_keep_the_records_for_which_all_of_them_hold(data, hundred, filt
 def test_filters_look_at_records_before_their_columns_are_dropped(data, hundred):
     loaded = data.load({"path": hundred, "filters": {"n": "<3"}, "columns": ["text"]})
     assert numbers(loaded.training) == [0, 1, 2]
-    assert "100 records, 97 left out by filters" in loaded.remarks[0]
+    assert loaded.remarks == ["train.jsonl: of 100 records 97 left out by filters."]
 
 
 @pytest.mark.parametrize("fields", [{"columns": ["text", "langs"]}, {"filters": {"langs": "de"}}])
@@ -82,7 +82,13 @@ def test_sources_without_weights_come_whole(data):
 
 @pytest.mark.parametrize(
     ("sampling", "name"),
-    [({"wieght": "1"}, "wieght"), ({"weight": "0"}, "weight"), ({"max_records": "1.5"}, "max_records"), ({"fraction": "2"}, "fraction"), ({"fraction": "nan"}, "fraction")],
+    [
+        ({"wieght": "1"}, "wieght"),
+        ({"weight": "0"}, "weight"),
+        ({"max_records": "1.5"}, "max_records"),
+        ({"fraction": "2"}, "fraction"),
+        ({"fraction": "nan"}, "fraction"),
+    ],
 )
 def test_sampling_that_means_nothing_is_refused_by_name(data, hundred, sampling, name):
     assert data.refusal({"path": hundred, "sampling": sampling}).field == f"data_config.sources[0].sampling.{name}"

@@ -144,7 +144,12 @@ def test_records_have_the_hash_that_the_embedded_trainer_gives_them(evaluation):
     from scaimind_trainer.evaluation.benchmarks import read_benchmarks
     from scaimind_trainer.evaluation.records import content_hash, read_questions
 
-    records = [{"text": 'a "text"\n\u2028\x7f\x01'}, {"completion": "b", "prompt": "ü"}, {"prompt": "", "completion": "c"}, {"messages": [{"role": "system", "content": "s"}, *CHAT, CHAT[0]]}]
+    records = [
+        {"text": 'a "text"\n\u2028\x7f\x01'},
+        {"completion": "b", "prompt": "ü"},
+        {"prompt": "", "completion": "c"},
+        {"messages": [{"role": "system", "content": "s"}, *CHAT, CHAT[0]]},
+    ]
     path = evaluation.write("a.jsonl", records)
     (benchmark,) = read_benchmarks([{"name": "perplexity", "dataset": "", "path": path}])
     told = content_hash(read_questions(benchmark))
