@@ -17,6 +17,9 @@ from .sample import draw, mix, repeat, set_aside
 from .scratch import make_scratch
 from .share import once_a_machine
 
+# The writer counts rows only, and some are whole books.
+HELD_CHARACTERS_MAX = 8 << 20
+
 ROWS, TRAINING, VALIDATION = "rows.arrow", "training.npy", "validation.npy"
 
 
@@ -107,6 +110,7 @@ def _arrange(plan: DataPlan, origins: list[Origin], aside: list[numpy.ndarray]) 
 def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn: list[numpy.ndarray]) -> None:
     """All rows that are drawn, one source after the other."""
     features = rows.columns.features()
+    held = 0
     with ArrowWriter(features=features, path=str(path)) as writer:
         for source, origin, part in zip(plan.sources, origins, drawn, strict=True):
             wanted = iter(part)
@@ -115,12 +119,25 @@ def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn:
                 if number != next_wanted:
                     continue
                 writer.write(features.encode_example(row))
+                held += _characters(row)
+                if held > HELD_CHARACTERS_MAX:
+                    writer.write_examples_on_file()
+                    held = 0
                 next_wanted = next(wanted, None)
                 if next_wanted is None:
                     break
             if next_wanted is not None:
                 raise TrainerFailure("DATA", f"{origin.name} has changed while it was read.", field=source.at("path"))
         writer.finalize()
+
+
+def _characters(value) -> int:
+    """About how much memory a value takes."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list) else 1
 
 
 def _remarks(origins: list[Origin], scans: list[Scan], drawn: list[numpy.ndarray]) -> list[str]:

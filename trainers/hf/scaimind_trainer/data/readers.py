@@ -13,7 +13,7 @@ Placed = tuple[str, "dict | BadRecord"]
 
 NOT_AN_OBJECT = "expected a JSON object"
 CHUNK_CHARACTERS = 1 << 20
-PARQUET_ROWS = 1000
+PARQUET_ROWS = 256
 BETWEEN_OBJECTS = re.compile(r"[\s,\[\]]*")
 DOCUMENT_CHARACTERS_MIN = 2000
 
