@@ -1,0 +1,131 @@
+"""The rows that a source gives: filtered, checked and in the trainer's columns."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy
+
+from ..parsing import near_miss
+from ..problems import TrainerFailure
+from .columns import Columns
+from .hash import canonical
+from .origin import Origin
+from .plan import DataPlan, SourcePlan
+from .readers import BadRecord
+from .record import read_record, shape_of
+
+BAD_NAMED = 5
+# Of a source's records, so large a part may be skipped.
+BAD_SHARE_MAX = 0.01
+
+
+@dataclass
+class Scan:
+    """What reading a source once found."""
+
+    records: int = 0
+    filtered: int = 0
+    bad: int = 0
+    # The first bad ones, with their places.
+    named: list[str] = field(default_factory=list)
+    # A number for the content of each usable row.
+    digests: numpy.ndarray = field(default_factory=lambda: numpy.empty(0, dtype=numpy.uint64))
+
+
+class Rows:
+    """Reads sources by one plan, so that all rows of a job have one shape."""
+
+    def __init__(self, plan: DataPlan):
+        self.plan = plan
+        self.columns = Columns()
+        self._shape: str | None = None
+
+    def scan(self, source: SourcePlan, origin: Origin) -> Scan:
+        """Reads a source whole, holding a number a row. Raises TrainerFailure for what its fields or its records have wrong."""
+        scan = Scan()
+        seen: set[str] = set()
+        digests = array("Q")
+
+        def on_bad(place: str, bad: BadRecord) -> None:
+            scan.bad += 1
+            if len(scan.named) < BAD_NAMED:
+                scan.named.append(f"{place}: {bad}")
+
+        def on_record(fields: dict | None) -> None:
+            scan.records += 1
+            if fields is not None:
+                seen.update(fields)
+
+        for row, digest in self._usable(source, origin, on_record, on_bad):
+            self.columns.note(row)
+            digests.append(digest)
+        scan.digests = numpy.array(digests, dtype=numpy.uint64)
+        scan.filtered = scan.records - scan.bad - len(scan.digests)
+        _check_names(source, seen)
+        self._check_bad(source, origin, scan)
+        if len(scan.digests) == 0:
+            what = "no record that its filters accept" if scan.filtered else "no records"
+            raise TrainerFailure("DATA", f"{origin.name} has {what}.", field=source.at("filters" if scan.filtered else "path"))
+        return scan
+
+    def read(self, source: SourcePlan, origin: Origin) -> Iterator[dict]:
+        """The usable rows again, in the order of the scan, ready to be written."""
+        for row, _ in self._usable(source, origin, lambda _: None, lambda *_: None):
+            yield self.columns.encode(row)
+
+    def _usable(
+        self, source: SourcePlan, origin: Origin, on_record: Callable, on_bad: Callable
+    ) -> Iterator[tuple[dict, int]]:
+        for place, fields in origin.records():
+            try:
+                on_record(fields if isinstance(fields, dict) else None)
+                if isinstance(fields, BadRecord):
+                    raise fields
+                if not all(one.accepts(fields) for one in source.filters):
+                    continue
+                if source.columns:
+                    fields = {name: value for name, value in fields.items() if name in source.columns}
+                row = read_record(fields, self.plan.mapping, self.plan.training_type)
+                self._check_shape(row)
+                yield row, _digest(row)
+            except BadRecord as bad:
+                on_bad(place, bad)
+
+    def _check_shape(self, row: dict) -> None:
+        shape = shape_of(row)
+        self._shape = self._shape or shape
+        if shape != self._shape:
+            raise BadRecord(f"it has {shape}, where the records before it have {self._shape}; all records of a job are of one kind")
+
+    def _check_bad(self, source: SourcePlan, origin: Origin, scan: Scan) -> None:
+        if scan.bad == 0:
+            return
+        more = f"; {scan.bad - len(scan.named)} more records cannot be used" if scan.bad > len(scan.named) else ""
+        message = f"{'; '.join(scan.named)}{more}."
+        if not self.plan.skip_bad_records:
+            hint = f"Mend them, or skip up to {BAD_SHARE_MAX:.0%} of the records with the hyperparameter skip_bad_records=true."
+            raise TrainerFailure("DATA", message, field=source.at("path"), hint=hint)
+        if scan.bad > scan.records * BAD_SHARE_MAX:
+            many = f"{scan.bad} of {scan.records} records of {origin.name} cannot be used, more than {BAD_SHARE_MAX:.0%}: "
+            raise TrainerFailure("DATA", many + message, field=source.at("path"))
+
+
+def _check_names(source: SourcePlan, seen: set[str]) -> None:
+    named = [(column, "columns") for column in source.columns]
+    named += [(one.column, f"filters.{one.column}") for one in source.filters]
+    for column, at in named:
+        if column not in seen and seen:
+            known = ", ".join(sorted(seen)[:20])
+            message = f"No record has a column {column!r}; there are {known}{near_miss(column, seen)}."
+            raise TrainerFailure("DATA", message, field=source.at(at))
+
+
+def _digest(row: dict) -> int:
+    try:
+        return int.from_bytes(hashlib.blake2b(canonical(row), digest_size=8).digest(), "little")
+    except UnicodeEncodeError:
+        raise BadRecord("it holds half of a character (a lone surrogate)") from None
