@@ -40,6 +40,8 @@ export async function mergeMetrics({ directory, ranks, closed, signal }: MergeRa
   const paths = sourcesOf(directory, ranks)
   const places = await Promise.all(paths.map((path, index) => seekLine(path, index === 0 ? state.lines : (state.gpuLines[index - 1] ?? 0))))
   const queues = paths.map((): QueuedLine[] => [])
+  /** Whether a file goes on after what is queued of it. */
+  const hasMore = paths.map(() => false)
   const fresh: (GpuSample | null)[] = Array.from({ length: ranks }, () => null)
   let cutBytes = 0
 
@@ -76,12 +78,16 @@ export async function mergeMetrics({ directory, ranks, closed, signal }: MergeRa
     signal,
     wants: (index) => queues[index]?.length === 0,
     async take(reads) {
-      const isOpen = reads.map((read) => read !== null && !read.atEnd)
-      for (const [index, read] of reads.entries()) for (const text of read?.lines ?? []) enqueue(queues[index], text ?? '')
+      for (const [index, read] of reads.entries()) {
+        const queue = queues[index]
+        if (!queue || queue.length > 0) continue
+        hasMore[index] = read !== null && !read.atEnd
+        for (const text of read?.lines ?? []) enqueue(queue, text ?? '')
+      }
       cutBytes = reads[0]?.restBytes ?? 0
       const lines: string[] = []
       // The earliest line first, as long as it is known which one that is.
-      while (!queues.some((queue, index) => queue.length === 0 && isOpen[index])) {
+      while (!queues.some((queue, index) => queue.length === 0 && hasMore[index])) {
         const index = earliest(queues)
         const line = queues[index]?.shift()
         if (!line) break
@@ -102,11 +108,11 @@ interface QueuedLine {
   timeMs: number
 }
 
-function enqueue(queue: QueuedLine[] | undefined, text: string): void {
-  const before = queue?.at(-1)?.timeMs ?? 0
+function enqueue(queue: QueuedLine[], text: string): void {
+  const before = queue.at(-1)?.timeMs ?? 0
   // A regular expression, since Python's NaN is no JSON.
   const timeMs = Date.parse(/"time"\s*:\s*"([^"]{1,40})"/.exec(text)?.[1] ?? '')
-  queue?.push({ text, timeMs: Number.isNaN(timeMs) ? before : Math.max(before, timeMs) })
+  queue.push({ text, timeMs: Number.isNaN(timeMs) ? before : Math.max(before, timeMs) })
 }
 
 /** The queue whose first line is the earliest; of equals the first. -1 where all are empty. */

@@ -66,6 +66,16 @@ describe('The metrics of a job with GPUs', () => {
     ])
   })
 
+  it('stay in the order of their times where much is there already, as after the coordinator was away', async () => {
+    const attempt = sampledAttempt()
+    const steps = Array.from({ length: 3000 }, (_, index) => index + 1)
+    attempt.append('metrics.jsonl', ...steps.map((step) => loss(step)))
+    attempt.append('gpu.0.jsonl', ...steps.map((step) => gpu(step + 0.5, 0.5)))
+    await attempt.merge()
+    const told = recordsOf(await attempt.records())
+    expect(told.map(({ step }) => step)).toEqual(steps.flatMap((step) => [step, step]))
+  })
+
   it('of several are the mean of their use, the most memory, the power together and the hottest, and each by its place when it is asked for', async () => {
     const attempt = sampledAttempt(2)
     attempt.append('metrics.jsonl', loss(1))
