@@ -1,3 +1,5 @@
+import { readAt, withFile } from './lines.js'
+
 /** One line of `gpu.<rank>.jsonl`: what a launcher saw of its trainer's GPUs. */
 export interface GpuSample {
   timeMs: number
@@ -5,7 +7,7 @@ export interface GpuSample {
 }
 
 /** A GPU at a moment; null where it could not tell. */
-interface GpuUse {
+export interface GpuUse {
   utilization: number | null
   memoryUsedBytes: number | null
   powerWatts: number | null
@@ -51,6 +53,20 @@ export function parseGpuSample(line: string): GpuSample | null {
   } catch {
     return null
   }
+}
+
+/** Of the largest sample more than one. */
+const tailBytes = 32 * 1024
+
+/** The newest sample in a `gpu.<rank>.jsonl`; null where there is none. */
+export async function lastGpuSample(path: string): Promise<GpuSample | null> {
+  return await withFile(path, async (file) => {
+    const { size } = await file.stat()
+    const from = Math.max(0, size - tailBytes)
+    const lines = (await readAt(file, from, size - from)).toString('utf8').split('\n')
+    // What follows the last newline is not whole yet.
+    return parseGpuSample(lines.at(-2) ?? '')
+  })
 }
 
 const toUse = ({ utilization, memory_used_bytes, power_watts, temperature_celsius }: Record<string, unknown>): GpuUse => ({
