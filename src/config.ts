@@ -195,6 +195,10 @@ const coordinatorSettings = z.object({
   SCAIMIND_STOP_GRACE_SECONDS: z.coerce.number().positive().default(60),
   /** Seconds for which a trainer that trains has written nothing when its job is told as unreachable; nothing is ended for it. 0: never. */
   SCAIMIND_SILENT_TRAINER_S: z.coerce.number().min(0).default(1800),
+  /** Folders in which nvidia-smi or rocm-smi is looked for, separated by `:`. */
+  PATH: z.string().default(''),
+  /** Seconds between two looks at the GPUs of a job while it runs: their utilization, memory, power and temperature are metrics of it. 0: never. */
+  SCAIMIND_GPU_SAMPLE_SECONDS: z.coerce.number().min(0).max(3600).default(10),
   /** Failures in a row that a node is blamed for when it is drained; `enable` lets it take work again. 0: never. */
   SCAIMIND_CORDON_AFTER: z.coerce.number().int().min(0).max(10).default(2),
   /** The interpreter of CUSTOM scripts, and of SCAIMIND_TRAINERS, that end in .py. */

@@ -9,7 +9,8 @@ const root = resolve(import.meta.dirname, '..')
  * matches. The picture in the README is this table.
  */
 const rooms: { room: string; match: RegExp; may: string[] }[] = [
-  { room: 'launcher', match: /^src\/launcher\//, may: [] },
+  { room: 'gpu readings', match: /^src\/launcher\/gpu-readings\.ts$/, may: [] },
+  { room: 'launcher', match: /^src\/launcher\//, may: ['gpu readings'] },
   { room: 'trainer', match: /^src\/trainer\//, may: [] },
   { room: 'contract', match: /^src\/contract\//, may: ['generated'] },
   { room: 'database', match: /^src\/database\//, may: [] },
@@ -85,7 +86,11 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   },
   { room: 'engine interface', match: /^src\/coordinator\/engines\/engine\.ts$/, may: ['contract'] },
   { room: 'engine parts', match: /^src\/coordinator\/engines\/[^/]+\.ts$/, may: ['contract', 'engine interface'] },
-  { room: 'local engine', match: /^src\/coordinator\/engines\/local\//, may: ['contract', 'engine interface', 'engine parts', 'journal'] },
+  {
+    room: 'local engine',
+    match: /^src\/coordinator\/engines\/local\//,
+    may: ['contract', 'engine interface', 'engine parts', 'journal', 'gpu readings'],
+  },
   { room: 'slurm engine', match: /^src\/coordinator\/engines\/slurm\//, may: ['contract', 'engine interface', 'engine parts'] },
   { room: 'journal', match: /^src\/coordinator\/journal\//, may: ['contract', 'generated'] },
   { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated', 'records database'] },

@@ -65,6 +65,46 @@ describe('Over the real coordinator', () => {
     expect(data).toMatchObject({ id: data?.contentHash, contentHash: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) })
   })
 
+  it('work that was done before is answered, not done again, in GraphQL and on the command line', async () => {
+    keepOnFailure(stack)
+    const tenant = await stack.tenant()
+    const done = await submit(tenant, loraInput(tenant, { steps: 2 }))
+    await untilStatus(tenant, done, 'COMPLETED')
+    const again = async (input: object, dryRun = false) => {
+      const { submitJob } = await tenant.data<{ submitJob: unknown }>(
+        `mutation ($input: SubmitJobInput!, $dryRun: Boolean) { submitJob(input: $input, reuse: true, dryRun: $dryRun) {
+          ... on SubmitJobSuccess { reused message job { jobId status } plan { reusableJobId } } ... on Error { message } } }`,
+        { input, dryRun },
+      )
+      return submitJob
+    }
+    const { trainingConfig, ...rest } = loraInput(tenant, { steps: 2, name: 'again' })
+    const same = { ...rest, trainingConfig: { ...trainingConfig, hyperparameters: trainingConfig.hyperparameters.toReversed() } }
+    expect(await again(same)).toMatchObject({ reused: true, job: { jobId: done, status: 'COMPLETED' }, plan: null })
+    expect(await again(same, true)).toMatchObject({ reused: true, job: null, plan: { reusableJobId: done } })
+    const other = { ...same, dataConfig: { ...same.dataConfig, seed: 8 }, schedulingConfig: { startAfter: '2096-01-01T00:00:00Z' } }
+    expect(await again(other)).toMatchObject({ reused: false, message: expect.stringContaining('No finished job has done this work.') })
+
+    const file = {
+      name: 'again',
+      training_config: {
+        training_type: 'LORA',
+        base_model: { model_id: 'scaimind/byte-tiny' },
+        hyperparameters: { lora_r: 4, learning_rate: 1e-3, max_steps: 2 },
+      },
+      data_config: { sources: [{ path: tenant.file('copy.jsonl', records(40)) }], batch_size: 2, max_seq_length: 32, seed: 7 },
+      resource_config: { gpu_count: 0 },
+    }
+    const path = tenant.file('again.yaml', JSON.stringify(file))
+    const onCommandLine = (...words: string[]) => scaimind(stack, tenant, ['job', 'submit', '-f', path, ...words])
+    const answered = await onCommandLine('--reuse')
+    expect(answered).toMatchObject({ exitCode: 0, stdout: `${done} COMPLETED\n`, stderr: expect.stringContaining('done this work') })
+    expect((await onCommandLine('--reuse', '--dry-run')).stdout).toBe(`Job ${done} has done this work already, and would be answered.\n`)
+    expect((await onCommandLine('--dry-run')).stdout).toContain(
+      `Job ${done} has done this work already; with --reuse it would be answered.\n`,
+    )
+  })
+
   it('a plan names each line of data that is wrong, in GraphQL and on the command line, and what is sound would be accepted', async () => {
     keepOnFailure(stack)
     const tenant = await stack.tenant()

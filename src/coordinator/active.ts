@@ -64,6 +64,7 @@ export async function beginWork(
       stopGraceSeconds: config.SCAIMIND_STOP_GRACE_SECONDS,
       silentTrainerMs: config.SCAIMIND_SILENT_TRAINER_S * 1000,
       cordonAfter: config.SCAIMIND_CORDON_AFTER,
+      gpuSampleSeconds: config.SCAIMIND_GPU_SAMPLE_SECONDS,
       trainer,
       datasetFile: cache.fileFor,
       modelFolder: models.folderOf,

@@ -9,7 +9,7 @@ import { slurmEngine } from './engines/slurm/engine.js'
 export function chooseEngine(config: CoordinatorConfig): Engine {
   switch (config.SCAIMIND_ENGINE) {
     case 'local':
-      return localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1) })
+      return localEngine({ cpuSlots: config.SCAIMIND_CPU_SLOTS ?? Math.max(1, availableParallelism() - 1), searchPath: config.PATH })
     case 'slurm': {
       const { SCAIMIND_SLURM_PREEMPTIBLE_PARTITION: preemptiblePartition, SCAIMIND_SLURM_ACCOUNTS: account } = config
       return slurmEngine({ ...slurmOf(config), ...(preemptiblePartition ? { preemptiblePartition } : {}), account })

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type LauncherArguments, readArguments } from './arguments.js'
 import { claimFolder } from './claim.js'
 import { type Fence, takeFence } from './fence.js'
+import { sampleGpus } from './gpu-samples.js'
 import { openLogFile } from './log-file.js'
 import { type LaunchOrder, readOrder } from './order.js'
 import { openOutputMetrics } from './output-metrics.js'
@@ -14,7 +15,7 @@ import { drain, openOutputPipes } from './output-pipes.js'
 import { rankFile } from './rank-file.js'
 import { readyPids } from './ready-pids.js'
 import { giveSignsOfLife } from './signs-of-life.js'
-import { identityOf, openGate, prepareTrainer } from './trainer-process.js'
+import { identityOf, openGate, prepareTrainer, trainerEnvironment } from './trainer-process.js'
 import { type TrainerProcesses, trainerProcesses } from './trainer-processes.js'
 
 /** The exit code of a launcher whose attempt is another's: one has its folder, or a newer attempt has begun. */
@@ -28,7 +29,7 @@ const fenceAgeMs = 400
  * ours, so that it can.
  *
  * In the folder it reads `launch.json`, and writes `launcher.json` (who runs it), `logs.<rank>.jsonl`, `alive.<rank>` while the trainer runs, for
- * trainers that only print `metrics.jsonl` (rank 0), and last, when the trainer's processes are dead and its output is written, `exit.json`.
+ * trainers that only print `metrics.jsonl` (rank 0), where it is asked to `gpu.<rank>.jsonl`, and last, when the trainer's processes are dead and its output is written, `exit.json`.
  * Ranks beyond 0 write `launcher.<rank>.json` and `exit.<rank>.json`.
  *
  * SIGTERM: asks the trainer's group to stop, once, and kills it after the grace. SIGUSR1: goes on to the pids that announced it. Where a newer attempt of
@@ -75,7 +76,16 @@ async function runAttempt(given: LauncherArguments): Promise<number> {
   openGate(leader)
   requests.started(trainer)
   const stopSigns = giveSignsOfLife(directory, rank, fence)
+  const stopSamples = sampleGpus({
+    directory,
+    rank,
+    seconds: order.gpu_sample_seconds ?? 0,
+    environment: trainerEnvironment(order, given, process.env),
+    searchPath: process.env.PATH ?? '',
+    fence,
+  })
   const [code, signal] = await exited
+  stopSamples()
   await killLeftovers(trainer)
   stopSigns()
   await Promise.all(drains.map((stream) => stream.finished()))

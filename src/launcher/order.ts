@@ -14,6 +14,8 @@ export interface LaunchOrder {
   stop_grace_seconds: number
   /** Whether JSON objects of numbers on standard output are metrics. */
   metrics_from_output?: boolean
+  /** Seconds between two samples of the trainer's GPUs. Default 0: none are taken. */
+  gpu_sample_seconds?: number
 }
 
 /** Reads the order. Throws where a field is missing or of another type. */

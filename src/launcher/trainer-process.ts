@@ -21,10 +21,9 @@ export interface TrainerOptions {
 
 /** Prepares the trainer's process, in a session and process group of its own, with the attempt's folder as its working directory. It starts when `openGate` is called. */
 export async function prepareTrainer({ order, arguments: given, environment, output }: TrainerOptions): Promise<ChildProcess> {
-  const { directory, rank, nodes, inherit, starter } = given
+  const { directory, rank, nodes, starter } = given
   const env = {
-    ...order.environment,
-    ...inheritedVariables(inherit, environment),
+    ...trainerEnvironment(order, given, environment),
     ...identityOf(directory, rank),
     RANK: String(rank),
     LOCAL_RANK: '0',
@@ -39,6 +38,16 @@ export async function prepareTrainer({ order, arguments: given, environment, out
     stdio: ['ignore', output.stdout.writeEnd, output.stderr.writeEnd, 'pipe'],
   })
 }
+
+/** A trainer's environment, but for what the launcher adds: what was ordered, and what it inherits. */
+export const trainerEnvironment = (
+  { environment }: LaunchOrder,
+  { inherit }: LauncherArguments,
+  own: NodeJS.ProcessEnv,
+): NodeJS.ProcessEnv => ({
+  ...environment,
+  ...inheritedVariables(inherit, own),
+})
 
 /** The variables that tell a trainer's processes from all others; no starter changes them. */
 export const identityOf = (directory: string, rank: number) => ({ SCAIMIND_JOB_DIR: directory, NODE_RANK: String(rank) })

@@ -153,6 +153,7 @@ describe('a dry run', () => {
     estimated_start: '2026-11-21T09:00:00.000Z',
     jobs_ahead: 2,
     jobs_preempted: 1,
+    reusable_job_id: '',
     blockers: [{ kind: 'GPUS', of: 'a100', need: 4, have: 1 }],
   }
   const run = async (plan: object, ...options: string[]) => {

@@ -127,6 +127,24 @@ describe('Jobs', () => {
     await call('POST', `/jobs/${first.body.data.job_id}/cancel`)
   })
 
+  it('POST /jobs?reuse=true: 200 with a finished job that has done the same work, in whatever order its fields come; else 201', async () => {
+    keepOnFailure(stack)
+    const again = (steps: string) => {
+      const { training_config: training, data_config, ...rest } = submission({ name: 'again' })
+      const { hyperparameters, ...others } = training
+      const values = Object.entries({ ...hyperparameters, max_steps: steps }).reverse()
+      return { data_config, ...rest, training_config: { hyperparameters: Object.fromEntries(values), ...others } }
+    }
+    const { status, body } = await call('POST', '/jobs?reuse=true', again('4.0'))
+    expect([status, body.data]).toEqual([
+      200,
+      { job_id: jobId, status: 'COMPLETED', message: expect.stringContaining(jobId), estimated_wait_seconds: null, reused: true },
+    ])
+    const other = await call('POST', '/jobs?reuse=true', again('5'))
+    expect([other.status, other.body.data.reused]).toEqual([201, false])
+    await call('POST', `/jobs/${other.body.data.job_id}/cancel`)
+  })
+
   it('POST /jobs?dry_run=true: the plan, and nothing stored', async () => {
     const { status, body } = await call('POST', '/jobs?dry_run=true', submission({ name: 'planned' }))
     expect(status).toBe(200)

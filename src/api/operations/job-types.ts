@@ -77,6 +77,8 @@ export interface Submitted {
   view: JobView | null
   plan: JobPlan__Output | null
   message: string
+  /** Whether a finished job is answered, or in a dry run would be, which has done the work already. */
+  reused: boolean
   /** Null where unknown. */
   estimatedWaitSeconds: number | null
 }
@@ -150,8 +152,11 @@ export interface JobUpdate {
 
 /** The use cases of jobs. All throw AUTHZ_PERMISSION_DENIED; those that name a job throw JOB_NOT_FOUND, also for another tenant's. */
 export interface JobOperations {
-  /** Submits a job, or only validates and plans it. `spec` is the submission in snake_case (proto `JobSpec`), checked here. */
-  submit(caller: Caller, input: { spec: unknown; idempotencyKey?: string | null; dryRun?: boolean | null }): Promise<Submitted>
+  /** Submits a job, or only validates and plans it; with `reuse`, a finished job that has done the same work is answered. `spec` is the submission in snake_case (proto `JobSpec`), checked here. */
+  submit(
+    caller: Caller,
+    input: { spec: unknown; idempotencyKey?: string | null; dryRun?: boolean | null; reuse?: boolean | null },
+  ): Promise<Submitted>
   /** What a submission would take; nothing is stored. Throws InvalidInput. */
   plan(caller: Caller, spec: unknown): Promise<JobPlan__Output>
   get(caller: Caller, jobId: string, options?: { consistency?: Consistency | null }): Promise<JobView>

@@ -18,7 +18,11 @@ import { parseInput } from './parse.js'
 
 type JobWrite = 'CancelJob' | 'PauseJob' | 'ResumeJob' | 'RetryJob' | 'UpdateJob' | 'ArchiveJob'
 
-const submission = z.object({ idempotency_key: idempotencyKeySchema.optional(), dry_run: z.boolean().optional() })
+const submission = z.object({
+  idempotency_key: idempotencyKeySchema.optional(),
+  dry_run: z.boolean().optional(),
+  reuse: z.boolean().optional(),
+})
 const changes = z.object({ priority: prioritySchema.optional(), labels: labelsSchema.optional() })
 
 /** The use cases of jobs. Each write asks the coordinator, and puts the job it answers into the cache before it answers itself. */
@@ -59,15 +63,15 @@ export function jobOperations(parts: JobParts): JobOperations {
     ...jobComparison(parts, reads),
     ...jobLineage(parts, { getMany: reads.getMany, checkpointsOf: history.checkpointsOf }),
 
-    async submit(caller, { spec, idempotencyKey, dryRun }) {
+    async submit(caller, { spec, idempotencyKey, dryRun, reuse }) {
       allow(caller.viewer, dryRun ? 'planJob' : 'submitJob')
-      const options = parseInput(submission, { idempotency_key: idempotencyKey, dry_run: dryRun })
+      const options = parseInput(submission, { idempotency_key: idempotencyKey, dry_run: dryRun, reuse })
       const request = { ...options, spec: parseJobSpec(spec) }
-      const { job, plan, message, estimated_wait_seconds } = await coordinator.call('SubmitJob', request, {
+      const { job, plan, message, reused, estimated_wait_seconds } = await coordinator.call('SubmitJob', request, {
         ...contextOf(caller),
         ...(dryRun ? {} : await parts.exchangeTokens(caller.viewer)),
       })
-      return { view: job && (await keep(job, caller)), plan, message, estimatedWaitSeconds: estimated_wait_seconds ?? null }
+      return { view: job && (await keep(job, caller)), plan, message, reused, estimatedWaitSeconds: estimated_wait_seconds ?? null }
     },
 
     async plan(caller, spec) {

@@ -25,12 +25,16 @@ const record = objectOf({
   values: { type: 'object', additionalProperties: { type: ['number', 'null'] }, description: 'By metric name.' },
 })
 
-const submitted = objectOf({
+const submitted = {
   job_id: textOf('Its id.'),
   status: textOf('Where it stands.'),
-  message: textOf('One sentence on it.'),
+  message: textOf('What became of it, in words.'),
   estimated_wait_seconds: { type: ['number', 'null'], description: 'Seconds until it starts; null where unknown.' },
-})
+}
+const maybeReused = {
+  ...submitted,
+  reused: { type: 'boolean', description: 'Whether it is a finished job that has done this work already.' },
+}
 
 /** Jobs: list, submit, read, control, follow. */
 export const jobRoutes = [
@@ -72,19 +76,27 @@ export const jobRoutes = [
     '/jobs',
     {
       summary: 'Submit a job',
-      description: 'With `dry_run=true` it is only validated and planned: 200 and `data: {"plan"}`.',
+      description:
+        'With `dry_run=true` it is only validated and planned: 200 and `data: {"plan"}`. With `reuse=true` the data says whether it is `reused`: then it is a finished job that has done the same work, and the status is 200.',
       status: 201,
       idempotent: true,
-      query: { dry_run: flag.describe('Validate and plan only; nothing is stored. Default false.') },
+      query: {
+        dry_run: flag.describe('Validate and plan only; nothing is stored. Default false.'),
+        reuse: flag.describe(
+          'Answer a finished job of the same content, where its output is still there, instead of training again. Default false.',
+        ),
+      },
       body: jobSpecSchema,
-      data: { anyOf: [submitted, objectOf({ plan: message('JobPlan') })] },
+      data: { anyOf: [objectOf(submitted), objectOf(maybeReused), objectOf({ plan: message('JobPlan') })] },
     },
-    async (call, spec, { dry_run: dryRun }) => {
+    async (call, spec, { dry_run: dryRun, reuse }) => {
       const idempotencyKey = header(call, 'idempotency-key') ?? null
-      const { view, plan, message, estimatedWaitSeconds } = await call.operations.jobs.submit(call.caller, { spec, idempotencyKey, dryRun })
+      const submission = { spec, idempotencyKey, dryRun, reuse }
+      const { view, plan, message, reused, estimatedWaitSeconds } = await call.operations.jobs.submit(call.caller, submission)
       if (!view) return { data: { plan: toJson('JobPlan', plan ?? {}) } }
       const { job_id, status } = view.job
-      return { status: 201, data: { job_id, status, message, estimated_wait_seconds: estimatedWaitSeconds } }
+      const data = { job_id, status, message, estimated_wait_seconds: estimatedWaitSeconds, ...(reuse ? { reused } : {}) }
+      return { status: reused ? 200 : 201, data }
     },
   ),
 

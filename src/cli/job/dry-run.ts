@@ -18,16 +18,23 @@ interface Plan {
   estimated_start: string | null
   jobs_ahead: number
   jobs_preempted: number
+  reusable_job_id: string
   blockers: { kind: string; of: string; need: number; have: number }[]
 }
 
 /** Checks a submission and prints what it would take. Refuses in the words of a submission: each field or line of data that is wrong. */
-export async function dryRun(client: RestClient, submission: Submission, asJson: boolean): Promise<void> {
+export async function dryRun(
+  client: RestClient,
+  submission: Submission,
+  { asJson, reuse }: { asJson: boolean; reuse: boolean },
+): Promise<void> {
   const { plan } = await client.post<{ plan: Plan }>('/jobs?dry_run=true', submission)
   if (asJson) process.stdout.write(`${JSON.stringify(plan)}\n`)
   const problems = plan.sources.flatMap(problemsOf)
   if (!plan.acceptable) throw new UsageError(`The input is not valid:${problems.map((text) => `\n  ${text}`).join('')}`)
-  if (!asJson) process.stdout.write(describePlan(plan))
+  const { reusable_job_id: reusable } = plan
+  if (!asJson)
+    process.stdout.write(reuse && reusable ? `Job ${reusable} has done this work already, and would be answered.\n` : describePlan(plan))
 }
 
 function problemsOf({ path, readable, problems }: Plan['sources'][number], index: number): string[] {
@@ -57,6 +64,8 @@ export function describePlan(plan: Plan): string {
   )
   const preempted = plan.jobs_preempted
   if (preempted > 0) lines.push(`${preempted} running job${preempted === 1 ? '' : 's'} of lower priority would give way to it.`)
+  const reusable = plan.reusable_job_id
+  if (reusable) lines.push(`Job ${reusable} has done this work already; with --reuse it would be answered.`)
   for (const { kind, of, need, have } of startsNow ? [] : plan.blockers) {
     const counted = need > 0 ? `: ${have} of ${need}` : ''
     lines.push(`  ${kind}${of === '' ? '' : ` ${plainText(of)}`}${counted}`)

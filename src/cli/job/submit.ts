@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
+import { plainText } from '../plain-text.js'
 import { dryRun } from './dry-run.js'
 import { readJobFile } from './job-file.js'
 import { restClient } from './rest.js'
@@ -10,6 +11,7 @@ interface SubmitOptions extends ServerOptions {
   file: string
   watch?: boolean
   dryRun?: boolean
+  reuse?: boolean
   idempotencyKey?: string
   json?: boolean
 }
@@ -18,6 +20,8 @@ interface Submitted {
   job_id: string
   status: string
   message?: string
+  /** Only where it was asked for. */
+  reused?: boolean
 }
 
 /** `scaimind job submit` */
@@ -27,6 +31,7 @@ export function addSubmit(job: Command): void {
     .requiredOption('-f, --file <path>', 'the job, in the fields of the REST API; - for standard input')
     .option('--watch', 'follow it until it ends')
     .option('--dry-run', 'only check it, and say what it would take')
+    .option('--reuse', 'answer a finished job that has done the same work, instead of training again')
     .option('--idempotency-key <key>', 'a repeat with the same key answers the first job')
     .option('--json', 'print JSON')
     .addHelpText(
@@ -52,14 +57,15 @@ job.yaml:
       const submission = readJobFile(options.file)
       const client = restClient(findServer(options))
       if (options.dryRun) {
-        await dryRun(client, submission, options.json ?? false)
+        await dryRun(client, submission, { asJson: options.json ?? false, reuse: options.reuse ?? false })
         return
       }
       // A key of our own, so that sending again over a bad connection cannot make two jobs.
       const headers = { 'idempotency-key': options.idempotencyKey ?? randomUUID() }
-      const submitted = await client.post<Submitted>('/jobs', submission, headers)
+      const submitted = await client.post<Submitted>(options.reuse ? '/jobs?reuse=true' : '/jobs', submission, headers)
       process.stdout.write(options.json ? `${JSON.stringify(submitted)}\n` : `${submitted.job_id} ${submitted.status}\n`)
+      if (options.reuse && !options.json) process.stderr.write(`${plainText(submitted.message ?? '')}\n`)
       if (options.watch) await watchJob(client, submitted.job_id, options.json ?? false)
-      else if (!options.json) process.stderr.write(`Follow it with \`scaimind job watch ${submitted.job_id}\`.\n`)
+      else if (!options.json && !submitted.reused) process.stderr.write(`Follow it with \`scaimind job watch ${submitted.job_id}\`.\n`)
     })
 }

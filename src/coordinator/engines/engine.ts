@@ -159,6 +159,8 @@ export interface AttemptOrder extends AttemptName {
   environment: Record<string, string>
   /** Whether JSON objects of numbers that the trainer prints are its metrics, unless it writes `metrics.jsonl` itself. Default false. */
   metricsFromOutput?: boolean
+  /** Seconds between two samples of its GPUs, which each launcher writes to `gpu.<rank>.jsonl`. Default 0: none are taken. */
+  gpuSampleSeconds?: number
   /** Where it runs; empty where the engine's own scheduler will choose. */
   placement: Placement[]
   /** For an engine with a scheduler of its own; null otherwise. */
@@ -218,6 +220,9 @@ export interface EngineGpu {
   memoryUsedBytes: number | null
   /** 0 to 1. */
   utilization: number | null
+  powerWatts: number | null
+  /** Degrees. */
+  temperatureCelsius: number | null
   /** Whether someone holds it in an engine that others use too; left out where only our record knows. */
   busy?: boolean
 }

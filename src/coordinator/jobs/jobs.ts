@@ -66,9 +66,9 @@ export function buildJobs(options: JobsOptions) {
   const drains = nodeControl({ engine, database, clock })
   const evictions = jobEvictions({ database, store, control: drains, clock })
   const usage = tenantUsage({ database, changes, halfLifeMs })
-  const parts = { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock }
+  const parts = { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, settings, log, clock }
   const { scheduler } = engine
-  const queue = scheduler ? schedulerQueue({ ...parts, scheduler, dataDir: settings.dataDir }) : jobQueue(parts)
+  const queue = scheduler ? schedulerQueue({ ...parts, scheduler }) : jobQueue(parts)
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
   const content = jobContent({ hashes: fileHashes({ database, clock }), settings })

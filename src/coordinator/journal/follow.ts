@@ -4,6 +4,7 @@ import { gap, type JournalItem, toItems } from './items.js'
 import { seekLine } from './line-index.js'
 import { readLines } from './lines.js'
 import { isMerged } from './merge.js'
+import { areMetricsMerged } from './merge-metrics.js'
 import { attemptDirectory, type JournalJob, logsPath, metricsPath } from './paths.js'
 import { type JournalPlace, type LogEntry, type MetricEntry, parseLog, parseMetric } from './records.js'
 
@@ -16,6 +17,8 @@ export interface JournalAttempt {
   closed: boolean
   /** Launchers that write logs, one a node. Default 1. */
   ranks?: number
+  /** Whether its GPUs are sampled: its metrics are then the merged ones. Default false. */
+  gpuSampled?: boolean
 }
 
 /** The state of a job, as far as following its journal goes; given by the owner of the job's record. */
@@ -44,7 +47,11 @@ export interface FollowOptions<Entry> {
  * are no record keep their number and are told as a gap.
  */
 export function followMetrics(options: FollowOptions<MetricEntry>): AsyncGenerator<JournalItem<MetricEntry>> {
-  return followJournal(options, { pathOf: (directory) => metricsPath(directory), parse: parseMetric, isComplete: () => true })
+  return followJournal(options, {
+    pathOf: (directory, { gpuSampled }) => metricsPath(directory, gpuSampled),
+    parse: parseMetric,
+    isComplete: (directory, { gpuSampled, ranks = 1 }) => !gpuSampled || areMetricsMerged(directory, ranks),
+  })
 }
 
 /** A job's log lines; otherwise as `followMetrics`. */

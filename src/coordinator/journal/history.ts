@@ -1,5 +1,6 @@
 import { type AttemptMetrics, attemptMetrics } from './attempt-metrics.js'
 import { downsample } from './downsample.js'
+import { isOfOneGpu } from './gpu-metrics.js'
 import type { KeptPoint } from './growing-series.js'
 import { attemptDirectory, type JournalJob, metricsPath } from './paths.js'
 import type { MetricEntry } from './records.js'
@@ -9,6 +10,8 @@ export interface MetricAttempt {
   number: number
   /** The step that it resumed from (0: from the start). Default: the step before its first record. */
   fromStep?: number | undefined
+  /** Whether its GPUs are sampled: its metrics are then the merged ones. Default false. */
+  gpuSampled?: boolean
 }
 
 /** Which history. */
@@ -16,7 +19,7 @@ export interface ReadMetricsOptions {
   dataDir: string
   job: JournalJob
   attempts: MetricAttempt[]
-  /** At most 20. Empty: all, up to 20. */
+  /** At most 20. Empty: all but those of single GPUs, up to 20. */
   names: string[]
   /** Only points of later steps. */
   sinceStep?: number | undefined
@@ -72,8 +75,8 @@ export function metricHistory(): MetricHistory {
     async read({ dataDir, job, attempts: asked, names, sinceStep = -1, maxPoints }) {
       const series = new Map<string, MetricPoint[]>()
       let latest = null as MetricEntry | null
-      for (const { number, fromStep } of asked.toSorted((a, b) => a.number - b.number)) {
-        const path = metricsPath(attemptDirectory(dataDir, job.tenantId, job.jobId, number))
+      for (const { number, fromStep, gpuSampled } of asked.toSorted((a, b) => a.number - b.number)) {
+        const path = metricsPath(attemptDirectory(dataDir, job.tenantId, job.jobId, number), gpuSampled)
         const found = await metricsOf(path, number).read(sinceStep, maxPoints)
         if (found.firstStep === null || !found.latest) continue
         const resumedAt = fromStep ?? found.firstStep - 1
@@ -82,7 +85,7 @@ export function metricHistory(): MetricHistory {
           series.set(name, remaining)
         }
         for (const [name, points] of found.byName) {
-          if (names.length > 0 && !names.includes(name)) continue
+          if (names.length > 0 ? !names.includes(name) : isOfOneGpu(name)) continue
           const later = points.filter(({ step }) => step > sinceStep)
           series.set(name, [...(series.get(name) ?? []), ...later.map((point) => toPoint(point, number))])
         }

@@ -1,11 +1,13 @@
+import type { JournalAttempt } from './follow.js'
+import { isOfOneGpu } from './gpu-metrics.js'
 import { newline, readAt, withFile } from './lines.js'
 import { attemptDirectory, type JournalJob, metricsPath } from './paths.js'
 import { type MetricEntry, parseMetric } from './records.js'
 
 /** Reads what many jobs measured last, from the ends of their journals. */
 export interface LatestMetrics {
-  /** The newest value of each metric among the last records of the newest attempt that has any; null where none has. The sequence is not known: -1. */
-  of(dataDir: string, job: JournalJob, attempts: readonly number[]): Promise<MetricEntry | null>
+  /** The newest value of each metric, but for those of single GPUs, among the last records of the newest attempt that has any; null where none has. The sequence is not known: -1. */
+  of(dataDir: string, job: JournalJob, attempts: readonly Pick<JournalAttempt, 'number' | 'gpuSampled'>[]): Promise<MetricEntry | null>
 }
 
 /** Some 500 records. */
@@ -37,8 +39,8 @@ export function latestMetrics(): LatestMetrics {
 
   return {
     async of(dataDir, job, attempts) {
-      for (const number of attempts.toSorted((a, b) => b - a)) {
-        const latest = await ofAttempt(metricsPath(attemptDirectory(dataDir, job.tenantId, job.jobId, number)), number)
+      for (const { number, gpuSampled } of attempts.toSorted((a, b) => b.number - a.number)) {
+        const latest = await ofAttempt(metricsPath(attemptDirectory(dataDir, job.tenantId, job.jobId, number), gpuSampled), number)
         if (latest) return latest
       }
       return null
@@ -51,5 +53,6 @@ function newestOf(buffer: Buffer, isWhole: boolean, attempt: number): MetricEntr
   const lines = buffer.toString('utf8', begin, buffer.lastIndexOf(newline) + 1).split('\n')
   const entries = lines.flatMap((line) => (line === '' ? [] : (parseMetric(line, { attempt, sequence: -1 }) ?? [])))
   const newest = entries.at(-1)
-  return newest ? { ...newest, values: Object.assign({}, ...entries.map(({ values }) => values)) } : null
+  const values: Record<string, number> = Object.assign({}, ...entries.map((entry) => entry.values))
+  return newest ? { ...newest, values: Object.fromEntries(Object.entries(values).filter(([name]) => !isOfOneGpu(name))) } : null
 }

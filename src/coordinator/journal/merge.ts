@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { appendFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { newBell, ringOnChange } from './bell.js'
 import { seekLine } from './line-index.js'
 import { type LinePlace, readLines, startOfFile } from './lines.js'
 import { logsPath } from './paths.js'
 import { parseLog } from './records.js'
+import { tailFiles } from './tail-files.js'
 
 /** Which logs are merged. */
 export interface MergeRanksOptions {
@@ -18,8 +18,7 @@ export interface MergeRanksOptions {
   signal: AbortSignal
 }
 
-const windowBytes = 64 * 1024
-const pollMs = 200
+const windowBytes = 2 ** 20
 const endFile = (directory: string) => join(directory, 'logs.merged.end')
 
 /** Whether all that the ranks wrote is in the merged log. */
@@ -37,26 +36,18 @@ export async function mergeRanks({ directory, ranks, closed, signal }: MergeRank
   const paths = Array.from({ length: ranks }, (_, rank) => join(directory, `logs.${rank}.jsonl`))
   const counts = await countMerged(merged, ranks)
   const places = await Promise.all(paths.map((path, rank) => seekLine(path, counts[rank] ?? 0)))
-  const bell = newBell()
-  const changes = paths.map((path) => ringOnChange(path, bell))
-  signal.addEventListener('abort', bell.ring, { once: true })
-  try {
-    while (!signal.aborted) {
-      const isClosed = closed()
-      const reads = await Promise.all(paths.map((path, rank) => readLines(path, places[rank] ?? startOfFile, windowBytes)))
+  const isAll = await tailFiles({
+    paths,
+    places,
+    closed,
+    signal,
+    async take(reads) {
       const lines = reads.flatMap((read, rank) => toMerged(read?.lines ?? [], rank, places[rank]?.line ?? 0))
       lines.sort((a, b) => a.time - b.time)
       if (lines.length > 0) await appendFile(merged, lines.map(({ text }) => `${text}\n`).join(''))
-      for (const [rank, read] of reads.entries()) if (read) places[rank] = read.next
-      if (reads.some((read) => read && !read.atEnd)) continue
-      if (isClosed) return await writeFile(endFile(directory), '')
-      for (const change of changes) change.arm()
-      await bell.heard(pollMs)
-    }
-  } finally {
-    signal.removeEventListener('abort', bell.ring)
-    for (const change of changes) change.close()
-  }
+    },
+  })
+  if (isAll) await writeFile(endFile(directory), '')
 }
 
 /** How many lines of each rank are merged already. A line that was being merged when an earlier life ended is taken back: no reader has seen it. */
@@ -64,7 +55,7 @@ async function countMerged(path: string, ranks: number): Promise<number[]> {
   const counts = Array.from({ length: ranks }, () => 0)
   let place: LinePlace = startOfFile
   for (;;) {
-    const read = await readLines(path, place, 16 * windowBytes)
+    const read = await readLines(path, place, windowBytes)
     if (!read) return counts
     for (const line of read.lines) {
       const { rank } = JSON.parse(line ?? '{}') as { rank?: number }

@@ -21,9 +21,9 @@ export function logsPath(directory: string, ranks = 1): string {
   return join(directory, ranks > 1 ? 'logs.merged.jsonl' : 'logs.0.jsonl')
 }
 
-/** The file whose line numbers are the sequence of an attempt's metrics. */
-export function metricsPath(directory: string): string {
-  return join(directory, 'metrics.jsonl')
+/** The file whose line numbers are the sequence of an attempt's metrics: the trainer's own, or where its GPUs are sampled the merged one. */
+export function metricsPath(directory: string, gpuSampled = false): string {
+  return join(directory, gpuSampled ? 'metrics.merged.jsonl' : 'metrics.jsonl')
 }
 
 /** The file in which a trainer tells what it does. */

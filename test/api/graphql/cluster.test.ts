@@ -43,21 +43,40 @@ describe('A node of the cluster', () => {
     await eventually(async () => (await under.database.job.findUnique({ where: { jobId: job_id } })) !== null)
     const gpu = { type: 'a100', memory_bytes: '85899345920' }
     const gpus = [
-      { ...gpu, index: 0, allocated: true, job_id, utilization: 0.5, memory_used_bytes: '1024' },
+      {
+        ...gpu,
+        index: 0,
+        allocated: true,
+        job_id,
+        utilization: 0.5,
+        memory_used_bytes: '1024',
+        power_watts: 250.5,
+        temperature_celsius: 61,
+      },
       { ...gpu, index: 1, allocated: true },
     ]
     under.stub.nouns.tellNode({ node_id: 'gpu1', hostname: 'gpu1', status: 'ONLINE', cpus: 8, memory_bytes: '1', gpus, job_ids: [job_id] })
     const query = `query ($id: ID!) { clusterNode(nodeId: $id) {
       id nodeId hostname status cpus cpusAllocated memoryBytes memoryAllocatedBytes lastHeartbeat reason jobIds jobs { name }
-      gpus { index type memoryBytes memoryUsedBytes utilization allocated jobId job { name } }
+      gpus { index type memoryBytes memoryUsedBytes utilization powerWatts temperatureCelsius allocated jobId job { name } }
     } }`
     const { data } = await tenant.graphql(query, { id: 'gpu1' })
     expect(data.clusterNode).toMatchObject({
       nodeId: 'gpu1',
       jobs: [{ name: 'mine' }],
       gpus: [
-        { index: 0, type: 'a100', memoryBytes: 85899345920, memoryUsedBytes: 1024, utilization: 0.5, jobId: job_id, job: { name: 'mine' } },
-        { index: 1, allocated: true, memoryUsedBytes: null, jobId: null, job: null },
+        {
+          index: 0,
+          type: 'a100',
+          memoryBytes: 85899345920,
+          memoryUsedBytes: 1024,
+          utilization: 0.5,
+          powerWatts: 250.5,
+          temperatureCelsius: 61,
+          jobId: job_id,
+          job: { name: 'mine' },
+        },
+        { index: 1, allocated: true, memoryUsedBytes: null, powerWatts: null, temperatureCelsius: null, jobId: null, job: null },
       ],
     })
     expect((await tenant.graphql(query, { id: data.clusterNode.id })).data.clusterNode.nodeId).toBe('gpu1')

@@ -34,7 +34,13 @@ describe('Submitting a job', () => {
       jobs: jobsInMemory([], {
         async submit(_caller, { idempotencyKey }) {
           keys.push(idempotencyKey)
-          return { view: { job: one, syncedAt: new Date(), stale: false }, plan: null, message: '', estimatedWaitSeconds: null }
+          return {
+            view: { job: one, syncedAt: new Date(), stale: false },
+            plan: null,
+            message: '',
+            reused: false,
+            estimatedWaitSeconds: null,
+          }
         },
       }),
     })

@@ -69,7 +69,7 @@ export function jobsInMemory(jobs: Job__Output[], others: Partial<JobOperations>
       allow(caller.viewer, 'submitJob')
       const made = job({ ...parseJobSpec(spec), tenant_id: caller.viewer.tenantId, status: 'QUEUED' })
       jobs.push(made)
-      return { view: view(made), plan: null, message: 'Waits for resources.', estimatedWaitSeconds: 4.5 }
+      return { view: view(made), plan: null, message: 'Waits for resources.', reused: false, estimatedWaitSeconds: 4.5 }
     },
     async listFromCoordinator(caller, { pageSize = 20 }) {
       allow(caller.viewer, 'readJobs')

@@ -25,6 +25,8 @@ describe("A job's environment", () => {
       'MASTER_ADDR',
       'MASTER_PORT',
       'CUDA_VISIBLE_DEVICES',
+      'HIP_VISIBLE_DEVICES',
+      'ROCR_VISIBLE_DEVICES',
       'HOME',
       'BASH_ENV',
       'OPENSSL_CONF',

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AttemptOrder, Engine } from '../../../src/coordinator/engines/engine.js'
 import { localEngine } from '../../../src/coordinator/engines/local/engine.js'
 import { attemptOf, isAlive, listen, logLines, type Told, untilWritten } from '../../conformance/engines-support.js'
+import { pathWith } from '../../support/gpus.js'
 
 const dist = resolve(import.meta.dirname, '../../../dist')
 const runsOn = `import { writeFileSync } from 'node:fs'
@@ -178,15 +179,32 @@ describe('The local engine', () => {
     writeFileSync(program, '#!/bin/sh\necho "0, NVIDIA A100-SXM4-80GB, 81920, 1024, 50"\necho "1, NVIDIA H200, 143771, [N/A], [N/A]"\n', {
       mode: 0o755,
     })
-    const [node] = await localEngine({ cpuSlots: 3, nvidiaSmi: program }).nodes()
+    const [node] = await localEngine({ cpuSlots: 3, searchPath: folder }).nodes()
     expect(node).toMatchObject({
       cpus: 3,
       online: true,
       gpus: [
         { index: 0, type: 'A100-SXM4-80GB', memoryBytes: 81920 * 2 ** 20, memoryUsedBytes: 2 ** 30, utilization: 0.5 },
-        { index: 1, type: 'H200', memoryUsedBytes: null, utilization: null },
+        { index: 1, type: 'H200', memoryUsedBytes: null, utilization: null, powerWatts: null, temperatureCelsius: null },
       ],
     })
-    expect((await localEngine({ cpuSlots: 3, nvidiaSmi: join(folder, 'none') }).nodes())[0]?.gpus).toEqual([])
+    const amd = {
+      'Card Series': 'AMD Instinct MI300X',
+      'VRAM Total Memory (B)': '206141652992',
+      'Temperature (Sensor junction) (C)': '41.0',
+    }
+    const searchPath = pathWith('rocm-smi', `echo '${JSON.stringify({ card0: amd })}'`)
+    expect((await localEngine({ cpuSlots: 3, searchPath }).nodes())[0]?.gpus).toEqual([
+      {
+        index: 0,
+        type: 'MI300X',
+        memoryBytes: 206141652992,
+        memoryUsedBytes: null,
+        utilization: null,
+        powerWatts: null,
+        temperatureCelsius: 41,
+      },
+    ])
+    expect((await localEngine({ cpuSlots: 3, searchPath: join(folder, 'none') }).nodes())[0]?.gpus).toEqual([])
   })
 })

@@ -14,11 +14,16 @@ const submission = {
     priority: 3,
     max_retries: 1,
   },
-  data_config: { sources: [{ path: '/data/a.jsonl' }], batch_size: 4, validation_split: 0.1 },
+  data_config: {
+    sources: [{ path: '/data/a.jsonl', columns: ['prompt', 'completion'], sampling: {} }],
+    batch_size: 4,
+    validation_split: 0.1,
+  },
   scheduling_config: { queue: 'night' },
   output_config: { output_uri: '/out' },
 }
 type Submission = typeof submission
+const nothingSaid = { world_size: 0, backend: 'nccl', strategy: '', config: {} }
 
 const hash = (change: (given: Submission) => unknown = () => {}, more: Partial<Ingredients> = {}) => {
   const given = structuredClone(submission)
@@ -58,7 +63,22 @@ describe('The content hash of a job', () => {
     ['a place for the result', (given) => Object.assign(given.output_config, { output_uri: '/elsewhere' })],
     ['a place of the data', (given) => Object.assign(given.data_config.sources[0] ?? {}, { path: '/other/b.jsonl' })],
     ['a default that is spelled out', (given) => Object.assign(given.data_config, { seed: '42', gradient_accumulation_steps: 1 })],
-    ['another spelling of a number', (given) => Object.assign(given.training_config.hyperparameters, { learning_rate: '1e-3' })],
+    ['more memory', (given) => Object.assign(given, { resource_config: { memory_gb_per_node: 16, cpus_per_node: 4 } })],
+    [
+      'a preprocessing that says nothing',
+      (given) => Object.assign(given.data_config, { preprocess: { tokenizer: '', field_mapping: {} } }),
+    ],
+    [
+      'defaults of how processes work together',
+      (given) => Object.assign(given.training_config, { framework: { type: 'HF_TRAINER', distributed: nothingSaid } }),
+    ],
+    ['the kind of its model spelled out', (given) => Object.assign(given.training_config.base_model, { source: 'huggingface' })],
+    ['its model’s own tokenizer', (given) => Object.assign(given.training_config.base_model, { tokenizer_id: 'scaimind/byte-tiny' })],
+    [
+      'columns in another order',
+      (given) => Object.assign(given.data_config.sources[0] ?? {}, { columns: ['completion', 'prompt', 'prompt'] }),
+    ],
+    ['another spelling of a number', (given) => Object.assign(given.training_config.hyperparameters, { learning_rate: ' 1e-3' })],
   ])('does not change with %s', (_, change) => expect(hash(change)).toBe(hash()))
 
   it.each<[string, (given: Submission) => unknown]>([
@@ -67,6 +87,9 @@ describe('The content hash of a job', () => {
     ['its revision', (given) => Object.assign(given.training_config.base_model, { revision: 'v2' })],
     ['the training type', (given) => Object.assign(given.training_config, { training_type: 'SFT' })],
     ['the batch size', (given) => Object.assign(given.data_config, { batch_size: 8 })],
+    ['the number of GPUs', (given) => Object.assign(given, { resource_config: { gpu_count: 8 } })],
+    ['the columns', (given) => Object.assign(given.data_config.sources[0] ?? {}, { columns: ['text'] })],
+    ['an empty variable', (given) => Object.assign(given.training_config, { environment: { SEED: '' } })],
     ['the environment', (given) => Object.assign(given.training_config, { environment: { SEED: '1' } })],
   ])('changes with %s', (_, change) => expect(hash(change)).not.toBe(hash()))
 
@@ -82,6 +105,17 @@ describe('The content hash of a job', () => {
     expect(hash((given) => Object.assign(given.training_config.base_model, { model_id: '/a/path' }), { modelFingerprint: 'files:1' })).toBe(
       others[2],
     )
+  })
+
+  it('changes with the order of its sources: they are read one after the other', () => {
+    const of = (...contents: string[]) =>
+      hash(
+        (given) => {
+          given.data_config.sources = contents.map((name) => ({ path: `/data/${name}.jsonl`, columns: [], sampling: {} }))
+        },
+        { dataHashes: contents.map((name) => ({ path: '', content_hash: `sha256:${name}`, records: '1', dataset_id: '' })) },
+      )
+    expect(of('a', 'b')).not.toBe(of('b', 'a'))
   })
 
   it('is not known before the records are', () => {

@@ -27,6 +27,7 @@ const attempt = {
   evictedFor: null,
   gpus: 0,
   share: 0,
+  gpuSampled: false,
 }
 
 function running(wanted: JobWanted, { retries = 0, limit = '0', requeue = true } = {}): JobRecord {

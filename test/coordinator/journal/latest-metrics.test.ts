@@ -9,7 +9,7 @@ describe('The newest metrics of a job', () => {
     const journal = newJournal()
     const number = journal.begin()
     const latest = latestMetrics()
-    const read = () => latest.of(journal.dataDir, journal.job, [number])
+    const read = () => latest.of(journal.dataDir, journal.job, [{ number }])
     expect(await read()).toBeNull()
     journal.append(
       number,
@@ -29,8 +29,8 @@ describe('The newest metrics of a job', () => {
     journal.metrics(journal.begin(), 1, 2)
     journal.begin()
     const latest = latestMetrics()
-    expect(await latest.of(journal.dataDir, journal.job, [1, 2])).toMatchObject({ attempt: 1, step: 2 })
+    expect(await latest.of(journal.dataDir, journal.job, journal.attempts)).toMatchObject({ attempt: 1, step: 2 })
     journal.metrics(2, 2, 3)
-    expect(await latest.of(journal.dataDir, journal.job, [1, 2])).toMatchObject({ attempt: 2, step: 3 })
+    expect(await latest.of(journal.dataDir, journal.job, journal.attempts)).toMatchObject({ attempt: 2, step: 3 })
   })
 })

@@ -1,4 +1,4 @@
-import { truncateSync, writeFileSync } from 'node:fs'
+import { rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SubmitJobResponse__Output } from '../../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
@@ -54,6 +54,15 @@ describe('What a job is made of', () => {
     expect(other?.content_hash).not.toBe(job?.content_hash)
   })
 
+  it('is the same whether a format is that of the file’s name or spelled out', async () => {
+    const path = tenant.file('named.jsonl', records(20))
+    const [job, spelled] = [
+      await submitted(lora(path)),
+      await submitted(lora(path, { data_config: { sources: [{ path, format: 'jsonl' }] } })),
+    ]
+    expect(spelled?.content_hash).toBe(job?.content_hash)
+  })
+
   it('includes the script of a CUSTOM job', async () => {
     const [one, same, other] = await Promise.all(
       ['console.log(1)', 'console.log(1)', 'console.log(2)'].map((script) => submitted(tenant.custom(script, later))),
@@ -103,5 +112,63 @@ describe('The output of a job', () => {
     expect(one).toMatchObject({ content_hash: expect.stringMatching(/^sha256:[0-9a-f]{64}$/), created_at: { seconds: '1893456000' } })
     expect(same?.content_hash).toBe(one?.content_hash)
     expect(other?.content_hash).not.toBe(one?.content_hash)
+  })
+})
+
+describe('Work that was done before', () => {
+  /** Submits with reuse; the same script is the same work. */
+  const again = (by: CoordinatorTenant, text: string, more: object = {}, request: object = {}) =>
+    by.call<SubmitJobResponse__Output>('SubmitJob', { spec: { ...by.custom(leavesAnArtefact(text)), ...more }, reuse: true, ...request })
+  const done = async (text: string, more: object = {}) => {
+    const id = await tenant.submit({ ...tenant.custom(leavesAnArtefact(text)), ...more })
+    await tenant.until(id, 'COMPLETED')
+    return id
+  }
+
+  it('is answered by the newest job that did it, under another name and key, and in a dry run is named', async () => {
+    await done('reused')
+    const id = await done('reused', { name: 'newest' })
+    const spec = { ...tenant.custom(leavesAnArtefact('reused')), name: 'another', labels: { team: 'b' } }
+    const ask = () => tenant.call<SubmitJobResponse__Output>('SubmitJob', { spec, reuse: true, idempotency_key: 'reuse-1' })
+    const answer = await ask()
+    expect(answer).toMatchObject({ reused: true, job: { job_id: id, status: 'COMPLETED', name: 'newest' } })
+    expect(answer.message).toContain('has done this work already')
+    const planned = await again(tenant, 'reused', {}, { dry_run: true })
+    expect(planned).toMatchObject({ reused: true, job: null, plan: { reusable_job_id: id } })
+    expect(planned.message).toContain(id)
+    // Under its key the first answer stays, whatever becomes of the job.
+    await tenant.call('ArchiveJob', { job_id: id, archived: true })
+    expect(await ask()).toMatchObject({ reused: true, job: { job_id: id } })
+    const others = { spec, idempotency_key: 'reuse-1' }
+    expect((await tenant.refused('SubmitJob', others)).code).toBe('IDEMPOTENCY_CONFLICT')
+  })
+
+  it('is done again without reuse, by another tenant, and once it is not there any more', async () => {
+    const id = await done('gone')
+    const others = coordinator.tenant()
+    const spec = tenant.custom(leavesAnArtefact('gone'), later)
+    expect(await tenant.call('SubmitJob', { spec })).toMatchObject({ reused: false, job: { status: 'QUEUED' } })
+    const theirs = await again(others, 'gone', later)
+    expect(theirs).toMatchObject({ reused: false, job: { tenant_id: others.id, content_hash: (await tenant.job(id)).content_hash } })
+    expect(theirs.message).toContain('No finished job has done this work.')
+    rmSync((await tenant.job(id)).output?.path ?? '', { recursive: true })
+    expect(await again(tenant, 'gone', later)).toMatchObject({ reused: false })
+  })
+
+  it('is done again where it is archived, or its output is not what is asked for', async () => {
+    const id = await done('other')
+    expect(await again(tenant, 'other', { ...later, output_config: { merge_adapter: true } })).toMatchObject({ reused: false })
+    expect(await again(tenant, 'other', { ...later, output_config: { output_uri: tenant.files } })).toMatchObject({ reused: false })
+    expect(await again(tenant, 'other', { ...later, output_config: { export_format: 'safetensors' } })).toMatchObject({ reused: true })
+    await tenant.call('ArchiveJob', { job_id: id, archived: true })
+    expect(await again(tenant, 'other', later)).toMatchObject({ reused: false })
+  })
+
+  it('is not looked for where there is more data than is read at once, and the answer says so', async () => {
+    const path = tenant.file('huge.txt', 'a line\n')
+    truncateSync(path, 257 * 2 ** 20)
+    const answer = await again(tenant, 'huge', { ...later, data_config: { sources: [{ path }] } })
+    expect(answer).toMatchObject({ reused: false, job: { content_hash: '' } })
+    expect(answer.message).toContain('is not known')
   })
 })

@@ -2,6 +2,10 @@ import { mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { GetJobMetricsResponse__Output } from '../../../src/generated/proto/scaimind/v1/GetJobMetricsResponse.js'
+import type { ListNodesResponse__Output } from '../../../src/generated/proto/scaimind/v1/ListNodesResponse.js'
+import type { MetricEvent__Output } from '../../../src/generated/proto/scaimind/v1/MetricEvent.js'
+import type { MetricRecord__Output } from '../../../src/generated/proto/scaimind/v1/MetricRecord.js'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
 import { pathWithGpus } from '../../support/gpus.js'
 
@@ -20,6 +24,7 @@ beforeAll(async () => {
   const settings = {
     PATH: pathWithGpus(4),
     SCAIMIND_TENANT_GPUS_MAX: '2',
+    SCAIMIND_GPU_SAMPLE_SECONDS: '0.05',
     SCAIMIND_PYTHON: join(folder, 'python3'),
     SCAIMIND_TRAINERS: `FSDP=${join(folder, 'train.py')}`,
   }
@@ -27,8 +32,71 @@ beforeAll(async () => {
 })
 afterAll(() => coordinator?.close())
 
+/** Writes a step each time that there is a new sample of its GPUs, until it has seen so many, or for good where it has no GPUs. */
+const stepsAsSampled = (samples: number) => `import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+let step = 0
+setInterval(() => {
+  const seen = existsSync('gpu.0.jsonl') ? readFileSync('gpu.0.jsonl', 'utf8').split('\\n').length - 1 : 0
+  if (seen < step) return
+  appendFileSync('metrics.jsonl', JSON.stringify({ step: ++step, epoch: 0, time: new Date().toISOString(), values: { loss: 1 / step } }) + '\\n')
+  if (step > ${samples}) process.exit(0)
+}, 5)`
+
 const onGpus = (tenant: CoordinatorTenant, gpu_count: number) =>
   tenant.custom(forever, { resource_config: { gpu_count }, scheduling_config: { max_runtime_seconds: '600' } })
+
+describe('What the GPUs of a job do', () => {
+  const use = { gpu_utilization: 0.5, gpu_memory_bytes: 2 ** 30, gpu_power_watts: 501, gpu_temperature_celsius: 61 }
+
+  it('is told with its metrics as they come, in one sequence that a restart of the coordinator neither breaks nor repeats', async () => {
+    keepOnFailure(coordinator)
+    const tenant = coordinator.tenant()
+    const id = await tenant.submit(tenant.custom(stepsAsSampled(20), { resource_config: { gpu_count: 2 } }))
+    const told: MetricRecord__Output[] = []
+    const readOn = async (until: number) => {
+      const after = told.at(-1)?.cursor ?? ''
+      for await (const { batch } of tenant.stream<MetricEvent__Output>('StreamJobMetrics', { job_id: id, after })) {
+        told.push(...(batch?.records ?? []))
+        if (told.length >= until) return
+      }
+    }
+    await readOn(5)
+    await coordinator.restart()
+    await readOn(Number.POSITIVE_INFINITY)
+    expect(told.flatMap(({ step, values }) => ('loss' in values ? [Number(step)] : []))).toEqual(
+      Array.from({ length: 21 }, (_, i) => i + 1),
+    )
+    const ofGpus = told.filter(({ values }) => !('loss' in values))
+    expect(ofGpus.length).toBeGreaterThanOrEqual(20)
+    for (const { values } of ofGpus) expect(values).toMatchObject({ ...use, 'gpu_power_watts.1': 250.5 })
+    // Each at the step that was the newest by then.
+    const steps = told.map(({ step }) => Number(step))
+    expect(steps).toEqual(steps.toSorted((a, b) => a - b))
+    const { series } = await tenant.call<GetJobMetricsResponse__Output>('GetJobMetrics', { job_id: id })
+    expect(series.map(({ name }) => name).sort()).toEqual([...Object.keys(use), 'loss'].sort())
+    expect(series.find(({ name }) => name === 'gpu_utilization')?.points).toHaveLength(ofGpus.length)
+  })
+
+  it('is no metric of a job without GPUs', async () => {
+    keepOnFailure(coordinator)
+    const tenant = coordinator.tenant()
+    const script = `console.log('{"loss": 1}'); setTimeout(() => {}, 200)`
+    const id = await tenant.submit(tenant.custom(script))
+    await tenant.until(id, 'COMPLETED')
+    const { series } = await tenant.call<GetJobMetricsResponse__Output>('GetJobMetrics', { job_id: id })
+    expect(series.map(({ name }) => name)).toEqual(['loss'])
+  })
+
+  it('is in the inventory of its node', async () => {
+    const { nodes } = await coordinator.tenant().call<ListNodesResponse__Output>('ListNodes')
+    expect(nodes[0]?.gpus[3]).toMatchObject({
+      memory_used_bytes: String(2 ** 30),
+      utilization: 0.5,
+      power_watts: 250.5,
+      temperature_celsius: 61,
+    })
+  })
+})
 
 describe('The GPUs of a machine', () => {
   it('are held by jobs, and a tenant waits at its limit for its own to end', async () => {

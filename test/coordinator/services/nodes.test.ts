@@ -62,7 +62,9 @@ async function begin(jobId: string, place: { gpuIndexes: number[]; cpus: number 
   const { epoch } = await database.coordinatorLease.findUniqueOrThrow({ where: { id: 1 } })
   const records = underLease(database, epoch)
   const store = jobStore({ database: records, changes: jobChanges(), clock: () => new Date() })
-  return await beginAttempt({ store, database: records }, jobId, [{ nodeId: own, ...place, memoryBytes: 0 }])
+  return await beginAttempt({ store, database: records, settings: { gpuSampleSeconds: 0 } }, jobId, [
+    { nodeId: own, ...place, memoryBytes: 0 },
+  ])
 }
 
 async function cancel(by: CoordinatorTenant, ...ids: string[]): Promise<void> {
@@ -104,13 +106,20 @@ describe('A node that its agent reports', () => {
     const gpus = [{ index: 1, memory_used_bytes: '700', utilization: 0.25 }]
     await tenant.call('Heartbeat', { node_id: 'reported-2', gpus })
     expect((await nodeOf('reported-2')).gpus).toMatchObject([{ allocated: false }, { memory_used_bytes: '700', utilization: 0.25 }, {}, {}])
+    const endless = [{ index: 1, power_watts: Number.POSITIVE_INFINITY }]
+    expect((await tenant.refused('Heartbeat', { node_id: 'reported-2', gpus: endless })).fields).toMatchObject([
+      { path: 'gpus[0].power_watts' },
+    ])
     await register('reported-2', gpusOf(2))
     expect((await nodeOf('reported-2')).gpus).toHaveLength(2)
     await register(own)
-    await tenant.call('Heartbeat', { node_id: own, gpus: [{ index: 3, memory_used_bytes: '9', utilization: 1 }] })
+    await tenant.call('Heartbeat', {
+      node_id: own,
+      gpus: [{ index: 3, memory_used_bytes: '9', utilization: 1, power_watts: 99.5, temperature_celsius: 40 }],
+    })
     const { gpus: ownGpus, reported_only, cpus } = await nodeOf(own)
     expect([reported_only, cpus]).toEqual([false, 8])
-    expect(ownGpus[3]).toMatchObject({ type: 'A100', memory_used_bytes: '9', utilization: 1 })
+    expect(ownGpus[3]).toMatchObject({ type: 'A100', memory_used_bytes: '9', utilization: 1, power_watts: 99.5, temperature_celsius: 40 })
     expect(ownGpus[0]).toMatchObject({ utilization: 0.5 })
   })
 

@@ -25,6 +25,16 @@ export const GpuRef = builder.objectRef<Gpu__Output>('Gpu').implement({
       description: 'Fraction of time that it was busy, 0 to 1; null where it is not measured.',
       resolve: (g) => finite(g.utilization),
     }),
+    powerWatts: t.float({
+      nullable: true,
+      description: 'What it draws, in watts; null where it is not measured.',
+      resolve: (g) => finite(g.power_watts),
+    }),
+    temperatureCelsius: t.float({
+      nullable: true,
+      description: 'Its temperature in degrees Celsius; null where it is not measured.',
+      resolve: (g) => finite(g.temperature_celsius),
+    }),
     allocated: t.exposeBoolean('allocated', { description: 'Whether a job, any tenant’s, holds it.' }),
     jobId: t.id({ nullable: true, description: 'The job on it, where it is the tenant’s.', resolve: (g) => orNull(g.job_id) }),
   }),

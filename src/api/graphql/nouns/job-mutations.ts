@@ -17,7 +17,10 @@ const SubmitJobSuccess = builder.objectRef<Submitted>('SubmitJobSuccess').implem
       description: 'What it would take; null unless it is a dry run.',
       resolve: ({ plan }) => plan,
     }),
-    message: t.exposeString('message', { description: 'One sentence on it.' }),
+    message: t.exposeString('message', { description: 'What became of it, in words.' }),
+    reused: t.exposeBoolean('reused', {
+      description: 'Whether `job` is a finished one that has done this work already; in a dry run, whether one would be answered.',
+    }),
     estimatedWaitSeconds: t.exposeFloat('estimatedWaitSeconds', {
       nullable: true,
       description: 'Seconds until it starts; null where unknown.',
@@ -43,13 +46,23 @@ builder.mutationField('submitJob', (t) =>
     args: {
       input: t.arg({ type: SubmitJobInput, required: true, description: 'The job.' }),
       dryRun: t.arg.boolean({ defaultValue: false, description: 'Only check it and plan; nothing is stored.' }),
+      reuse: t.arg.boolean({
+        defaultValue: false,
+        description:
+          'Answer the tenant’s newest COMPLETED job of the same `contentHash` instead of training again, where there is one that is not archived and has its output still. Otherwise, and where the hash is not known at once, the job is submitted.',
+      }),
       idempotencyKey: t.arg.string({
         description:
           '1 to 255 printable ASCII characters, kept 7 days: a repeat with the same input answers the first job. Default none: every call is another job.',
       }),
     },
-    resolve: (_root, { input, dryRun, idempotencyKey }, { operations, caller }) =>
-      operations.jobs.submit(caller, { spec: toSpec(input), dryRun: dryRun ?? null, idempotencyKey: idempotencyKey ?? null }),
+    resolve: (_root, { input, dryRun, reuse, idempotencyKey }, { operations, caller }) =>
+      operations.jobs.submit(caller, {
+        spec: toSpec(input),
+        dryRun: dryRun ?? null,
+        reuse: reuse ?? null,
+        idempotencyKey: idempotencyKey ?? null,
+      }),
   }),
 )
 

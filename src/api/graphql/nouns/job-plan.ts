@@ -89,6 +89,11 @@ export const JobPlanRef = builder.objectRef<JobPlan__Output>('JobPlan').implemen
         'The `contentHash` of the job that would be submitted: one of a finished job says that the work is done already. Null where it is not known yet.',
       resolve: (p) => orNull(p.content_hash),
     }),
+    reusableJobId: t.id({
+      nullable: true,
+      description: 'The finished job that `submitJob` with `reuse` would answer; null where there is none.',
+      resolve: (p) => orNull(p.reusable_job_id),
+    }),
   }),
 })
 

@@ -17,8 +17,8 @@ export interface LocalEngineOptions {
   nodeBinary?: string
   /** The built launcher. Default: `dist/launcher/main.js` of this package. */
   launcherPath?: string
-  /** The program that is asked for GPUs. Default `nvidia-smi`, from PATH; where it fails there are none. */
-  nvidiaSmi?: string
+  /** Folders in which the program is looked for that tells of GPUs, nvidia-smi or rocm-smi, separated by `:`. Default: none but ROCm's own; where there is no such program, or it fails, there are no GPUs. */
+  searchPath?: string
   clock?: () => Date
 }
 
@@ -35,8 +35,8 @@ const builtLauncher = fileURLToPath(new URL('../../../../dist/launcher/main.js',
  * - It adds to the environment OMP_NUM_THREADS (the CPU slots, unless the order has it) and CUDA_VISIBLE_DEVICES (empty without GPUs).
  */
 export function localEngine(options: LocalEngineOptions): Engine {
-  const { nodeBinary = process.execPath, launcherPath = builtLauncher, clock = () => new Date() } = options
-  const readGpus = gpuReader(options.nvidiaSmi ?? 'nvidia-smi', clock)
+  const { nodeBinary = process.execPath, launcherPath = builtLauncher, searchPath = '', clock = () => new Date() } = options
+  const readGpus = gpuReader(searchPath, clock)
   const events = eventQueue<EngineEvent>()
   const closing = new AbortController()
   /** Submissions on their way or running. */
@@ -64,7 +64,9 @@ export function localEngine(options: LocalEngineOptions): Engine {
   async function start(order: Parameters<Engine['submit']>[0]): Promise<EngineHandle> {
     const found = await readLauncher(order.directory)
     const claimed =
-      found && found !== 'sealed' ? await untilTrainer(order.directory, found) : await launch(order, { nodeBinary, launcherPath })
+      found && found !== 'sealed'
+        ? await untilTrainer(order.directory, found)
+        : await launch(order, { nodeBinary, launcherPath, searchPath })
     if (claimed.token !== order.token) throw new Error(`${order.directory} belongs to another launch of ${keyOf(order)}.`)
     return watchAttempt(order, toHandle(claimed), claimed.time)
   }

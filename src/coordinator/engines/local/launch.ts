@@ -15,6 +15,8 @@ import { isRunning } from './processes.js'
 export interface LaunchSettings {
   nodeBinary: string
   launcherPath: string
+  /** Where the launcher finds the program that tells of GPUs. */
+  searchPath: string
 }
 
 /** Longest wait for a launcher to claim its folder; on a machine that is very busy a start takes seconds. */
@@ -24,7 +26,7 @@ const claimMs = 60_000
  * Starts the attempt's launcher and waits until it has its trainer. The order is on disk before anything starts. Where another launcher has
  * the folder, that one is answered and nothing is started.
  */
-export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: LaunchSettings): Promise<LauncherRecord> {
+export async function launch(order: AttemptOrder, { nodeBinary, launcherPath, searchPath }: LaunchSettings): Promise<LauncherRecord> {
   const { directory } = order
   await unsealFolder(directory)
   await writeLocalOrder(order)
@@ -39,7 +41,11 @@ export async function launch(order: AttemptOrder, { nodeBinary, launcherPath }: 
     // A session of its own: it outlives the coordinator, and a Ctrl-C in the coordinator's terminal does not reach it.
     detached: true,
     stdio: ['ignore', log, log],
-    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', MASTER_ADDR: address.masterAddress, MASTER_PORT: masterPort },
+    env: {
+      PATH: [searchPath, '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin'].filter(Boolean).join(':'),
+      MASTER_ADDR: address.masterAddress,
+      MASTER_PORT: masterPort,
+    },
   })
   closeSync(log)
   launcher.unref()
@@ -100,7 +106,7 @@ async function writeLocalOrder(order: AttemptOrder): Promise<void> {
   if (!place || others.length > 0) throw new Error(`This engine has one node; ${order.jobId} was placed on ${order.placement.length}.`)
   const { gpuIndexes, cpus } = place
   await writeLaunchOrder(order, cpus, {
-    // nvidia-smi counts by bus; CUDA by speed, unless told.
+    // nvidia-smi counts by bus; CUDA by speed, unless told. HIP takes CUDA's variable for its own.
     ...(gpuIndexes.length > 0 ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
     CUDA_VISIBLE_DEVICES: gpuIndexes.join(','),
   })

@@ -27,6 +27,8 @@ export function toEngineNode(node: SlurmNode, lastHeartbeat: Date): EngineNode {
       memoryBytes: 0,
       memoryUsedBytes: null,
       utilization: null,
+      powerWatts: null,
+      temperatureCelsius: null,
       busy: used,
     })),
     cpus,

@@ -76,7 +76,7 @@ launch() {
   srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 --input=none bash -c '
     : > "$ATTEMPT/reached"
     "$NODE" "$LAUNCHER" "$ATTEMPT" --rank "$SLURM_NODEID" --nodes "$SLURM_JOB_NUM_NODES" \\
-      --inherit CUDA_VISIBLE_DEVICES --inherit "SLURM_*"${starter.length > 0 ? ` \\\n      --with ${starter.join(' ')}` : ''}
+      --inherit CUDA_VISIBLE_DEVICES --inherit ROCR_VISIBLE_DEVICES --inherit HIP_VISIBLE_DEVICES --inherit "SLURM_*"${starter.length > 0 ? ` \\\n      --with ${starter.join(' ')}` : ''}
     code=$?
     [ "$code" = 85 ] && [ -e "$ATTEMPT/stop-asked" ] || exit "$code"
   ' &

@@ -77,8 +77,8 @@ export function storeRequeue(
   if (!attempt || attempt.finishedAt) return null
   const { jobId } = job
   const { time: finishedAt, exitCode, signal } = end
-  const { gpus, share } = attempt
-  const row = { cause: 'REQUEUE', token, handle: JSON.stringify(handle), placement: '[]', submittedAt: finishedAt, gpus, share }
+  const { gpus, share, gpuSampled } = attempt
+  const row = { cause: 'REQUEUE', token, handle: JSON.stringify(handle), placement: '[]', submittedAt: finishedAt, gpus, share, gpuSampled }
   const isCurrent = job.attempt === number
   return {
     steps: isCurrent ? requeueSteps(job, end, next.number) : [],

@@ -1,6 +1,7 @@
 import { InvalidInput } from '../../../contract/failure.js'
 import { type AttemptEnd, type AttemptName, type Engine, type EngineEvent, type EngineHandle, EngineRefusal } from '../../engines/engine.js'
 import { mergeRanks } from '../../journal/merge.js'
+import { mergeMetrics } from '../../journal/merge-metrics.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { orderAttempt } from '../content/job-file.js'
 import type { ModelRegistry } from '../models/registry.js'
@@ -113,7 +114,11 @@ export function attemptKeeper({ store, database, changes, engine, models, settin
         engine.reattach(attempt.name, handle),
       )
       if (found) return await record(attempt, found)
-      if (handle) return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
+      if (handle) {
+        // What it wrote may not be merged to its end yet.
+        await mergeJournals(attempt, () => true)
+        return await finish(attempt, { time: clock(), exitCode: null, signal: '', lost: true, verdict: null })
+      }
       // What is being cancelled, and never started, is not started only to be stopped.
       if (attempt.job.wanted === 'CANCEL') return await neverRan(attempt, new Error('It was cancelled before it started.'))
       await submit(attempt)
@@ -190,7 +195,7 @@ export function attemptKeeper({ store, database, changes, engine, models, settin
     await attempt.running.promise
     await attempt.started
     if (signal.aborted) return
-    const merging = mergeLogs(attempt)
+    const merging = mergeJournals(attempt)
     await persist({ signal, log, what: `following ${keyOf(jobId, number)}` }, () =>
       followTrainer(store, {
         dataDir: settings.dataDir,
@@ -205,16 +210,17 @@ export function attemptKeeper({ store, database, changes, engine, models, settin
     if (attempt.end) await finish(attempt, attempt.end)
   }
 
-  /** Makes one log of those of several launchers, for as long as they write. */
-  async function mergeLogs(attempt: Held): Promise<void> {
+  /** Makes one log of those of several launchers, and one sequence of the trainer's metrics and its GPUs', for as long as they are written. */
+  async function mergeJournals(attempt: Held, closed = () => attempt.end !== null): Promise<void> {
     const { jobId, number, directory } = attempt.name
     const row = attempt.job.attempts.find((candidate) => candidate.number === number)
-    const ranks = row ? nodesOf(row).length : 1
-    if (ranks < 2) return
-    const closed = () => attempt.end !== null
-    await persist({ signal, log, what: `merging the logs of ${keyOf(jobId, number)}` }, () =>
-      mergeRanks({ directory, ranks, closed, signal }),
-    )
+    const ranks = Math.max(1, row ? nodesOf(row).length : 1)
+    const options = { directory, ranks, closed, signal }
+    const of = keyOf(jobId, number)
+    await Promise.all([
+      ranks > 1 && persist({ signal, log, what: `merging the logs of ${of}` }, () => mergeRanks(options)),
+      row?.gpuSampled && persist({ signal, log, what: `merging the metrics of ${of}` }, () => mergeMetrics(options)),
+    ])
   }
 
   async function finish(attempt: Held, end: AttemptEnd): Promise<void> {

@@ -6,6 +6,7 @@ import { canHappen } from '../records/lifecycle.js'
 import { needsOf, shareOf } from '../records/needs.js'
 import { holdsProcesses, type JobRecord, specOf, statusOf, storePlacement } from '../records/record.js'
 import { heldReservations } from '../records/reservations.js'
+import type { JobSettings } from '../records/settings.js'
 import type { JobStore } from '../records/store.js'
 
 /**
@@ -13,7 +14,7 @@ import type { JobStore } from '../records/store.js'
  * one it stays QUEUED, since the engine's own scheduler will choose. Answers the job, or null where it may not start any more, or its GPUs were reserved or a node of it drained meanwhile.
  */
 export async function beginAttempt(
-  { store, database }: { store: JobStore; database: Database },
+  { store, database, settings }: { store: JobStore; database: Database; settings: Pick<JobSettings, 'gpuSampleSeconds'> },
   jobId: string,
   placement: Placement[],
 ): Promise<JobRecord | null> {
@@ -37,6 +38,7 @@ export async function beginAttempt(
         submittedAt: now,
         gpus: needs.gpuCount,
         share: shareOf(needs),
+        gpuSampled: needs.gpuCount > 0 && settings.gpuSampleSeconds > 0,
       }
       const set = { attempt: number, fromCheckpoint: null, progress: fromCheckpoint ? current.progress : null }
       const nodes = placement.map(({ nodeId }) => nodeId).join(', ')

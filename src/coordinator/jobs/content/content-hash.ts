@@ -5,7 +5,7 @@ import type { Spec } from '../records/spec.js'
 
 /** What a job is made of. */
 export interface Ingredients {
-  /** With every default filled in. */
+  /** With every default filled in, the format of each source too. */
   spec: Spec
   /** A source each, in their order. */
   dataHashes: DataHash__Output[]
@@ -21,24 +21,59 @@ export interface Ingredients {
 export function contentHashOf({ spec, dataHashes, code, modelFingerprint }: Ingredients): string {
   if (dataHashes.some(({ content_hash }) => content_hash === '')) return ''
   const { priority: _, max_retries: __, base_model: model, framework, hyperparameters, ...training } = spec.training_config
-  const { custom_script_path: ___, ...withoutScript } = framework
-  const { sources, ...data } = spec.data_config
+  const { custom_script_path: ___, config, distributed, ...withoutScript } = framework
+  const { sources, preprocess, ...data } = spec.data_config
+  const { gpu_count: gpus, num_nodes: nodes } = spec.resource_config
   const content = {
-    data: sources.map(({ path: ____, type: _____, ...source }, index) => ({ ...source, content: dataHashes[index]?.content_hash ?? '' })),
-    data_config: data,
-    base_model: modelFingerprint === '' ? model : { ...model, model_id: modelFingerprint },
-    training: { ...training, framework: withoutScript, hyperparameters: inOneSpelling(hyperparameters) },
+    data: sources.map(({ path: ____, type: _____, columns, sampling, ...source }, index) => ({
+      ...source,
+      columns: [...new Set(columns)].sort(),
+      sampling: inOneSpelling(sampling),
+      content: dataHashes[index]?.content_hash ?? '',
+    })),
+    data_config: { ...data, preprocess: isEmpty(preprocess) ? null : preprocess },
+    base_model: {
+      ...model,
+      model_id: modelFingerprint || model.model_id,
+      source: modelFingerprint === '' ? model.source || 'huggingface' : 'local',
+      tokenizer_id: model.tokenizer_id === model.model_id ? '' : model.tokenizer_id,
+      model_kwargs: inOneSpelling(model.model_kwargs),
+    },
+    training: {
+      ...training,
+      framework: { ...withoutScript, config: inOneSpelling(config), distributed: toDistributed(distributed) },
+      hyperparameters: inOneSpelling(hyperparameters),
+    },
+    // A batch is of each device: their number makes another training of it, wherever they are.
+    devices: gpus || nodes,
     code,
   }
   return `sha256:${hashOf(content)}`
 }
 
-/** `1e-3` and `0.001` are one value. */
+/** How processes work together, null where it is left to the framework. */
+function toDistributed(distributed: Spec['training_config']['framework']['distributed']) {
+  if (!distributed) return null
+  const backend = distributed.backend === 'nccl' ? '' : distributed.backend
+  const said = { ...distributed, backend, config: inOneSpelling(distributed.config) }
+  return isEmpty(said) ? null : said
+}
+
+/** Whether nothing is said in a message: all of it is as when it is left out. */
+function isEmpty(message: object | null): boolean {
+  return Object.values(message ?? {}).every(
+    (value) => value === '' || value === 0 || value == null || (typeof value === 'object' && Object.keys(value).length === 0),
+  )
+}
+
+/** `1e-3` and `0.001` are one value, `True` and `true` too. */
 function inOneSpelling(values: Record<string, string>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
-      const number = value.trim() === '' ? Number.NaN : Number(value)
-      return [name, Number.isFinite(number) ? String(number) : value]
+      const text = value.trim()
+      const number = text === '' ? Number.NaN : Number(text)
+      if (Number.isFinite(number)) return [name, String(number)]
+      return [name, /^(true|false)$/i.test(text) ? text.toLowerCase() : text]
     }),
   )
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { DataHash__Output } from '../../../generated/proto/scaimind/v1/DataHash.js'
 import type { TrainerCode__Output } from '../../../generated/proto/scaimind/v1/TrainerCode.js'
@@ -70,7 +70,8 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
     const { base_model: model } = resolved.training_config
     const code = await codeOf(resolved)
     const modelFingerprint = isLocalModel(model.model_id) ? await fingerprint(model.model_id) : ''
-    return { dataHashes, code, contentHash: contentHashOf({ spec: given, dataHashes, code, modelFingerprint }) }
+    const spec = { ...given, data_config: { ...given.data_config, sources: withFormats({ given, resolved }) } }
+    return { dataHashes, code, contentHash: contentHashOf({ spec, dataHashes, code, modelFingerprint }) }
   }
 
   async function codeOf({ training_config: { base_model: model, framework } }: Spec): Promise<TrainerCode__Output> {
@@ -85,6 +86,13 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
     return embedded
   }
 }
+
+/** The sources as they were given, each with the format that it is read in: where none is given, that of its file's name. */
+const withFormats = ({ given, resolved }: Submission): Spec['data_config']['sources'] =>
+  given.data_config.sources.map((source, index) => ({
+    ...source,
+    format: (source.format || extname(resolved.data_config.sources[index]?.path ?? '').slice(1)).toLowerCase(),
+  }))
 
 async function readEmbeddedCode(folder: string): Promise<TrainerCode__Output> {
   const { version } = JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as { version: string }

@@ -119,6 +119,7 @@ async function writeOrder(
     environment: trainerEnvironment({ directory, environment, searchPath: trainer.searchPath }),
     // Other programs than the embedded trainer may only print; one that writes metrics.jsonl itself is left alone.
     metricsFromOutput: trainer.kind !== 'embedded',
+    gpuSampleSeconds: attempt.gpuSampled ? settings.gpuSampleSeconds : 0,
     placement: placementOf(attempt),
     scheduling,
     stopGraceSeconds: settings.stopGraceSeconds,

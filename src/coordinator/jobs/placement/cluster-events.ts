@@ -78,7 +78,8 @@ export function clusterEvents({ cluster, changes, onNodes, clock }: ClusterEvent
 
 /** What makes a node another: not the time of its life, nor what its GPUs do just now. */
 function stateOfNode({ last_heartbeat: _, gpus, ...node }: ClusterNode__Output): string {
-  return JSON.stringify([node, gpus.map(({ utilization: __, memory_used_bytes: ___, ...gpu }) => gpu)])
+  const lasting = gpus.map(({ utilization: __, memory_used_bytes: ___, power_watts: ____, temperature_celsius: _____, ...gpu }) => gpu)
+  return JSON.stringify([node, lasting])
 }
 
 /** What makes a queue another: estimates move with every step of a running job, so that only a minute counts. */

@@ -13,6 +13,7 @@ import type { JobSettings } from '../records/settings.js'
 import { seenBy, sentenceOf, toBlockerMessage } from './blockers.js'
 import { forecastDrain } from './drain-forecast.js'
 import type { Evictions } from './evictions.js'
+import { sampledAttempts, withSampledUsage } from './gpu-usage.js'
 import { type InventoryNode, readWholeInventory } from './inventory.js'
 import type { NodeControl } from './node-control.js'
 import { statusOf, toNodeMessage } from './node-message.js'
@@ -72,7 +73,12 @@ export function clusterView({
     },
 
     async nodes(tenantId: string): Promise<ClusterNode__Output[]> {
-      const [nodes, blames] = await Promise.all([readWholeInventory(engine, database, clock()), readBlames(database, tenantId)])
+      const now = clock()
+      const [inventory, blames] = await Promise.all([readWholeInventory(engine, database, now), readBlames(database, tenantId)])
+      // Such an engine knows which GPUs are held, not what they do.
+      const nodes = engine.scheduler
+        ? await withSampledUsage(inventory, await sampledAttempts(database), { dataDir: settings.dataDir, now })
+        : inventory
       return nodes.map((inventory) => toNodeMessage(inventory, tenantId, blames.get(inventory.node.nodeId) ?? []))
     },
 

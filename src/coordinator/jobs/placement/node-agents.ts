@@ -99,6 +99,8 @@ export function withUsage(node: EngineNode, agent: EngineNode | undefined): Engi
       ...gpu,
       memoryUsedBytes: told?.memoryUsedBytes ?? gpu.memoryUsedBytes,
       utilization: told?.utilization ?? gpu.utilization,
+      powerWatts: told?.powerWatts ?? gpu.powerWatts,
+      temperatureCelsius: told?.temperatureCelsius ?? gpu.temperatureCelsius,
     }
   })
   return { ...node, gpus }
@@ -106,13 +108,17 @@ export function withUsage(node: EngineNode, agent: EngineNode | undefined): Engi
 
 /** GPUs as the agent's row holds them. */
 export const readGpus = (json: string): EngineGpu[] =>
-  (JSON.parse(json) as StoredGpu[]).map(({ index, type, memory_bytes, memory_used_bytes, utilization }) => ({
-    index,
-    type,
-    memoryBytes: memory_bytes,
-    memoryUsedBytes: memory_used_bytes,
-    utilization,
-  }))
+  (JSON.parse(json) as StoredGpu[]).map(
+    ({ index, type, memory_bytes, memory_used_bytes, utilization, power_watts, temperature_celsius }) => ({
+      index,
+      type,
+      memoryBytes: memory_bytes,
+      memoryUsedBytes: memory_used_bytes,
+      utilization,
+      powerWatts: power_watts ?? null,
+      temperatureCelsius: temperature_celsius ?? null,
+    }),
+  )
 
 interface StoredGpu {
   index: number
@@ -120,22 +126,31 @@ interface StoredGpu {
   memory_bytes: number
   memory_used_bytes: number | null
   utilization: number | null
+  // Agents of an earlier coordinator's life did not tell these.
+  power_watts?: number | null
+  temperature_celsius?: number | null
 }
 
 function storeGpus(gpus: EngineGpu[]): string {
-  const stored: StoredGpu[] = gpus.map(({ index, type, memoryBytes, memoryUsedBytes, utilization }) => ({
-    index,
-    type,
-    memory_bytes: memoryBytes,
-    memory_used_bytes: memoryUsedBytes,
-    utilization,
+  const stored: StoredGpu[] = gpus.map((gpu) => ({
+    index: gpu.index,
+    type: gpu.type,
+    memory_bytes: gpu.memoryBytes,
+    memory_used_bytes: gpu.memoryUsedBytes,
+    utilization: gpu.utilization,
+    power_watts: gpu.powerWatts,
+    temperature_celsius: gpu.temperatureCelsius,
   }))
   return JSON.stringify(stored)
 }
 
-const usageOf = ({ memory_used_bytes: used, utilization }: Gpu__Output): Pick<EngineGpu, 'memoryUsedBytes' | 'utilization'> => ({
+type GpuUsage = Pick<EngineGpu, 'memoryUsedBytes' | 'utilization' | 'powerWatts' | 'temperatureCelsius'>
+
+const usageOf = ({ memory_used_bytes: used, utilization, power_watts, temperature_celsius }: Gpu__Output): GpuUsage => ({
   memoryUsedBytes: used === undefined ? null : Number(used),
   utilization: utilization ?? null,
+  powerWatts: power_watts ?? null,
+  temperatureCelsius: temperature_celsius ?? null,
 })
 
 const toGpu = (gpu: Gpu__Output): EngineGpu => ({
@@ -158,6 +173,9 @@ function gpuProblems(gpus: Gpu__Output[]): FieldProblem[] {
     ...(utilization === undefined || (utilization >= 0 && utilization <= 1)
       ? []
       : [{ path: `gpus[${at}].utilization`, message: 'A fraction, 0 to 1.' }]),
+    ...(['power_watts', 'temperature_celsius'] as const).flatMap((field) =>
+      Number.isFinite(gpus[at]?.[field] ?? 0) ? [] : [{ path: `gpus[${at}].${field}`, message: 'A finite number.' }],
+    ),
     ...([memory_bytes, memory_used_bytes].every((bytes) => Number.isSafeInteger(Number(bytes)))
       ? []
       : [{ path: `gpus[${at}].memory_bytes`, message: 'Too many.' }]),

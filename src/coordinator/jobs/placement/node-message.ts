@@ -12,7 +12,7 @@ export function toNodeMessage(inventory: InventoryNode, tenantId: string, eviden
     node_id: node.nodeId,
     hostname: node.hostname,
     status: statusOf(inventory),
-    gpus: node.gpus.map(({ index, type, memoryBytes, memoryUsedBytes, utilization }) => {
+    gpus: node.gpus.map(({ index, type, memoryBytes, memoryUsedBytes, utilization, powerWatts, temperatureCelsius }) => {
       const holder = holders.find(({ gpuIndexes }) => gpuIndexes.includes(index))
       return {
         index,
@@ -20,6 +20,8 @@ export function toNodeMessage(inventory: InventoryNode, tenantId: string, eviden
         memory_bytes: String(memoryBytes),
         ...(memoryUsedBytes === null ? {} : { memory_used_bytes: String(memoryUsedBytes) }),
         ...(utilization === null ? {} : { utilization }),
+        ...(powerWatts === null ? {} : { power_watts: powerWatts }),
+        ...(temperatureCelsius === null ? {} : { temperature_celsius: temperatureCelsius }),
         job_id: holder && isOwn(holder) ? holder.jobId : '',
         allocated: holder !== undefined,
       }

@@ -4,6 +4,7 @@ import { beginAttempt } from '../attempts/begin.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
+import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import { expected } from './blockers.js'
@@ -30,6 +31,7 @@ export interface QueueOptions {
   limitsOf: (tenantId: string) => TenantLimits
   usage: Usage
   preemption: PreemptionRules
+  settings: Pick<JobSettings, 'gpuSampleSeconds'>
   log: Log
   clock: () => Date
 }
@@ -75,7 +77,7 @@ const startsMax = 100
 
 /** Gives waiting jobs their places: looks at every change that may free or fill one, and from time to time. */
 export function jobQueue(options: QueueOptions): JobQueue {
-  const { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, log, clock } = options
+  const { store, database, changes, engine, attempts, evictions, limitsOf, usage, preemption, settings, log, clock } = options
   const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
 
@@ -110,7 +112,7 @@ export function jobQueue(options: QueueOptions): JobQueue {
     for (const { jobId, victims } of decisions) if (victims.length > 0) await evictions.giveWay(jobId, victims)
     for (const { jobId, placement } of decisions.filter((decision) => decision.placement).slice(0, startsMax)) {
       if (!placement || signal.aborted) continue
-      const job = await beginAttempt({ store, database }, jobId, placement)
+      const job = await beginAttempt({ store, database, settings }, jobId, placement)
       if (job) attempts.launch(job)
       // What we hold of it is not what the record says.
       else jobs.forget()

@@ -8,6 +8,7 @@ import { atMost } from '../records/at-most.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import type { Log } from '../records/log.js'
+import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import { type Blocker, blocker, earlyBlockers } from './blockers.js'
@@ -34,7 +35,7 @@ export interface SchedulerQueueOptions {
   evictions: Evictions
   limitsOf: (tenantId: string) => TenantLimits
   usage: Usage
-  dataDir: string
+  settings: Pick<JobSettings, 'dataDir' | 'gpuSampleSeconds'>
   log: Log
   clock: () => Date
 }
@@ -51,7 +52,7 @@ const nowMs = 2000
  * quota allows it. They stay QUEUED until the engine starts them; why they wait, and when they may start, is its word.
  */
 export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
-  const { store, database, changes, engine, scheduler, attempts, evictions, limitsOf, usage, dataDir, log, clock } = options
+  const { store, database, changes, engine, scheduler, attempts, evictions, limitsOf, usage, settings, log, clock } = options
   const jobs = waitingJobs({ database, changes, clock })
   const queuePasses = passes({ changes, log, pass })
   const inTurn = atMost(handOversMax)
@@ -144,7 +145,7 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
 
   async function handOver({ jobId, priority }: Waiting, dependencies: EngineHandle[], signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
-    const job = await beginAttempt({ store, database }, jobId, [])
+    const job = await beginAttempt({ store, database, settings }, jobId, [])
     if (!job) return
     attempts.launch(job)
     told.set(jobId, JSON.stringify([priority, dependencies]))
@@ -154,7 +155,7 @@ export function schedulerQueue(options: SchedulerQueueOptions): JobQueue {
     const { jobId, tenantId, priority } = job
     const news = JSON.stringify([priority, dependencies])
     if (handle === null || told.get(jobId) === news) return
-    const directory = attemptDirectory(dataDir, tenantId, jobId, number)
+    const directory = attemptDirectory(settings.dataDir, tenantId, jobId, number)
     await scheduler.update({ jobId, number, directory }, handle, { priority, dependencies }).catch((error: unknown) => {
       if (!(error instanceof EngineRefusal)) throw error
       log.warn({ err: error, job_id: jobId }, 'the engine was told anew of a job, and refused it')

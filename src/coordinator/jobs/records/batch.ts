@@ -55,17 +55,16 @@ export function jobBatches({ database, dataDir }: { database: Database; dataDir:
       const attempts =
         ids.length === 0
           ? []
-          : await database.attempt.findMany({ where: { jobId: { in: ids }, job: { tenantId } }, select: { jobId: true, number: true } })
+          : await database.attempt.findMany({
+              where: { jobId: { in: ids }, job: { tenantId } },
+              select: { jobId: true, number: true, gpuSampled: true },
+            })
       const numbers = groupByJob(attempts)
       const found = await Promise.all(
         [...numbers].map(([jobId, rows]) =>
           inTurn(async () => ({
             jobId,
-            entry: await latest.of(
-              dataDir,
-              { tenantId, jobId },
-              rows.map(({ number }) => number),
-            ),
+            entry: await latest.of(dataDir, { tenantId, jobId }, rows),
           })),
         ),
       )

@@ -14,6 +14,8 @@ export interface JobSettings {
   silentTrainerMs: number
   /** Failures in a row that a node is blamed for, until it is drained for them; 0: it never is. */
   cordonAfter: number
+  /** Seconds between two samples of a job's GPUs; 0: none are taken. */
+  gpuSampleSeconds: number
   trainer: TrainerSettings
   /** Where a job of the tenant that runs on these nodes (none yet: before it is placed) finds an uploaded data set; null where the tenant has none with this id. */
   datasetFile(tenantId: string, datasetId: string, nodeIds: readonly string[]): Promise<string | null>

@@ -11,16 +11,16 @@ import type { ReadJobLogsResponse__Output } from '../../../generated/proto/scaim
 import type { StreamJobLogsRequest__Output } from '../../../generated/proto/scaimind/v1/StreamJobLogsRequest.js'
 import type { StreamJobMetricsRequest__Output } from '../../../generated/proto/scaimind/v1/StreamJobMetricsRequest.js'
 import { followLogs, followMetrics, type JournalItem } from '../../journal/follow.js'
-import type { MetricHistory } from '../../journal/history.js'
+import type { MetricAttempt, MetricHistory } from '../../journal/history.js'
 import { type LogFilter, matchesLogFilter, parseLogPattern } from '../../journal/log-filter.js'
 import { readLogs } from '../../journal/logs.js'
 import { type JournalPlace, type LogEntry, type MetricEntry, toLogRecord, toMetricRecord } from '../../journal/records.js'
 import type { JobChanges } from '../records/changes.js'
 import type { Database } from '../records/database.js'
 import { requireJob } from '../records/read.js'
-import { type JobRecord, nodesOf, statusOf } from '../records/record.js'
+import { type JobRecord, statusOf } from '../records/record.js'
 import type { JobStore } from '../records/store.js'
-import { type LiveJob, watchJob } from './watch.js'
+import { journalAttempts, type LiveJob, watchJob } from './watch.js'
 
 /** What reading journals needs. */
 export interface JournalsOptions {
@@ -164,25 +164,18 @@ export function jobJournals({ store, database, changes, history, dataDir }: Jour
   }
 
   /** Each attempt with the step that it resumed from. */
-  async function metricAttempts({ attempts }: JobRecord): Promise<{ number: number; fromStep?: number }[]> {
+  async function metricAttempts({ attempts }: JobRecord): Promise<MetricAttempt[]> {
     const ids = attempts.flatMap(({ fromCheckpoint }) => fromCheckpoint ?? [])
     const rows = ids.length === 0 ? [] : await database.checkpoint.findMany({ where: { checkpointId: { in: ids } } })
-    return attempts.map(({ number, fromCheckpoint }) => {
+    return attempts.map(({ number, fromCheckpoint, gpuSampled }) => {
       const row = rows.find(({ checkpointId }) => checkpointId === fromCheckpoint)
-      return { number, ...(fromCheckpoint === null ? { fromStep: 0 } : row ? { fromStep: Number(row.step) } : {}) }
+      return { number, gpuSampled, ...(fromCheckpoint === null ? { fromStep: 0 } : row ? { fromStep: Number(row.step) } : {}) }
     })
   }
 }
 
 /** Metrics and logs of jobs. */
 export type JobJournals = ReturnType<typeof jobJournals>
-
-const journalAttempts = ({ attempts }: JobRecord) =>
-  attempts.map((attempt) => ({
-    number: attempt.number,
-    closed: attempt.finishedAt !== null,
-    ranks: Math.max(1, nodesOf(attempt).length),
-  }))
 
 function placeAfter(after: string, kind: 'metrics' | 'logs', jobId: string): JournalPlace | null {
   if (after === '') return null

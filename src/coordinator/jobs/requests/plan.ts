@@ -18,6 +18,7 @@ import type { Database } from '../records/database.js'
 import { needsOf } from '../records/needs.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
+import { findReusable } from './reuse.js'
 import type { Checked } from './validate.js'
 
 /** What planning looks at. */
@@ -43,6 +44,7 @@ export async function planJob(
     content.soon({ given: spec, resolved: checked.spec }),
     readModelShape(checked.spec.training_config.base_model.model_id),
   ])
+  const reusable = await findReusable(database, { spec, tenantId, contentHash: madeOf.contentHash })
   const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
@@ -66,6 +68,7 @@ export async function planJob(
     blockers: (decision?.blockers ?? []).map((blocker) => toBlockerMessage(seenBy(tenantId, blocker))),
     content_hash: madeOf.contentHash,
     jobs_preempted: decision?.victims.length ?? 0,
+    reusable_job_id: reusable?.jobId ?? '',
   }
 }
 

@@ -1,5 +1,5 @@
 import { isTerminal } from '../../../contract/statuses.js'
-import type { JobWatch } from '../../journal/follow.js'
+import type { JobWatch, JournalAttempt } from '../../journal/follow.js'
 import type { JobChanges } from '../records/changes.js'
 import { type JobRecord, nodesOf, statusOf } from '../records/record.js'
 
@@ -9,6 +9,15 @@ export interface LiveJob extends JobWatch {
   job(): JobRecord
   stop(): void
 }
+
+/** The attempts of a job as readers of its journal need them. */
+export const journalAttempts = ({ attempts }: JobRecord): JournalAttempt[] =>
+  attempts.map((attempt) => ({
+    number: attempt.number,
+    closed: attempt.finishedAt !== null,
+    ranks: Math.max(1, nodesOf(attempt).length),
+    gpuSampled: attempt.gpuSampled,
+  }))
 
 /** Watches a job. `load` reads it once, after listening began, so that no change falls between. */
 export async function watchJob(changes: JobChanges, jobId: string, load: () => Promise<JobRecord>): Promise<LiveJob> {
@@ -33,15 +42,7 @@ export async function watchJob(changes: JobChanges, jobId: string, load: () => P
     stop,
     state() {
       unseen = false
-      const { attempts } = job()
-      return {
-        attempts: attempts.map((attempt) => ({
-          number: attempt.number,
-          closed: attempt.finishedAt !== null,
-          ranks: Math.max(1, nodesOf(attempt).length),
-        })),
-        over: isTerminal(statusOf(job())),
-      }
+      return { attempts: journalAttempts(job()), over: isTerminal(statusOf(job())) }
     },
     async changed(signal) {
       if (unseen || signal.aborted) return
