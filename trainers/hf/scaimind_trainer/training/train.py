@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def _train(job: dict[str, Any], attempt: Attempt) -> None:
     from .family import family_of
     from .model import load_config, load_model, load_tokenizer, lora_config, row_tokens, weight_dtype
 
+    _quiet_packages()
     settings, journal, ranks = attempt.settings, attempt.journal, attempt.ranks
     data = load_data(job)
     for remark in data.remarks:
@@ -90,6 +92,17 @@ def _train(job: dict[str, Any], attempt: Attempt) -> None:
     if ranks.is_first and saving_folder(attempt.directory).is_dir():
         saving_folder(attempt.directory).rmdir()
     ranks.wait()
+
+
+def _quiet_packages() -> None:
+    """No bars, and no advice to programmers, in the log of a job."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    for package in ("transformers", "trl", "peft", "accelerate"):
+        warnings.filterwarnings("ignore", category=FutureWarning, module=rf"{package}\b")
 
 
 def _note_size(attempt: Attempt, model: Any, tokens: int) -> None:
