@@ -28,8 +28,8 @@ def dpo_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int) 
         loss_type=values["loss_type"],
         label_smoothing=values["label_smoothing"],
         precompute_ref_log_probs=values["reference_free"],
-        # What the reference of a model whose weights all change is loaded by.
-        model_init_kwargs={**source_of(settings), **settings.model.kwargs},
+        # What the reference is loaded by, where all weights change: with adapters it is the model without them.
+        model_init_kwargs=None if settings.has_adapter else {**source_of(settings), **settings.model.kwargs},
     )
 
 

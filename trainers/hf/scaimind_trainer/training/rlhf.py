@@ -40,8 +40,8 @@ def rlhf_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int)
         temperature=values["temperature"],
         top_p=values["top_p"],
         epsilon=values["epsilon"],
-        # What the reference of a model whose weights all change is loaded by, where beta asks for one.
-        model_init_kwargs={**source_of(settings), **settings.model.kwargs},
+        # What the reference is loaded by, where beta asks for one and all weights change.
+        model_init_kwargs={**source_of(settings), **settings.model.kwargs} if values["beta"] and not settings.has_adapter else None,
     )
 
 

@@ -34,15 +34,16 @@ def mark_ends(data: Dataset, tokenizer: Any, settings: Settings) -> Dataset:
     begins_by_itself = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     first = [tokenizer.bos_token_id] if (begins_by_itself if bos is None else bos) else []
     last = [] if eos is False else [tokenizer.eos_token_id]
+    learns_prompts = settings.hyperparameters.get("completion_only_loss") is False
 
     def convert(record: dict[str, Any]) -> dict[str, Any]:
         if "text" in record:
-            ids = tokenizer(record["text"], add_special_tokens=False)["input_ids"]
-            return {"input_ids": first + ids + last, "completion_mask": [1] * (len(first) + len(ids) + len(last))}
-        prompt = tokenizer(record["prompt"], add_special_tokens=False)["input_ids"]
-        completion = tokenizer(record["completion"], add_special_tokens=False)["input_ids"]
-        before = len(first) + len(prompt)
-        return {"input_ids": first + prompt + completion + last, "completion_mask": [0] * before + [1] * (len(completion) + len(last))}
+            ids = first + tokenizer(record["text"], add_special_tokens=False)["input_ids"] + last
+            return {"input_ids": ids, "labels": ids}
+        prompt = first + tokenizer(record["prompt"], add_special_tokens=False)["input_ids"]
+        completion = tokenizer(record["completion"], add_special_tokens=False)["input_ids"] + last
+        ids = prompt + completion
+        return {"input_ids": ids, "labels": ids if learns_prompts else [-100] * len(prompt) + completion}
 
     return data.map(convert, remove_columns=data.column_names)
 
