@@ -29,6 +29,8 @@ def publish_folder(temporary: Path, folder: Path, ready: Callable[[], None]) -> 
     called when nothing has the name yet; what it throws stops it there.
     """
     for name in files_in(temporary):
+        # safetensors makes files that only their owner reads; who serves the model is another user.
+        (temporary / name).chmod(0o644)
         _sync(temporary / name)
     for path in [temporary, *(path for path in temporary.rglob("*") if path.is_dir())]:
         _sync(path)

@@ -6,6 +6,9 @@ import importlib.util
 import os
 from typing import Any
 
+import torch
+
+from ..hyperparameters import BITSANDBYTES_OPTIMIZERS
 from ..problems import TrainerFailure
 from ..settings import Settings
 
@@ -18,6 +21,8 @@ def check_processes(settings: Settings) -> None:
     started = int(os.environ.get("WORLD_SIZE") or 1)
     if wanted and wanted != started:
         raise TrainerFailure("UNKNOWN", f"{wanted} processes are asked for, and {started} were started.", field=f"{PATH}.distributed.world_size")
+    if settings.framework.type == "FSDP" and settings.framework.config.get("version") == 1 and not torch.cuda.is_available():
+        raise TrainerFailure("UNKNOWN", "FSDP version 1 needs GPUs: give version 2.", field=f"{PATH}.config.version")
     if settings.framework.type == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
         raise TrainerFailure(
             "UNKNOWN",
@@ -33,8 +38,6 @@ def check_processes(settings: Settings) -> None:
             field="training_config.base_model.model_kwargs.attn_implementation",
             hint="pip install flash-attn, or give sdpa.",
         )
-    from ..hyperparameters import BITSANDBYTES_OPTIMIZERS
-
     if settings.hyperparameters["optim"] in BITSANDBYTES_OPTIMIZERS and importlib.util.find_spec("bitsandbytes") is None:
         raise TrainerFailure(
             "UNKNOWN",
