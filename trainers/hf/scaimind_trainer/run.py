@@ -86,9 +86,9 @@ def run_attempt(directory: Path) -> int:
 
 
 def _run(job: dict[str, Any], directory: Path, journal: Journal, fence: Fence, requests: Requests, facts: Facts) -> None:
-    quiet_environment()
     # The heavy packages are imported only below, so that the handlers are in place while they load and a wrong field is told at once.
     if job.get("evaluation"):
+        quiet_environment()
         from .evaluation import run_evaluation
 
         run_evaluation(job, journal, requests)
@@ -98,9 +98,11 @@ def _run(job: dict[str, Any], directory: Path, journal: Journal, fence: Fence, r
     settings = read_settings(job)
     facts.settings = settings
     if settings.framework.type == "MEGATRON":
-        from .megatron import start_megatron
+        from .megatron import run_megatron
 
-        start_megatron(job, settings, directory)
+        run_megatron(job, settings, directory=directory, journal=journal, fence=fence, requests=requests)
+        return
+    quiet_environment(sharded=settings.framework.type in ("FSDP", "DEEPSPEED"))
     from .training.train import train
 
     train(job, settings, directory=directory, journal=journal, fence=fence, requests=requests, facts=facts)
@@ -115,7 +117,7 @@ def read_job(directory: Path) -> dict[str, Any]:
         raise TrainerFailure("UNKNOWN", f"{path} cannot be read: {error}") from error
 
 
-def quiet_environment() -> None:
+def quiet_environment(*, sharded: bool = False) -> None:
     """Settings of the packages that belong to a trainer nobody watches: nothing is sent to anybody, no bars, no prompts."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -123,7 +125,7 @@ def quiet_environment() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    if (os.environ.get("WORLD_SIZE") or "1") == "1" and "ACCELERATE_USE_FSDP" not in os.environ and "ACCELERATE_USE_DEEPSPEED" not in os.environ:
+    if (os.environ.get("WORLD_SIZE") or "1") == "1" and not sharded:
         # One process needs no process group, which these would make accelerate set up.
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
             os.environ.pop(name, None)
