@@ -49,7 +49,6 @@ def _loss_kind(given: str) -> str | None:
     return given if any(given in words for words in LOSS_TYPES.values()) else None
 
 
-_supervised = SUPERVISED
 _dpo = frozenset({"DPO"})
 _rlhf = frozenset({"RLHF"})
 _preference = _dpo | _rlhf
@@ -72,7 +71,7 @@ RULES: dict[str, Rule] = {
     "gradient_checkpointing": Rule(boolean(), EVERY, False),
     "logging_steps": Rule(integer(1, 1_000_000), EVERY, 10),
     "eval_steps": Rule(integer(1, 10_000_000), EVERY - _rlhf),
-    "neftune_noise_alpha": Rule(number(0, 1000, above=True), _supervised),
+    "neftune_noise_alpha": Rule(number(0, 1000, above=True), SUPERVISED),
     # peft's LoraConfig
     "lora_r": Rule(integer(1, 4096), WITH_ADAPTERS, lambda kind: 16 if kind in ("LORA", "QLORA") else None),
     "lora_alpha": Rule(integer(1, 65_536), WITH_ADAPTERS, 32),
@@ -86,9 +85,9 @@ RULES: dict[str, Rule] = {
     "bnb_4bit_compute_dtype": Rule(one_of("bfloat16", "float16", "float32"), _qlora, "bfloat16"),
     "bnb_4bit_use_double_quant": Rule(boolean(), _qlora, True),
     # trl's SFTConfig
-    "packing": Rule(boolean(), _supervised, lambda kind: kind == "CONTINUED_PRETRAIN"),
-    "completion_only_loss": Rule(boolean(), _supervised - {"CONTINUED_PRETRAIN"}),
-    "assistant_only_loss": Rule(boolean(), _supervised - {"CONTINUED_PRETRAIN"}, False),
+    "packing": Rule(boolean(), SUPERVISED, lambda kind: kind == "CONTINUED_PRETRAIN"),
+    "completion_only_loss": Rule(boolean(), SUPERVISED - {"CONTINUED_PRETRAIN"}),
+    "assistant_only_loss": Rule(boolean(), SUPERVISED - {"CONTINUED_PRETRAIN"}, False),
     # trl's DPOConfig and GRPOConfig
     "loss_type": Rule(
         Kind(_loss_kind, "the name of a loss"),

@@ -47,6 +47,7 @@ class Journal:
 
     def failure(self, failure: TrainerFailure) -> None:
         """Tells why the attempt failed, unless another rank has told it."""
+        self._fence.check()
         try:
             os.close(os.open(self._directory / "failure.told", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:

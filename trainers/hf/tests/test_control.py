@@ -74,6 +74,27 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_losses(job, kind):
     assert sorted((path, path.stat().st_mtime_ns) for path in stopped.directory.rglob("*")) == before
 
 
+def test_a_run_that_is_stopped_while_it_is_evaluated_goes_on_with_its_end(job, monkeypatch):
+    from scaimind_trainer.final_evaluation import FinalEvaluation
+
+    finish = FinalEvaluation.finish
+    job.set(max_steps=6)
+    job.spec["data_config"].update(validation_split=0.2)
+    stopped = job.new_attempt()
+    with monkeypatch.context() as patched:
+        patched.setattr(FinalEvaluation, "finish", lambda self: (signalled(signal.SIGTERM)(), finish(self))[1])
+        assert stopped.run() == 85
+    (checkpoint,) = stopped.events("checkpoint")
+    assert checkpoint["step"] == 6
+
+    job.spec["resume_from"] = str(stopped.directory / checkpoint["path"])
+    resumed = job.new_attempt()
+    assert resumed.run() == 0
+    assert resumed.losses() == {}
+    assert resumed.events("evaluation")[0]["tuned"]["loss"] < resumed.events("evaluation")[0]["base"]["loss"]
+    assert "6 steps" in (resumed.output / "README.md").read_text()
+
+
 def test_sigusr1_saves_a_checkpoint_and_goes_on(job):
     job.set(max_steps=60)
     attempt = job.new_attempt()

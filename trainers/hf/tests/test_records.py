@@ -91,6 +91,26 @@ def test_rows_are_cut_on_the_side_that_the_submission_says_or_refused(job, learn
     assert attempt.failure["class"] == "DATA"
 
 
+def test_rows_are_padded_to_the_longest_or_to_the_most_that_a_row_may_have(job, monkeypatch):
+    from trl import SFTTrainer
+
+    widths = []
+    step = SFTTrainer.training_step
+
+    def spy(self, model, inputs, *args, **kwargs):
+        widths.append(inputs["input_ids"].shape[1])
+        return step(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(SFTTrainer, "training_step", spy)
+    job.write_data([{"text": "abc"}] * 4)
+    job.set(max_steps=1)
+    job.spec["data_config"]["max_seq_length"] = 32
+    for padding in ("longest", "max_length"):
+        job.spec["data_config"]["preprocess"] = {"padding": padding}
+        assert job.new_attempt().run() == 0
+    assert widths == [4, 32]
+
+
 @pytest.mark.parametrize(
     ("hyperparameter", "records", "field"),
     [

@@ -138,6 +138,8 @@ def test_qlora_is_refused_where_four_bit_weights_cannot_be_had(job):
         (f"{B}.model_kwargs", {"attn_implementation": "flash_attention_2"}, f"{B}.model_kwargs.attn_implementation"),
         (f"{F}.distributed", {"world_size": 4}, f"{F}.distributed.world_size"),
         (f"{B}.model_id", "/no/such/model", f"{B}.model_id"),
+        ("resource_config.gpu_count", 1, "resource_config.gpu_count"),
+        (f"{F}", {"type": "FSDP", "config": {"version": "1"}}, f"{F}.config.version"),
         ("data_config.max_seq_length", 1024, "data_config.max_seq_length"),
         (f"{H}.lora_target_modules", "q_proj,v_pro", f"{H}.lora_target_modules"),
     ],

@@ -21,6 +21,8 @@ def check_processes(settings: Settings) -> None:
     started = int(os.environ.get("WORLD_SIZE") or 1)
     if wanted and wanted != started:
         raise TrainerFailure("UNKNOWN", f"{wanted} processes are asked for, and {started} were started.", field=f"{PATH}.distributed.world_size")
+    if settings.gpu_count > 0 and not torch.cuda.is_available():
+        raise TrainerFailure("NODE", f"The job has {settings.gpu_count} GPUs, and CUDA finds none here.", field="resource_config.gpu_count")
     if settings.framework.type == "FSDP" and settings.framework.config.get("version") == 1 and not torch.cuda.is_available():
         raise TrainerFailure("UNKNOWN", "FSDP version 1 needs GPUs: give version 2.", field=f"{PATH}.config.version")
     if settings.framework.type == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:

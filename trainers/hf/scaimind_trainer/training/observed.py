@@ -52,6 +52,9 @@ def observed(base: type[Trainer]) -> type[Trainer]:
             shard_on_cpu(self)
 
         def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+            if self.state.global_step >= self.state.max_steps:
+                # It goes on from its last step, as where it was stopped while it was evaluated: the loop would do one more.
+                return [], None
             self.observer.begin_step(self.state.global_step + 1)
             return super().get_batch_samples(*args, **kwargs)
 
@@ -100,11 +103,14 @@ class Observer(TrainerCallback):
         self._samples: Any = 0
         self._step_tokens = 0
         self._step_samples = 0
-        self._own_tokens_seen = 0
+        self._place = 1
+        self._first_step = 0
+        self._tokens_told = 0
 
     def begin_step(self, step: int) -> None:
         """The batches of a step are fetched."""
         self._began = time.monotonic()
+        self._place = step
         self._attempt.heartbeat.beat(step, "data")
         self._batches, self._losses = [], []
         self._tokens = self._samples = 0
@@ -124,14 +130,9 @@ class Observer(TrainerCallback):
         """A batch was computed, with this loss."""
         self._losses.append(loss)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._place = state.global_step + 1
-
-    _place = 1
-
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._first_step = state.global_step
-        self._grpo_tokens = state.num_input_tokens_seen
+        self._tokens_told = state.num_input_tokens_seen
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         attempt = self._attempt
@@ -145,8 +146,8 @@ class Observer(TrainerCallback):
             state.num_input_tokens_seen += tokens
             self._step_tokens = tokens
         else:
-            self._step_tokens = state.num_input_tokens_seen - self._grpo_tokens
-            self._grpo_tokens = state.num_input_tokens_seen
+            self._step_tokens = state.num_input_tokens_seen - self._tokens_told
+            self._tokens_told = state.num_input_tokens_seen
         self._step_samples = samples
         if save or self._keeper.is_due(state.global_step, state.max_steps):
             control.should_save = True

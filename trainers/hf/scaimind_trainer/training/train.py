@@ -48,7 +48,7 @@ def _train(job: dict[str, Any], attempt: Attempt) -> None:
     from .model import load_config, load_model, load_tokenizer, lora_config, row_tokens, weight_dtype
 
     _quiet_packages()
-    settings, journal, ranks = attempt.settings, attempt.journal, attempt.ranks
+    settings, journal, ranks, requests = attempt.settings, attempt.journal, attempt.ranks, attempt.requests
     data = load_data(job)
     for remark in data.remarks:
         journal.log(f"warning: {remark}")
@@ -85,8 +85,13 @@ def _train(job: dict[str, Any], attempt: Attempt) -> None:
         journal.log(f"stopped on request after step {trainer.state.global_step}")
         raise Stopped
 
-    scores = evaluation.finish()
-    evaluation.leave_if_asked()
+    try:
+        scores = evaluation.finish()
+        evaluation.leave_if_asked()
+    except Stopped:
+        if not ranks.sum([int(requests.stop and not requests.save_on_stop)])[0]:
+            trainer._save_checkpoint(trainer.model, None)
+        raise
     journal.phase("EXPORTING")
     export_output(job, attempt, trainer, data, scores)
     if ranks.is_first and saving_folder(attempt.directory).is_dir():
