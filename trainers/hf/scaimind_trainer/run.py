@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import json
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -24,6 +26,8 @@ USAGE = """The trainer for real models.
   python main.py --version                print its version and those of its packages as JSON
 """
 
+PR_SET_PDEATHSIG = 1
+
 PACKAGES = (
     "torch", "transformers", "peft", "trl", "accelerate", "datasets", "lm-eval", "bitsandbytes", "deepspeed", "flash-attn", "vllm",
 )  # fmt: skip
@@ -41,13 +45,36 @@ def main(arguments: list[str]) -> int:
     if arguments or not directory:
         print(USAGE, end="", file=sys.stderr)
         return 2
+    if int(os.environ.get("WORLD_SIZE") or 1) == 1:
+        return run_attempt(Path(directory))
+    die_with_starter()
     code = run_attempt(Path(directory))
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+    if code not in (0, STOPPED):
         # The teardown of a process group waits for ranks that may be gone.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    if "torch" in sys.modules:
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            dist.destroy_process_group()
     return code
+
+
+def die_with_starter() -> None:
+    """
+    Asks Linux to kill this process when the one that started it is gone. torchrun gives each worker a session of its own, so killing
+    torchrun's group, as a launcher does in the end, would leave its workers running.
+    """
+    starter = os.getppid()
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError):
+        # Not Linux: nothing runs several GPUs there.
+        return
+    if os.getppid() != starter:
+        os._exit(1)
 
 
 def package_versions() -> dict[str, str | None]:
