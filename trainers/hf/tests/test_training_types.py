@@ -203,3 +203,33 @@ def test_a_merged_adapter_computes_what_model_and_adapter_do(job):
     merged = AutoModelForCausalLM.from_pretrained(attempt.output / "merged")
     assert torch.allclose(tuned(ids).logits, merged(ids).logits, atol=1e-4)
     assert [event["path"] for event in attempt.events("artefact")] == ["output", "output/merged"]
+
+
+def test_settings_of_the_optimizer_the_adapter_and_the_data_reach_the_trainer(job):
+    job.training["base_model"]["dtype"] = "bfloat16"
+    job.spec["data_config"].update(num_workers=1, gradient_accumulation_steps=2)
+    job.set(
+        max_steps=10,
+        learning_rate=0.01,
+        lr_scheduler_type="cosine",
+        warmup_ratio=0.5,
+        optim="adafactor",
+        gradient_checkpointing="true",
+        neftune_noise_alpha=5,
+        use_rslora="true",
+        use_dora="true",
+        lora_bias="lora_only",
+        lora_target_modules="q_proj,v_proj",
+        loss_type="dft",
+    )
+    attempt = job.new_attempt()
+
+    assert attempt.run() == 0
+
+    rates = [line["values"]["learning_rate"] for line in attempt.metrics()]
+    assert max(rates) == rates[5] == 0.01
+    assert rates[0] < rates[1] < rates[4] > rates[9]
+    config = json.loads((attempt.output / "adapter_config.json").read_text())
+    assert (config["use_dora"], config["use_rslora"], config["bias"]) == (True, True, "lora_only")
+    assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]
+    assert attempt.events("progress")[-1]["tokens_seen"] > 10 * 2 * 4 * 50
