@@ -25,6 +25,11 @@ class Facts:
     row_tokens: int = 0
 
 
+HANG = re.compile(
+    r"(NCCL|gloo|ProcessGroup).*(timed out|timeout)|Timed out waiting|Watchdog caught collective", re.IGNORECASE | re.DOTALL
+)
+
+
 def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
     """What an exception means. A TrainerFailure is answered as it is."""
     if isinstance(error, TrainerFailure):
@@ -34,7 +39,7 @@ def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
         return TrainerFailure("OUT_OF_MEMORY", f"Out of memory: {message}", hint=memory_hint(facts))
     if failure := _access_failure(error, message):
         return failure
-    if re.search(r"(NCCL|gloo|ProcessGroup).*(time ?d? ?out|timeout)|Timed out waiting|Watchdog caught collective", str(error), re.IGNORECASE | re.DOTALL):
+    if HANG.search(str(error)):
         return TrainerFailure("COLLECTIVE_HANG", f"A collective timed out: {message}")
     if isinstance(error, ImportError):
         return TrainerFailure("CODE", message, hint=_package_hint(error))

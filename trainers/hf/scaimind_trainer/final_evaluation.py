@@ -46,7 +46,10 @@ class FinalEvaluation(TrainerCallback):
         journal.phase("TRAINING")
 
     def finish(self) -> dict[str, Any] | None:
-        """Measures the tuned model and tells both. Answers `base` and `tuned` with loss and perplexity; None without held-out records. Throws Stopped on request."""
+        """
+        Measures the tuned model and tells both. Answers `base` and `tuned` with loss and perplexity; None without held-out records.
+        Throws Stopped on request.
+        """
         base = self._keeper.base
         if self._held_out is None or base is None:
             return None

@@ -25,7 +25,14 @@ def learnt(monkeypatch):
 
 
 CHAT = [
-    {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}, {"role": "user", "content": "bye"}, {"role": "assistant", "content": "ciao"}]}
+    {
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": "hello"},
+            {"role": "user", "content": "bye"},
+            {"role": "assistant", "content": "ciao"},
+        ]
+    }
 ] * 4
 COMPLETIONS = [{"prompt": "two and two is ", "completion": "four"}] * 4
 

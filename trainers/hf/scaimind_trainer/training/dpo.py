@@ -36,7 +36,8 @@ def dpo_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int) 
 def dpo_trainer(attempt: Attempt, arguments: DPOConfig, parts: Parts, keeper: CheckpointKeeper) -> DPOTrainer:
     """The trainer over the loaded data. With adapters the reference is the model without them."""
     if is_conversational(parts.data.training) and not parts.tokenizer.chat_template:
-        raise TrainerFailure("DATA", "The records are messages, and the tokenizer has no chat template.", field="data_config.preprocess.chat_template")
+        message = "The records are messages, and the tokenizer has no chat template."
+        raise TrainerFailure("DATA", message, field="data_config.preprocess.chat_template")
     trainer = observed(ReferenceFreeTrainer if attempt.settings.hyperparameters["reference_free"] else DPOTrainer)(
         attempt=attempt,
         keeper=keeper,
@@ -52,7 +53,8 @@ def dpo_trainer(attempt: Attempt, arguments: DPOConfig, parts: Parts, keeper: Ch
         longest = [max(len(row["chosen_ids"]), len(row["rejected_ids"])) + len(row["prompt_ids"]) for row in rows]
         refuse_long_rows(longest, parts.row_tokens)
     if len(rows) == 0:
-        raise TrainerFailure("DATA", f"Nothing is left to train on: every prompt fills the {parts.row_tokens} tokens of a row.", field="data_config.max_seq_length")
+        message = f"Nothing is left to train on: every prompt fills the {parts.row_tokens} tokens of a row."
+        raise TrainerFailure("DATA", message, field="data_config.max_seq_length")
     return trainer
 
 

@@ -103,7 +103,10 @@ def quantization(settings: Settings) -> BitsAndBytesConfig:
 
 
 def lora_config(settings: Settings, model: Any) -> LoraConfig | None:
-    """The adapters that the hyperparameters ask for; None where all weights are trained. Throws TrainerFailure for a module that the model has not."""
+    """
+    The adapters that the hyperparameters ask for; None where all weights are trained. Throws TrainerFailure for a module that the
+    model has not.
+    """
     if not settings.has_adapter:
         return None
     values = settings.hyperparameters
@@ -133,7 +136,10 @@ def lora_config(settings: Settings, model: Any) -> LoraConfig | None:
 
 
 def row_tokens(settings: Settings, config: Any, tokenizer: Any) -> int:
-    """Most tokens of a row: the submission's, else what model and tokenizer allow, for packed rows at most 2048. Throws TrainerFailure where the model allows fewer."""
+    """
+    Most tokens of a row: the submission's, else what model and tokenizer allow, for packed rows at most 2048. Throws TrainerFailure
+    where the model allows fewer.
+    """
     allowed = getattr(config.get_text_config(), "max_position_embeddings", None) or 1_000_000
     given = settings.data.max_seq_length
     if given > allowed:

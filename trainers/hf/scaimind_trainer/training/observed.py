@@ -139,9 +139,8 @@ class Observer(TrainerCallback):
         attempt.heartbeat.beat(state.global_step, "end")
         attempt.fence.check(1.0)
         requests = attempt.requests
-        stop, forget, save, tokens, samples = attempt.ranks.sum(
-            [int(requests.stop), int(requests.stop and not requests.save_on_stop), int(requests.take_checkpoint()), int(self._tokens), int(self._samples)]
-        )
+        asked = [requests.stop, requests.stop and not requests.save_on_stop, requests.take_checkpoint()]
+        stop, forget, save, tokens, samples = attempt.ranks.sum([*map(int, asked), int(self._tokens), int(self._samples)])
         if self._batches:
             state.num_input_tokens_seen += tokens
             self._step_tokens = tokens
@@ -182,7 +181,9 @@ class Observer(TrainerCallback):
         journal, step, total = self._attempt.journal, state.global_step, state.max_steps
         epoch = round(state.epoch or 0, 4)
         values = {METRIC_NAMES[name]: value for name, value in logs.items() if name in METRIC_NAMES}
-        values |= {"tokens_per_second": round(self._step_tokens / seconds, 1), "samples_per_second": round(self._step_samples / seconds, 2), "epoch": epoch}
+        values["tokens_per_second"] = round(self._step_tokens / seconds, 1)
+        values["samples_per_second"] = round(self._step_samples / seconds, 2)
+        values["epoch"] = epoch
         journal.metrics(step, epoch, values)
         self.metrics["loss"] = loss
         left = round(sum(self._durations) / len(self._durations) * (total - step))
@@ -208,7 +209,8 @@ class Observer(TrainerCallback):
             )
 
     def _bad_loss(self, step: int, loss: float) -> TrainerFailure:
-        own = [_name_rows(batch, self.rows) for batch, value in zip(self._batches, self._losses, strict=False) if not torch.isfinite(value).all()]
+        computed = zip(self._batches, self._losses, strict=False)
+        own = [_name_rows(batch, self.rows) for batch, value in computed if not torch.isfinite(value).all()]
         found = [(rank, rows) for rank, rows in enumerate(self._attempt.ranks.gather(own)) if rows]
         if found:
             told = "; ".join(f"rank {rank}: {', '.join(rows)}" if self._attempt.ranks.world_size > 1 else ", ".join(rows) for rank, rows in found)

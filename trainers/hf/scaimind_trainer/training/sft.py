@@ -54,16 +54,19 @@ def sft_trainer(attempt: Attempt, arguments: SFTConfig, parts: Parts, keeper: Ch
     if settings.data.truncation == "error":
         refuse_long_rows([len(ids) for ids in trainer.train_dataset["input_ids"]], parts.row_tokens)
     if len(trainer.train_dataset) == 0:
-        raise TrainerFailure("DATA", f"Nothing is left to train on: every record's prompt fills the {parts.row_tokens} tokens of a row.", field="data_config.max_seq_length")
+        message = f"Nothing is left to train on: every record's prompt fills the {parts.row_tokens} tokens of a row."
+        raise TrainerFailure("DATA", message, field="data_config.max_seq_length")
     return trainer
 
 
 def _check_kind(values: dict[str, Any], data: Any, tokenizer: Any) -> None:
     names = data.column_names
     if values.get("completion_only_loss") and "completion" not in names:
-        raise TrainerFailure("DATA", f"completion_only_loss acts on records of prompt and completion; these have {', '.join(names)}.", field=f"{PATH}.completion_only_loss")
+        message = f"completion_only_loss acts on records of prompt and completion; these have {', '.join(names)}."
+        raise TrainerFailure("DATA", message, field=f"{PATH}.completion_only_loss")
     if values.get("assistant_only_loss") and "messages" not in names:
-        raise TrainerFailure("DATA", f"assistant_only_loss acts on records of messages; these have {', '.join(names)}.", field=f"{PATH}.assistant_only_loss")
+        message = f"assistant_only_loss acts on records of messages; these have {', '.join(names)}."
+        raise TrainerFailure("DATA", message, field=f"{PATH}.assistant_only_loss")
     if is_conversational(data) and not tokenizer.chat_template:
         raise TrainerFailure(
             "DATA",
