@@ -65,9 +65,14 @@ class Heartbeat:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What is done meanwhile, such as saving or evaluating, may last as long as it likes."""
+        is_watched = self._since is not None
         self._since = None
         yield
-        self._since = time.monotonic()
+        self._since = time.monotonic() if is_watched else None
+
+    def rest(self) -> None:
+        """Training is over: the watch is, too, until the next beat."""
+        self._since = None
 
     def close(self) -> None:
         """Ends the watch."""

@@ -46,7 +46,7 @@ def _learning_rate(training_type: str) -> float:
 
 
 def _loss_kind(given: str) -> str | None:
-    return given if any(given in words for words in LOSS_TYPES.values()) else None
+    return given if any(given in losses for losses in LOSS_TYPES.values()) else None
 
 
 _dpo = frozenset({"DPO"})

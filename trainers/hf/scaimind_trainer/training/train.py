@@ -81,6 +81,7 @@ def _train(job: dict[str, Any], attempt: Attempt) -> None:
         journal.log(f"resumed from step {resumed['step']}")
     trainer.add_callback(evaluation)
     trainer.train(resume_from_checkpoint=settings.resume_from)
+    attempt.heartbeat.rest()
     if trainer.observer.stopped:
         journal.log(f"stopped on request after step {trainer.state.global_step}")
         raise Stopped
