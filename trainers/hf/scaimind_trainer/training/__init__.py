@@ -1,0 +1,1 @@
+"""Training over trl's trainers: one module a family of training types."""
