@@ -47,7 +47,16 @@ export async function beginWork(
     bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
     clock,
   })
-  const trainer = { python: config.SCAIMIND_PYTHON, programs: config.SCAIMIND_TRAINERS }
+  const trainer = {
+    python: config.SCAIMIND_PYTHON,
+    programs: config.SCAIMIND_TRAINERS,
+    hf: {
+      python: config.SCAIMIND_HF_PYTHON ?? null,
+      wrapper: config.SCAIMIND_HF_WRAPPER,
+      modules: config.SCAIMIND_HF_MODULES,
+      cacheHome: config.XDG_CACHE_HOME,
+    },
+  }
   const jobs = buildJobs({
     database,
     engine,

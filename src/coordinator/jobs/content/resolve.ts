@@ -41,6 +41,10 @@ export async function resolvePaths(
   const sources = []
   for (const [index, source] of spec.data_config.sources.entries()) {
     const field = `data_config.sources[${index}].path`
+    if (!isFileSource(source)) {
+      sources.push(source)
+      continue
+    }
     if (source.type !== 'dataset') {
       sources.push({ ...source, path: await follow(source.path, field) })
       continue
@@ -68,3 +72,6 @@ export async function resolvePaths(
 
 /** Whether a model is named by a path, not by a name in a collection. */
 export const isLocalModel = (modelId: string): boolean => /^(\.{0,2}\/|~)/.test(modelId)
+
+/** Whether a source is a file or folder of this machine (an uploaded data set becomes one), not the id of one on a hub. */
+export const isFileSource = ({ type }: { type: string }): boolean => type !== 'huggingface'

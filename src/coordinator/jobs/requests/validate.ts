@@ -8,7 +8,7 @@ import { queueProblems } from '../placement/queue-limits.js'
 import type { TenantLimits } from '../placement/quota.js'
 import type { Database } from '../records/database.js'
 import type { JobSettings } from '../records/settings.js'
-import type { Spec } from '../records/spec.js'
+import { processesOf, type Spec } from '../records/spec.js'
 import { fieldProblems } from './validate-fields.js'
 
 /** What is learned about a submission that is right. */
@@ -97,7 +97,12 @@ async function askTrainer(
   const { base_model: model, framework } = spec.training_config
   const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
   const found = await findTrainer(
-    { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
+    {
+      modelId: model.model_id,
+      frameworkType: framework.type,
+      customScriptPath: framework.custom_script_path,
+      processes: processesOf(spec),
+    },
     settings.trainer,
   )
   if (!found.trainer) return { ...nothing, problems: found.problems }
