@@ -216,6 +216,11 @@ const coordinatorSettings = z.object({
   SCAIMIND_HF_WRAPPER: z.string().default('').transform(parseWrapper),
   /** Names for `module load` before that interpreter is started, separated by spaces; only for SCAIMIND_ENGINE=slurm. Default: none. */
   SCAIMIND_HF_MODULES: z.string().default('').transform(parseModules),
+  /** The operator's checkout of Megatron-LM, for jobs of framework MEGATRON that bring none of their own. Default: none. */
+  SCAIMIND_MEGATRON_PATH: z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
   /** The folder of caches; `scaimind/` in it has the environments that `scaimind trainers install` makes. Default `~/.cache`. */
   XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')),
 })

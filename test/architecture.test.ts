@@ -96,7 +96,7 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
 /** The floors of a large room, from the ground up: files of a floor import from it and from those below. '.' is what lies in the room itself. */
 const floors: Record<string, string[]> = {
   'src/api/graphql': ['.', 'nouns', 'door'],
-  'src/coordinator/jobs': ['records', 'content', 'attempts', 'placement', 'retention', 'requests', '.'],
+  'src/coordinator/jobs': ['records', 'fields', 'content', 'attempts', 'placement', 'retention', 'requests', '.'],
 }
 
 /** Packages that only some rooms may know. */

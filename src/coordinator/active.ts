@@ -54,6 +54,7 @@ export async function beginWork(
       python: config.SCAIMIND_HF_PYTHON ?? null,
       wrapper: config.SCAIMIND_HF_WRAPPER,
       modules: config.SCAIMIND_HF_MODULES,
+      megatronPath: config.SCAIMIND_MEGATRON_PATH ?? null,
       cacheHome: config.XDG_CACHE_HOME,
     },
   }

@@ -18,13 +18,15 @@ export interface TrainerChoice {
   customScriptPath: string
   /** Processes that train together, on all nodes. Default 1. */
   processes?: number
+  /** Whether it computes with 4-bit weights. Default false. */
+  isQuantized?: boolean
 }
 
 /** The settings that a trainer's command depends on. */
 export interface TrainerSettings {
   /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. An absolute path, or a name. */
   python: string
-  /** How the trainer for real models is started. Default: there is none. */
+  /** How the trainer for HuggingFace models is started. Default: there is none. */
   hf?: HfSettings
   /** The operator's own training programs by FrameworkType: SCAIMIND_TRAINERS. Default: none. */
   programs?: ReadonlyMap<string, string>
@@ -38,7 +40,7 @@ export interface TrainerSettings {
   checkTimeoutMs?: number
 }
 
-/** What runs a job: the embedded trainer, the one for real models (`hf`), the tenant's own script, or the operator's program for its framework. */
+/** What runs a job: the embedded trainer, the one for HuggingFace models (`hf`), the tenant's own script, or the operator's program for its framework. */
 export type TrainerKind = 'embedded' | 'hf' | 'custom' | 'program'
 
 /** How a trainer is run. */
@@ -158,19 +160,17 @@ export function embeddedCommand({ nodeBinary = process.execPath, embeddedPath = 
   return [nodeBinary, embeddedPath]
 }
 
-async function hfTrainer({ modelId, processes = 1 }: TrainerChoice, framework: string, settings: TrainerSettings) {
-  const no = (problem: string) => {
-    const message = `${modelId} is trained by the trainer for real models. ${problem}`
-    return { trainer: null, problems: [{ path: 'training_config.base_model.model_id', message }] }
+async function hfTrainer({ modelId, processes = 1, isQuantized = false }: TrainerChoice, framework: string, settings: TrainerSettings) {
+  const no = (path: string, problem: string) => {
+    const message = `${modelId} is trained by the trainer for HuggingFace models. ${problem}`
+    return { trainer: null, problems: [{ path, message }] }
   }
-  if (!settings.hf) return no(`This coordinator has none. ${operatorMaySet}`)
+  if (!settings.hf) return no('training_config.base_model.model_id', `This coordinator has none. ${operatorMaySet}`)
   // One process needs nobody that starts others, unless its framework is more than that.
   const startedBy = framework === 'HF_TRAINER' && processes === 1 ? '' : framework
-  const found = await findHfTrainer(settings.hf, {
-    starter: startedBy === '' ? '' : (starters[framework] ?? 'torchrun'),
-    ...(settings.searchPath ? { searchPath: settings.searchPath } : {}),
-  })
-  if (!found.command) return no(found.problem)
+  const starter = startedBy === '' ? '' : (starters[framework] ?? 'torchrun')
+  const found = await findHfTrainer(settings.hf, { starter, isQuantized }, settings.searchPath)
+  if (!found.command) return no(found.field, found.problem)
   return { trainer: { kind: 'hf' as const, framework: startedBy, ...found }, problems: [] as [] }
 }
 

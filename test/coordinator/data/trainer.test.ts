@@ -95,7 +95,7 @@ describe('The trainer for real models', () => {
   for (const name of ['python', 'torchrun', 'accelerate']) writeFileSync(join(folder, 'env', name), '', { mode: 0o755 })
   const installed = join(folder, 'hf')
   mkdirSync(installed)
-  const hf = { python, wrapper: [], modules: [], cacheHome: join(folder, 'cache'), folder: installed }
+  const hf = { python, wrapper: [], modules: [], cacheHome: join(folder, 'cache'), megatronPath: null, folder: installed }
   const ask = (choice: Partial<TrainerChoice> = {}, changed: Partial<HfSettings> = {}) =>
     findTrainer(
       { modelId: 'Qwen/Qwen3-0.6B', frameworkType: '', customScriptPath: '', ...choice },

@@ -77,7 +77,7 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
     return { dataHashes, code, contentHash: contentHashOf({ spec: given, dataHashes, code, modelFingerprint }) }
   }
 
-  async function codeOf({ training_config: { base_model: model, framework } }: Spec): Promise<TrainerCode__Output> {
+  async function codeOf({ training_config: { base_model: model, framework, hyperparameters } }: Spec): Promise<TrainerCode__Output> {
     const { kind, program } = await chooseTrainer({ modelId: model.model_id, frameworkType: framework.type }, settings.trainer)
     switch (kind) {
       case 'custom':
@@ -87,7 +87,7 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
       // Ours are read once: a coordinator is started anew with another build.
       case 'hf':
         hf ??= readHfCode(settings.trainer.hf?.folder ?? hfTrainerFolder)
-        return hf
+        return withFile(await hf, hyperparameters.reward_function)
       case 'embedded':
         embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
         return embedded
@@ -106,6 +106,13 @@ async function readHfCode(folder: string): Promise<TrainerCode__Output> {
   const version = /^__version__ = "(.+)"$/m.exec(about)?.[1] ?? ''
   const isCode = (name: string) => name === 'requirements.lock' || (name.endsWith('.py') && !name.startsWith('tests/'))
   return { trainer: 'hf', version, content_hash: await hashFolder(folder, isCode) }
+}
+
+/** The same with a file that its job brings along. */
+async function withFile(code: TrainerCode__Output, path: string | undefined): Promise<TrainerCode__Output> {
+  if (path === undefined) return code
+  const { contentHash } = await hashFile(path, 'bytes')
+  return { ...code, content_hash: `sha256:${createHash('sha256').update(`${code.content_hash}\n${contentHash}`).digest('hex')}` }
 }
 
 async function scriptCode(trainer: 'custom' | 'program', script: string): Promise<TrainerCode__Output> {

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import { InvalidInput } from '../../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
 import { trainerEnvironment } from '../../data/environment.js'
-import { findTrainer, type Trainer } from '../../data/trainer.js'
+import { findTrainer, type Trainer, type TrainerChoice } from '../../data/trainer.js'
 import type { AttemptOrder, SchedulingRequest } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { currentAttempt, type JobRecord, nodesOf, placementOf, specOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import { processesOf, type Spec } from '../records/spec.js'
 import { type EvaluationFile, evaluationOf, evaluationTrainer, resolveEvaluation } from './evaluation-file.js'
+import { megatronEnvironment } from './megatron.js'
 import { resolvePaths } from './resolve.js'
 
 /** `job.json`: the resolved submission as trainers read it. The environment is not in it. */
@@ -44,6 +45,18 @@ export function toJobFile(spec: Spec, about: Pick<JobFile, 'job_id' | 'tenant_id
   }
 }
 
+/** What decides which trainer runs a job whose paths are resolved. */
+export function trainerChoiceOf(spec: Spec): TrainerChoice {
+  const { base_model: model, framework, training_type: type } = spec.training_config
+  return {
+    modelId: model.model_id,
+    frameworkType: framework.type,
+    customScriptPath: framework.custom_script_path,
+    processes: processesOf(spec),
+    isQuantized: type === 'QLORA',
+  }
+}
+
 /**
  * Makes the folder of a job's current attempt, writes its `job.json` and answers the order for the engine. Paths are checked anew:
  * throws InvalidInput where one is no longer allowed or no longer there. Safe to call twice.
@@ -56,14 +69,19 @@ export async function orderAttempt(
   const run = evaluationOf(job)
   if (run) return orderEvaluation(job, run, { settings, scheduling })
   const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings, nodesNow(job))
-  const { base_model: model, framework, environment } = spec.training_config
-  const processes = processesOf(spec)
-  const choice = { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path, processes }
-  const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(choice, settings.trainer)
+  const { environment } = spec.training_config
+  const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(trainerChoiceOf(spec), settings.trainer)
   if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
 
   const { trainer } = found
-  const parts = { settings, scheduling, trainer, environment, processesPerNode: Math.max(1, processes / spec.resource_config.num_nodes) }
+  const processesPerNode = Math.max(1, processesOf(spec) / spec.resource_config.num_nodes)
+  const parts = {
+    settings,
+    scheduling,
+    trainer,
+    environment: { ...megatronEnvironment(spec, settings.trainer.hf), ...environment },
+    processesPerNode,
+  }
   return writeOrder(job, parts, (about) => toJobFile(spec, { ...about, resume_from: resumeFrom }))
 }
 
