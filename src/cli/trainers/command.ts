@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
 import { type HfEnvironment, hfEnvironment, hfTrainerFolder } from '../../hf-environment.js'
-import { CommandFailed } from '../failure.js'
+import { CommandFailed, UsageError } from '../failure.js'
 import { type Extra, extras, installTrainers, runProgram } from './install.js'
 
 interface InstallOptions {
@@ -22,7 +22,7 @@ export function addTrainers(program: Command): void {
     .option('--python <program>', 'the Python, 3.10 or newer, that it is made with', 'python3')
     .option(
       '--index-url <url>',
-      'where torch and what it brings come from, such as https://download.pytorch.org/whl/cpu; all else comes from where pip is set to',
+      'where torch and what it brings come from, such as the one for CPUs; all else comes from where pip is set to',
     )
     .addOption(
       new Option('--extra <name>', 'install this too; may be given more than once')
@@ -38,7 +38,7 @@ Repeating it is safe. torch of PyPI for x86 Linux brings CUDA's libraries, sever
 
 Examples:
   scaimind trainers install --python python3.11 --extra qlora
-  scaimind trainers install --index-url https://download.pytorch.org/whl/cpu`,
+  scaimind trainers install --index-url https://wheels.example.com/torch/cpu`,
     )
     .action(async ({ python, indexUrl, extra }: InstallOptions) => {
       const environment = requireEnvironment()
@@ -66,7 +66,7 @@ Examples:
 
 function parseExtra(name: string): Extra {
   const known = (Object.keys(extras) as Extra[]).find((extra) => extra === name)
-  if (known === undefined) throw new CommandFailed(`--extra: it is one of ${Object.keys(extras).join(', ')}.`)
+  if (known === undefined) throw new UsageError(`--extra: it is one of ${Object.keys(extras).join(', ')}.`)
   return known
 }
 

@@ -6,8 +6,8 @@ import type { HfEnvironment } from '../../hf-environment.js'
 import { CommandFailed } from '../failure.js'
 import { takeLock } from '../up/lock.js'
 
-/** What some jobs need besides the packages of the lock file: QLORA, and the framework DEEPSPEED. */
-export const extras = { qlora: ['bitsandbytes==0.50.2'], deepspeed: ['deepspeed==0.19.8'] } as const
+/** What some need besides the packages of the lock file: jobs of type QLORA, the framework DEEPSPEED, and the trainer's own tests. */
+export const extras = { qlora: ['bitsandbytes==0.50.2'], deepspeed: ['deepspeed==0.19.8'], test: ['pytest==9.2.0'] } as const
 export type Extra = keyof typeof extras
 
 /** How an environment is made. */
