@@ -43,7 +43,7 @@ export function storeStart(
 
 /** Whether its trainer surely says when it trains: ours do, and none but ours is for HF_TRAINER unless the operator says so. Another program, once it runs, trains. */
 function speaksOfPhases(job: JobRecord): boolean {
-  const code = job.code === null ? null : (JSON.parse(job.code) as TrainerCode__Output)
+  const code = job.code ? (JSON.parse(job.code) as TrainerCode__Output) : null
   return code?.trainer === 'hf' || specOf(job).training_config.framework.type === 'HF_TRAINER'
 }
 

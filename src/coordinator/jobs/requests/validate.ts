@@ -129,8 +129,7 @@ function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
     ...spec,
     training_config: {
       ...spec.training_config,
-      // With a model that it knows the trainer can say what else is wrong.
-      base_model: isBad('training_config.base_model.model_id') ? { ...model, model_id: 'scaimind/byte-tiny' } : model,
+      base_model: isBad('training_config.base_model.model_id') ? { ...model, model_id: standInModel(spec) } : model,
       framework: {
         ...framework,
         config: withoutBad(framework.config, 'training_config.framework.config'),
@@ -146,3 +145,7 @@ function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
     },
   }
 }
+
+/** With a model that it knows a trainer can say what else is wrong: on GPUs, or by a framework, it is none of the embedded trainer's that was meant. */
+const standInModel = ({ training_config: { framework }, resource_config: resources }: Spec): string =>
+  framework.type === 'HF_TRAINER' && resources.gpu_count === 0 ? 'scaimind/byte-tiny' : 'any/model'
