@@ -41,7 +41,11 @@ export function soundSpec({ trainer, type, framework }: Situation, files: Submis
   spec.training_config.base_model.model_id = trainer === 'embedded' ? 'scaimind/byte-tiny' : 'org/name'
   spec.training_config.framework.type = framework
   if (trainer === 'custom') spec.training_config.framework.custom_script_path = files.script
-  if (isHf && framework === 'MEGATRON') spec.training_config.framework.config.megatron_path = files.megatron
+  if (isHf && framework === 'MEGATRON') {
+    spec.training_config.framework.config.megatron_path = files.megatron
+    spec.training_config.hyperparameters.max_steps = '10'
+    spec.data_config.max_seq_length = 64
+  }
   if (isHf && type === 'RLHF') spec.training_config.hyperparameters.reward_function = files.reward
   if (isHf && needsGpu({ type, framework })) spec.resource_config.gpu_count = 2
   spec.data_config.sources = [{ path: files.data, type: '', split: '', format: '', columns: [], filters: {}, sampling: {} }]
@@ -70,7 +74,6 @@ function replaced(path: string, example: unknown, files: SubmissionFiles): unkno
     megatron_path: files.megatron,
     vocab_file: files.data,
     merge_file: files.data,
-    data_path: files.data.replace(/\.\w+$/, ''),
   }
   if (path.endsWith('sources[].path')) return files.data
   return inPlace[name] ?? example

@@ -66,11 +66,11 @@ export async function chooseTrainer(
   if (frameworkType === 'CUSTOM') return { kind: 'custom', program: '' }
   const framework = frameworkOf(frameworkType)
   const kind = await modelKindOf(modelId)
-  // Models of the embedded trainer stay with it under HF_TRAINER; a folder that does not say whose it is, it judges.
-  const isEmbedded = kind === 'embedded' || (kind === 'unclear' && isAbsolute(modelId))
+  // Models of the embedded trainer stay with it under HF_TRAINER; a folder that does not say whose it is, it judges. Those of Megatron-LM say nothing.
+  const isEmbedded = kind === 'embedded' || (kind === 'unclear' && isAbsolute(modelId) && framework === 'HF_TRAINER')
   const program = framework === 'HF_TRAINER' && isEmbedded ? undefined : programs?.get(framework)
   if (program !== undefined) return { kind: 'program', program }
-  return { kind: kind === 'hf' ? 'hf' : 'embedded', program: '' }
+  return { kind: kind === 'hf' || (kind === 'unclear' && isAbsolute(modelId) && !isEmbedded) ? 'hf' : 'embedded', program: '' }
 }
 
 /** The trainer of a job, or what is wrong with the fields that name it. */

@@ -18,7 +18,6 @@ beforeAll(async () => {
   const settings = { PATH: pathWithGpus(4), SCAIMIND_HF_WRAPPER: 'env', SCAIMIND_ALLOW_TRUST_REMOTE_CODE: 'true' }
   coordinator = await startTestCoordinator(settings, { process: true })
   tenant = coordinator.tenant()
-  tenant.file('train.bin', '')
   files = {
     data: tenant.file('train.jsonl', records(20)),
     script: tenant.file('train.mjs', ''),

@@ -78,7 +78,7 @@ type Follow = (path: string, field: string) => Promise<string>
 /** The settings that name files of a job: always, or where they are not the name of something on a hub. */
 const pathSettings = {
   hyperparameters: { reward_function: 'always', reward_model: 'where local' },
-  config: { megatron_path: 'always', vocab_file: 'always', merge_file: 'always', tokenizer_model: 'where local', data_path: 'before .bin' },
+  config: { megatron_path: 'always', vocab_file: 'always', merge_file: 'always', tokenizer_model: 'where local' },
 } as const
 
 /** Follows the paths among the settings of a job's trainer. What settings of a CUSTOM script mean, only the script knows. */
@@ -89,9 +89,7 @@ async function followSettings({ training_config: training, data_config: data }: 
     for (const [name, how] of Object.entries(names)) {
       const given = map[name]
       if (given === undefined || (how === 'where local' && !isLocalModel(given))) continue
-      const ending = how === 'before .bin' ? '.bin' : ''
-      const real = await follow(`${given}${ending}`, `${field}.${name}`)
-      followed[name] = real.endsWith(ending) ? real.slice(0, real.length - ending.length) : given
+      followed[name] = await follow(given, `${field}.${name}`)
     }
     return followed
   }

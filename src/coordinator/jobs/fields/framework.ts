@@ -69,10 +69,8 @@ const ofMegatron: Row[] = [
   ['tokenizer_model', anyText, 'org/name', 'The tokenizer: a HuggingFace id, or a path under the data roots.'],
   ['vocab_file', path, '/data/vocab.json', 'A vocabulary under the data roots.'],
   ['merge_file', path, '/data/merges.txt', 'Merges under the data roots.'],
-  ['data_path', path, '/data/tokens', "Data in Megatron's own format under the data roots: the folder or file before `.bin`."],
   ['swiglu', boolean, 'true', 'Gated inner layers.'],
   ['use_rotary_position_embeddings', boolean, 'true', 'Rotary positions.'],
-  ['recompute_activations', boolean, 'true', 'Computes activations again instead of keeping them.'],
   ['sequence_parallel', boolean, 'true', 'Cuts norms and dropouts over the tensor-parallel GPUs too.'],
   ['use_distributed_optimizer', boolean, 'true', 'Splits the optimizer over data-parallel GPUs.'],
 ]

@@ -13,6 +13,9 @@ export function hfCombinationProblems(spec: Spec, situation: Situation): FieldPr
     if (!problems.some((problem) => problem.path === path)) problems.push({ path, message })
   }
   frameworkRules(spec, situation, refuse)
+  // What it would need besides is of no use to somebody whom it does not serve.
+  if (situation.framework === 'MEGATRON' && problems.some(({ path }) => path === 'training_config.framework.type')) return problems
+  if (situation.framework === 'MEGATRON') megatronRules(spec, refuse)
   processRules(spec, situation, refuse)
   hyperparameterRules(spec, situation, refuse)
   modelRules(spec, situation, refuse)
@@ -71,6 +74,17 @@ function frameworkRules({ training_config: { framework } }: Spec, { type, framew
       `Megatron-LM's pretrain_gpt.py trains all weights on text; it ${why}. It does CONTINUED_PRETRAIN and FULL_FINETUNE.`,
     )
   }
+}
+
+/** Megatron-LM counts steps, in rows of one length. */
+function megatronRules({ training_config: { hyperparameters: given }, data_config: data }: Spec, refuse: Refuse): void {
+  const at = (name: string) => `training_config.hyperparameters.${name}`
+  if (!(Number(given.max_steps) >= 1)) refuse(at('max_steps'), 'Megatron-LM counts steps, not epochs: give max_steps.')
+  const schedule = given.lr_scheduler_type ?? 'linear'
+  if (!['linear', 'cosine', 'constant', 'constant_with_warmup'].includes(schedule))
+    refuse(at('lr_scheduler_type'), `Megatron-LM has the schedules linear, cosine, constant and constant_with_warmup, not ${schedule}.`)
+  if ((given.optim ?? 'adamw_torch') !== 'adamw_torch') refuse(at('optim'), 'With MEGATRON the optimizer is Adam: leave optim out.')
+  if (data.max_seq_length === 0) refuse('data_config.max_seq_length', 'Megatron-LM needs the tokens of a row: give max_seq_length.')
 }
 
 function processRules({ training_config: { framework }, resource_config: resources }: Spec, situation: Situation, refuse: Refuse): void {

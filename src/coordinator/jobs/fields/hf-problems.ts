@@ -17,9 +17,11 @@ export function hfProblems(spec: Spec): FieldProblem[] {
   // Told already, and nothing else can be said without.
   if (!type || !named) return []
   const situation: Situation = { trainer: 'hf', type, framework: named }
-  const problems = givenFields(spec).flatMap((field) => problemOf(field, situation))
+  const combined = hfCombinationProblems(spec, situation)
+  const isTrained = !(named === 'MEGATRON' && combined.some(({ path }) => path === 'training_config.framework.type'))
+  const problems = isTrained ? givenFields(spec).flatMap((field) => problemOf(field, situation)) : []
   const known = new Set(problems.map(({ path }) => path))
-  return [...problems, ...hfCombinationProblems(spec, situation).filter(({ path }) => !known.has(path))]
+  return [...problems, ...combined.filter(({ path }) => !known.has(path))]
 }
 
 function problemOf({ path, row, value }: GivenField, situation: Situation): FieldProblem[] {

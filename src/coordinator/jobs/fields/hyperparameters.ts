@@ -1,4 +1,4 @@
-import type { TrainingType } from '../../../contract/statuses.js'
+import type { FrameworkType, TrainingType } from '../../../contract/statuses.js'
 import { type Acts, type Field, forTrainers, type Situation } from './field.js'
 import { anyText, boolean, integer, type Kind, number, oneOf, path, wordList } from './kinds.js'
 
@@ -165,6 +165,13 @@ const rows: Record<string, Row> = {
   skip_bad_records: { acts: 'Leaves out records that cannot be used, at most one in a hundred.', kind: boolean, example: 'true' },
 }
 
+/** What is mapped to arguments of Megatron-LM. */
+const ofMegatron = [
+  ...['learning_rate', 'max_steps', 'warmup_steps', 'warmup_ratio', 'lr_scheduler_type', 'weight_decay', 'adam_beta1', 'adam_beta2'],
+  ...['adam_epsilon', 'max_grad_norm', 'optim', 'gradient_checkpointing', 'logging_steps', 'eval_steps'],
+]
+const withoutMegatron: FrameworkType[] = ['HF_TRAINER', 'DEEPSPEED', 'FSDP']
+
 /** `training_config.hyperparameters` by name. */
 export const hyperparameterFields: Field[] = Object.entries(rows).map(([name, { acts, kind, example, types, embedded, ...more }]) => ({
   path: `training_config.hyperparameters.${name}`,
@@ -173,7 +180,7 @@ export const hyperparameterFields: Field[] = Object.entries(rows).map(([name, { 
     hf:
       acts === ''
         ? { refused: `${name} is of the embedded trainer; give completion_only_loss.` }
-        : { acts, kind, ...(types ? { types } : {}) },
+        : { acts, kind, ...(types ? { types } : {}), ...(ofMegatron.includes(name) ? {} : { frameworks: withoutMegatron }) },
   }),
   example: typeof example === 'function' ? example : () => example,
   ...more,

@@ -1,4 +1,4 @@
-import type { TrainingType } from '../../../contract/statuses.js'
+import type { FrameworkType, TrainingType } from '../../../contract/statuses.js'
 import { type Field, forAll, forTrainers } from './field.js'
 import { anyText, boolean, integer, type Kind, number, oneOf } from './kinds.js'
 
@@ -14,8 +14,7 @@ const samplingKinds = { weight: number(0, 1e9, { above: true }), max_records: in
 const bytesOnly = 'A byte-level model has nothing to set here: leave it out.'
 const wholeFile = 'The embedded trainer takes every record of a file as it is: leave it out.'
 
-/** `training_config.base_model`. */
-export const modelFields: Field[] = [
+const ofModel: Field[] = [
   {
     path: `${model}.model_id`,
     cells: {
@@ -86,8 +85,7 @@ export const modelFields: Field[] = [
   ),
 ]
 
-/** `data_config`. */
-export const dataFields: Field[] = [
+const ofData: Field[] = [
   {
     path: `${source}.path`,
     cells: forAll({ acts: 'A file or folder under the data roots; the id of an uploaded data set, or of one on the hub.' }),
@@ -249,3 +247,23 @@ export const dataFields: Field[] = [
     example: () => '7',
   },
 ]
+
+/** What of these Megatron-LM has a use for: it reads its own checkpoints and its own data, which are tokens already. */
+const ofMegatron = new Set([
+  ...['model_id', 'source', 'dtype'].map((name) => `${model}.${name}`),
+  ...['path', 'type', 'sampling.weight'].map((name) => `${source}.${name}`),
+  ...['max_seq_length', 'batch_size', 'gradient_accumulation_steps', 'num_workers', 'validation_split', 'seed'].map(
+    (name) => `data_config.${name}`,
+  ),
+])
+const withoutMegatron: FrameworkType[] = ['HF_TRAINER', 'DEEPSPEED', 'FSDP']
+const byFramework = (field: Field): Field => {
+  const { hf } = field.cells
+  if (ofMegatron.has(field.path) || 'refused' in hf) return field
+  return { ...field, cells: { ...field.cells, hf: { ...hf, frameworks: withoutMegatron } } }
+}
+
+/** `training_config.base_model`. */
+export const modelFields: Field[] = ofModel.map(byFramework)
+/** `data_config`. */
+export const dataFields: Field[] = ofData.map(byFramework)
