@@ -15,6 +15,7 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+// The trainer for HuggingFace models has tests where there is a Python to run it; scripts/trainers-test.mjs makes one.
 export default defineConfig({
   // The one that Node itself takes: two copies of graphql in a process refuse each other's schemas.
   resolve: { alias: [{ find: /^graphql$/, replacement: fileURLToPath(import.meta.resolve('graphql')) }] },
@@ -40,10 +41,25 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['test/**/*.test.ts', 'examples/**/*.test.ts'],
-          exclude: ['test/architecture.test.ts'],
+          exclude: ['test/architecture.test.ts', 'test/trainers/**'],
           globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
         },
       },
+      ...(process.env.SCAIMIND_HF_PYTHON
+        ? [
+            {
+              // Processes of torch: one at a time is quickest on few cores.
+              extends: true as const,
+              test: {
+                name: 'trainers',
+                include: ['test/trainers/**/*.test.ts'],
+                globalSetup: [globalSetup],
+                maxWorkers: 1,
+                testTimeout: 300_000,
+              },
+            },
+          ]
+        : []),
     ],
   },
 })

@@ -8,6 +8,7 @@ const checks = [
   ['lint and format', 'node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', '.'],
   ['architecture', 'node_modules/vitest/vitest.mjs', 'run', '--project', 'architecture'],
   ['schema.graphql', 'scripts/schema.mjs', '--check'],
+  ['docs/fields.md', 'scripts/fields.mjs', '--check'],
 ]
 
 const failed = checks.filter(([name, script, ...args]) => {

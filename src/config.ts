@@ -1,8 +1,10 @@
 import { isIPv6 } from 'node:net'
-import { isAbsolute, resolve } from 'node:path'
+import { homedir } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { isTenantId } from './contract/ids.js'
 import { frameworkTypes } from './contract/statuses.js'
+import { wordsOf } from './contract/words.js'
 
 /** Every setting by its environment variable. An empty value is an unset one. */
 type Environment = Record<string, string | undefined>
@@ -209,6 +211,22 @@ const coordinatorSettings = z.object({
    * prints as JSON objects are metrics, unless it writes metrics.jsonl itself. Default: none.
    */
   SCAIMIND_TRAINERS: z.string().default('').transform(parseTrainers),
+  /**
+   * The Python interpreter of the trainer for real models, an absolute path, or a name; it has the packages of trainers/hf/requirements.lock. Default: that of the
+   * environment that `scaimind trainers install` makes; with a wrapper or modules, the `python3` that is found there.
+   */
+  SCAIMIND_HF_PYTHON: z.string().optional(),
+  /** Words before what starts that interpreter, with quotes as in a shell: `apptainer exec --nv /images/hf.sif`. Default: none. */
+  SCAIMIND_HF_WRAPPER: z.string().default('').transform(parseWrapper),
+  /** Names for `module load` before that interpreter is started, separated by spaces; only for SCAIMIND_ENGINE=slurm. Default: none. */
+  SCAIMIND_HF_MODULES: z.string().default('').transform(parseModules),
+  /** The operator's checkout of Megatron-LM, for jobs of framework MEGATRON that bring none of their own. Default: none. */
+  SCAIMIND_MEGATRON_PATH: z
+    .string()
+    .transform((path) => resolve(path))
+    .optional(),
+  /** The folder of caches; `scaimind/` in it has the environments that `scaimind trainers install` makes. Default `~/.cache`. */
+  XDG_CACHE_HOME: z.string().default(join(homedir(), '.cache')),
 })
 
 /** Settings of `scaimind api`. */
@@ -281,6 +299,21 @@ function parseTrainers(text: string, context: z.RefinementCtx): Map<string, stri
     programs.set(framework, path)
   }
   return programs
+}
+
+function parseWrapper(text: string, context: z.RefinementCtx): string[] {
+  const words = wordsOf(text)
+  if (words === null) context.addIssue('has a quote that is not closed')
+  return words ?? []
+}
+
+function parseModules(text: string, context: z.RefinementCtx): string[] {
+  const names = text.split(/\s+/).filter(Boolean)
+  // They stand in a script, in single quotes.
+  for (const name of names)
+    if (!/^[A-Za-z0-9_][A-Za-z0-9_.+/-]*$/.test(name))
+      context.addIssue(`"${name}" is not the name of a module: letters, digits and _ . + / -`)
+  return names
 }
 
 function parseAddresses(text: string, context: z.RefinementCtx): { host: string; port: number | undefined }[] {

@@ -16,10 +16,11 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   { room: 'database', match: /^src\/database\//, may: [] },
   { room: 'tracing', match: /^src\/tracing\.ts$/, may: ['contract'] },
   { room: 'config', match: /^src\/config\.ts$/, may: ['contract'] },
+  { room: 'hf environment', match: /^src\/hf-environment\.ts$/, may: [] },
   {
     room: 'cli',
     match: /^src\/cli\//,
-    may: ['config', 'contract', 'database', 'api server', 'api auth', 'api cache', 'coordinator server'],
+    may: ['config', 'contract', 'database', 'hf environment', 'api server', 'api auth', 'api cache', 'coordinator server'],
   },
 
   {
@@ -82,7 +83,7 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   {
     room: 'jobs',
     match: /^src\/coordinator\/jobs\//,
-    may: ['contract', 'generated', 'records database', 'engine interface', 'journal', 'data'],
+    may: ['contract', 'generated', 'records database', 'engine interface', 'journal', 'data', 'hf environment'],
   },
   { room: 'engine interface', match: /^src\/coordinator\/engines\/engine\.ts$/, may: ['contract'] },
   { room: 'engine parts', match: /^src\/coordinator\/engines\/[^/]+\.ts$/, may: ['contract', 'engine interface'] },
@@ -93,14 +94,14 @@ const rooms: { room: string; match: RegExp; may: string[] }[] = [
   },
   { room: 'slurm engine', match: /^src\/coordinator\/engines\/slurm\//, may: ['contract', 'engine interface', 'engine parts'] },
   { room: 'journal', match: /^src\/coordinator\/journal\//, may: ['contract', 'generated'] },
-  { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated', 'records database'] },
+  { room: 'data', match: /^src\/coordinator\/data\//, may: ['contract', 'generated', 'records database', 'hf environment'] },
   { room: 'generated', match: /^src\/generated\//, may: ['generated'] },
 ]
 
 /** The floors of a large room, from the ground up: files of a floor import from it and from those below. '.' is what lies in the room itself. */
 const floors: Record<string, string[]> = {
   'src/api/graphql': ['.', 'nouns', 'door'],
-  'src/coordinator/jobs': ['records', 'content', 'models', 'attempts', 'placement', 'retention', 'requests', '.'],
+  'src/coordinator/jobs': ['records', 'fields', 'content', 'models', 'attempts', 'placement', 'retention', 'requests', '.'],
 }
 
 /** Packages that only some rooms may know. */

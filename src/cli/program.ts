@@ -7,6 +7,7 @@ import { addJob } from './job/command.js'
 import { addKeys } from './keys.js'
 import { addMigrate } from './migrate.js'
 import { packagePath } from './paths.js'
+import { addTrainers } from './trainers/command.js'
 import { addUp } from './up/command.js'
 
 /** The command `scaimind` with all its subcommands. Nothing here ends the process: wrong usage throws CommanderError. */
@@ -17,6 +18,6 @@ export function createProgram(): Command {
     .version(version)
     .exitOverride()
     .showHelpAfterError('(add --help for what there is)')
-  for (const add of [addUp, addApi, addCoordinator, addMigrate, addKeys, addJob, addDemo]) add(program)
+  for (const add of [addUp, addApi, addCoordinator, addMigrate, addKeys, addJob, addTrainers, addDemo]) add(program)
   return program
 }

@@ -49,7 +49,17 @@ export async function beginWork(
     bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
     clock,
   })
-  const trainer = { python: config.SCAIMIND_PYTHON, programs: config.SCAIMIND_TRAINERS }
+  const trainer = {
+    python: config.SCAIMIND_PYTHON,
+    programs: config.SCAIMIND_TRAINERS,
+    hf: {
+      python: config.SCAIMIND_HF_PYTHON ?? null,
+      wrapper: config.SCAIMIND_HF_WRAPPER,
+      modules: config.SCAIMIND_HF_MODULES,
+      megatronPath: config.SCAIMIND_MEGATRON_PATH ?? null,
+      cacheHome: config.XDG_CACHE_HOME,
+    },
+  }
   const models = modelRegistry({ database, dataDir: config.SCAIMIND_DATA_DIR, log, clock })
   const jobs = buildJobs({
     database,

@@ -17,9 +17,14 @@ export function chooseEngine(config: CoordinatorConfig): Engine {
   }
 }
 
-/** Throws ConfigError that names the setting where what is to run the jobs is not there: a standby must know before it takes over. A Slurm that is only away is no fault. */
+/** Throws ConfigError that names the setting where what is to run the jobs is not there or cannot be told what it is told: a standby must know before it takes over. A Slurm that is only away is no fault. */
 export function requireEngine(config: CoordinatorConfig): void {
-  if (config.SCAIMIND_ENGINE !== 'slurm') return
+  if (config.SCAIMIND_ENGINE !== 'slurm') {
+    if (config.SCAIMIND_HF_MODULES.length === 0) return
+    throw new ConfigError(
+      'SCAIMIND_HF_MODULES: modules are loaded by the batch scripts of SCAIMIND_ENGINE=slurm; for this machine, load them where the coordinator is started from, or set SCAIMIND_HF_PYTHON or SCAIMIND_HF_WRAPPER.',
+    )
+  }
   try {
     slurmCommands(slurmOf(config)).version()
   } catch (error) {

@@ -57,6 +57,8 @@ export async function startTestCoordinator(
     SCAIMIND_CPU_SLOTS: '4',
     SCAIMIND_STOP_GRACE_SECONDS: '5',
     SCAIMIND_LOG_LEVEL: 'warn',
+    // Whether this machine has the trainer for real models is nothing that tests depend on.
+    XDG_CACHE_HOME: dataDir,
     ...settings,
   }
   const start = (port: number) => startCoordinator(readCoordinatorConfig({ ...env, SCAIMIND_COORDINATOR_PORT: String(port) }))

@@ -34,6 +34,8 @@ export async function startStack(settings: Record<string, string> = {}): Promise
     COORDINATOR_DATABASE_URL: databases.coordinator,
     SCAIMIND_ALLOW_CUSTOM_CODE: 'true',
     SCAIMIND_CPU_SLOTS: '2',
+    // Whether this machine has the trainer for real models is nothing that tests depend on.
+    XDG_CACHE_HOME: dataDir,
     ...settings,
   }
   const coordinator = new Service('coordinator', shared, join(dataDir, 'coordinator.log'))

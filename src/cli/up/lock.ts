@@ -5,7 +5,14 @@ import { CommandFailed, isSystemError } from '../failure.js'
 
 /** Takes a data folder for this process; answers how to give it back. Throws CommandFailed while another `scaimind up` runs on it. */
 export function lockDataDir(dataDir: string): () => void {
-  const path = join(dataDir, 'up.lock')
+  return takeLock(
+    join(dataDir, 'up.lock'),
+    (pid) => `ScaiMind runs on ${dataDir} already (pid ${pid}): stop it, or choose another folder with --data.`,
+  )
+}
+
+/** Takes a lock file for this process; answers how to give it back. Throws CommandFailed with `refusal` while another process that runs has it. */
+export function takeLock(path: string, refusal: (pid: number) => string): () => void {
   const own = JSON.stringify(identify(process.pid))
   for (;;) {
     try {
@@ -15,9 +22,7 @@ export function lockDataDir(dataDir: string): () => void {
       if (!isSystemError(error, 'EEXIST')) throw error
     }
     const holder = readHolder(path)
-    if (holder !== undefined && isRunning(holder)) {
-      throw new CommandFailed(`ScaiMind runs on ${dataDir} already (pid ${holder.pid}): stop it, or choose another folder with --data.`)
-    }
+    if (holder !== undefined && isRunning(holder)) throw new CommandFailed(refusal(holder.pid))
     // Left behind by a process that was killed.
     rmSync(path, { force: true })
   }

@@ -6,6 +6,7 @@ import { resolveAllowedPath } from './allowed-paths.js'
 import { type Inspection, inspectSources } from './inspect.js'
 import { hashFile } from './line-hash.js'
 import type { NodeCache } from './node-cache.js'
+import { formatOfSource } from './source-format.js'
 import type { TrainerSettings } from './trainer.js'
 
 /** What reading sources needs. */
@@ -30,7 +31,7 @@ export async function validateSources(
   if (sources.length > sourcesMax) {
     throw new InvalidInput([{ path: 'sources', message: `At most ${sourcesMax} sources, not ${sources.length}.` }], 'INVALID_ARGUMENT')
   }
-  const located = await Promise.all(sources.map(({ path, type }) => locate(path, type)))
+  const located = await Promise.all(sources.map(unlessUnchecked))
   const found = located.flatMap(({ path }, index) => (path === null ? [] : [{ path, index }]))
   const inspections = await inspectSources(
     found.map(({ path, index }) => ({
@@ -52,7 +53,16 @@ export async function validateSources(
     }),
   )
 
-  async function locate(path: string, type: string): Promise<{ path: string | null; problem: string }> {
+  /** Where a source is, unless it is one that is read by nothing but the trainer itself. */
+  async function unlessUnchecked(source: { path: string; type: string; format: string }): Promise<Located> {
+    if (source.type === 'huggingface') return { path: null, problem: notChecked('A data set on a hub is fetched by the job') }
+    const place = await locate(source.path, source.type)
+    const format = formatOfSource(source)
+    if (place.path === null || format === null || format === 'jsonl' || format === 'txt') return place
+    return { path: null, problem: notChecked(`${format} is read by the trainer for HuggingFace models`) }
+  }
+
+  async function locate(path: string, type: string): Promise<Located> {
     if (type === 'dataset') {
       const file = await cache.fileFor(tenantId, path, [])
       return { path: file, problem: `There is no data set ${JSON.stringify(path.slice(0, 64))}.` }
@@ -65,6 +75,14 @@ export async function validateSources(
     }
   }
 }
+
+/** The real path of a source; null: there is none to read, and why. */
+interface Located {
+  path: string | null
+  problem: string
+}
+
+const notChecked = (why: string) => `${why}; nothing of it was checked here. Its records are checked when the job is PREPARING.`
 
 const unreadable = (message: string): Inspection => ({
   readable: false,

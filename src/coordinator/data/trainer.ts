@@ -1,25 +1,33 @@
 import { execFile } from 'node:child_process'
-import { access, constants, readFile, stat } from 'node:fs/promises'
-import { dirname, extname, isAbsolute, join } from 'node:path'
+import { dirname, extname, isAbsolute } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import type { FieldProblem } from '../../contract/failure.js'
 import { trainerSearchPath } from './environment.js'
+import { findHfTrainer, type HfSettings } from './hf-trainer.js'
+import { modelKindOf } from './model-kind.js'
+import { findProgram, isExecutable, isFile } from './programs.js'
 
 /** What decides which trainer runs a job. Paths have been resolved by `resolveAllowedPath`. */
 export interface TrainerChoice {
-  /** `scaimind/…`, or the real path of a local model. */
+  /** `scaimind/…`, a HuggingFace id, or the real path of a local model. */
   modelId: string
   /** Empty or UNSPECIFIED: HF_TRAINER. */
   frameworkType: string
   /** For CUSTOM: the real path of the script. */
   customScriptPath: string
+  /** Processes that train together, on all nodes. Default 1. */
+  processes?: number
+  /** Whether it computes with 4-bit weights. Default false. */
+  isQuantized?: boolean
 }
 
 /** The settings that a trainer's command depends on. */
 export interface TrainerSettings {
   /** The interpreter of scripts that end in .py: SCAIMIND_PYTHON. An absolute path, or a name. */
   python: string
+  /** How the trainer for HuggingFace models is started. Default: there is none. */
+  hf?: HfSettings
   /** The operator's own training programs by FrameworkType: SCAIMIND_TRAINERS. Default: none. */
   programs?: ReadonlyMap<string, string>
   /** Folders in which programs that are given by name are looked for. Default: the PATH that trainers get. */
@@ -32,49 +40,71 @@ export interface TrainerSettings {
   checkTimeoutMs?: number
 }
 
-/** What runs a job: the embedded trainer, the tenant's own script, or the operator's program for its framework. */
+/** What runs a job: the embedded trainer, the one for HuggingFace models (`hf`), the tenant's own script, or the operator's program for its framework. */
+export type TrainerKind = 'embedded' | 'hf' | 'custom' | 'program'
+
+/** How a trainer is run. */
 export interface Trainer {
-  kind: 'embedded' | 'custom' | 'program'
+  kind: TrainerKind
   /** Program and arguments. */
   command: string[]
   /** The FrameworkType whose starter runs the command; '' where it is run as it is. */
   framework: string
   /** The folders of its PATH. For the operator's program that of SCAIMIND_PYTHON too, where a virtual environment has its starters. */
   searchPath: string[]
+  /** Words before the starter and the command. Default: none. */
+  wrapper?: string[]
+  /** Environment modules that are loaded before. Default: none. */
+  modules?: string[]
+}
+
+/** Which trainer a job is for, whether or not it can be run here. `program`: its path, '' for the others. */
+export async function chooseTrainer(
+  { modelId, frameworkType }: Pick<TrainerChoice, 'modelId' | 'frameworkType'>,
+  { programs }: Pick<TrainerSettings, 'programs'>,
+): Promise<{ kind: TrainerKind; program: string }> {
+  if (frameworkType === 'CUSTOM') return { kind: 'custom', program: '' }
+  const framework = frameworkOf(frameworkType)
+  const kind = await modelKindOf(modelId)
+  // Models of the embedded trainer stay with it under HF_TRAINER; a folder that does not say whose it is, it judges. Those of Megatron-LM say nothing.
+  const isEmbedded = kind === 'embedded' || (kind === 'unclear' && isAbsolute(modelId) && framework === 'HF_TRAINER')
+  const program = framework === 'HF_TRAINER' && isEmbedded ? undefined : programs?.get(framework)
+  if (program !== undefined) return { kind: 'program', program }
+  return { kind: kind === 'hf' || (kind === 'unclear' && isAbsolute(modelId) && !isEmbedded) ? 'hf' : 'embedded', program: '' }
 }
 
 /** The trainer of a job, or what is wrong with the fields that name it. */
 export async function findTrainer(
-  { modelId, frameworkType, customScriptPath }: TrainerChoice,
+  choice: TrainerChoice,
   settings: TrainerSettings,
 ): Promise<{ trainer: Trainer; problems: [] } | { trainer: null; problems: FieldProblem[] }> {
-  if (frameworkType === 'CUSTOM') return customTrainer(customScriptPath, settings)
-  const program = await operatorProgram({ modelId, frameworkType }, settings)
-  if (program !== null) return programTrainer(frameworkOf(frameworkType), program, settings)
-  const problems: FieldProblem[] = []
-  if (frameworkOf(frameworkType) !== 'HF_TRAINER') {
-    const message = `This coordinator has no trainer for ${frameworkType}; leave the type empty, or give CUSTOM and a script. ${operatorMaySet}`
-    problems.push({ path: 'training_config.framework.type', message })
+  const framework = frameworkOf(choice.frameworkType)
+  const { kind, program } = await chooseTrainer(choice, settings)
+  switch (kind) {
+    case 'custom':
+      return customTrainer(choice.customScriptPath, settings)
+    case 'program':
+      return programTrainer(framework, program, settings)
+    case 'hf':
+      return hfTrainer(choice, framework, settings)
+    case 'embedded':
+      if (framework === 'HF_TRAINER') return { trainer: embeddedTrainer(settings), problems: [] }
+      return refuse(
+        'type',
+        `${choice.modelId} is trained by the embedded trainer, which is not ${framework}: leave the type empty. ${operatorMaySet}`,
+      )
   }
-  if (!(await isEmbeddedModel(modelId))) {
-    const message = `This coordinator has no trainer for ${JSON.stringify(modelId)}; it trains scaimind/byte-tiny and models saved by such jobs. ${operatorMaySet}`
-    problems.push({ path: 'training_config.base_model.model_id', message })
-  }
-  if (problems.length > 0) return { trainer: null, problems }
-  return { trainer: { kind: 'embedded', command: embeddedCommand(settings), framework: '', searchPath: trainerSearchPath }, problems: [] }
 }
+
+/** The embedded trainer, started as it is. */
+export const embeddedTrainer = (settings: TrainerSettings): Trainer => ({
+  kind: 'embedded',
+  command: embeddedCommand(settings),
+  framework: '',
+  searchPath: trainerSearchPath,
+})
 
 const operatorMaySet = 'The operator sets a program for a framework by SCAIMIND_TRAINERS.'
-
-/** The operator's program that trains a job, a path; null where it is for another trainer. Models of the embedded trainer stay with it under HF_TRAINER. */
-export async function operatorProgram(
-  { modelId, frameworkType }: Pick<TrainerChoice, 'modelId' | 'frameworkType'>,
-  { programs }: Pick<TrainerSettings, 'programs'>,
-): Promise<string | null> {
-  const framework = frameworkOf(frameworkType)
-  const program = programs?.get(framework)
-  return program === undefined || (framework === 'HF_TRAINER' && (await isEmbeddedModel(modelId))) ? null : program
-}
 
 const frameworkOf = (frameworkType: string) => (['', 'FRAMEWORK_TYPE_UNSPECIFIED'].includes(frameworkType) ? 'HF_TRAINER' : frameworkType)
 
@@ -130,16 +160,21 @@ export function embeddedCommand({ nodeBinary = process.execPath, embeddedPath = 
   return [nodeBinary, embeddedPath]
 }
 
-/** Whether the model is for the embedded trainer to judge: shipped, or a folder that is not clearly another's. */
-async function isEmbeddedModel(modelId: string): Promise<boolean> {
-  if (!isAbsolute(modelId)) return /^scaimind\/[A-Za-z0-9._-]+$/.test(modelId)
-  try {
-    const config = JSON.parse(await readFile(join(modelId, 'config.json'), 'utf8')) as { model_type?: unknown }
-    return config.model_type === 'scaimind_byte'
-  } catch {
-    return true
+async function hfTrainer({ modelId, processes = 1, isQuantized = false }: TrainerChoice, framework: string, settings: TrainerSettings) {
+  const no = (path: string, problem: string) => {
+    const message = `${modelId} is trained by the trainer for HuggingFace models. ${problem}`
+    return { trainer: null, problems: [{ path, message }] }
   }
+  if (!settings.hf) return no('training_config.base_model.model_id', `This coordinator has none. ${operatorMaySet}`)
+  // One process needs nobody that starts others, unless its framework is more than that.
+  const startedBy = framework === 'HF_TRAINER' && processes === 1 ? '' : framework
+  const starter = startedBy === '' ? '' : (starters[framework] ?? 'torchrun')
+  const found = await findHfTrainer(settings.hf, { starter, isQuantized }, settings.searchPath)
+  if (!found.command) return no(found.field, found.problem)
+  return { trainer: { kind: 'hf' as const, framework: startedBy, ...found }, problems: [] as [] }
 }
+
+const starters: Record<string, string> = { FSDP: 'accelerate', DEEPSPEED: 'deepspeed' }
 
 async function customTrainer(script: string, settings: TrainerSettings) {
   if (script === '') return refuse('custom_script_path', 'A CUSTOM job needs a script.')
@@ -175,21 +210,3 @@ async function commandOf(
   if (await isExecutable(script)) return { command: [script] }
   return no(`${script} ends neither in .py nor in .js or .mjs, and is not executable.`)
 }
-
-async function findProgram(name: string, searchPath: string[]): Promise<string | null> {
-  const places = isAbsolute(name) ? [name] : searchPath.map((folder) => join(folder, name))
-  for (const place of places) if ((await isFile(place)) && (await isExecutable(place))) return place
-  return null
-}
-
-const isFile = (path: string) =>
-  stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  )
-
-const isExecutable = (path: string) =>
-  access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )

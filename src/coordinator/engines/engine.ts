@@ -155,6 +155,12 @@ export interface AttemptOrder extends AttemptName {
   command: string[]
   /** The FrameworkType whose starter runs the command (`starterWords`); '' where it is run as it is. */
   framework: string
+  /** Words before the starter and the command, such as those that run them in a container. Default: none. */
+  wrapper?: string[]
+  /** Environment modules that are loaded before all of these, on every node. Default: none; an engine of one machine has none. */
+  modules?: string[]
+  /** Processes that the starter starts on each node where it has no GPUs. Default 1. */
+  processesPerNode?: number
   /** The whole environment of the trainer but for what the launcher adds (SCAIMIND_JOB_DIR, RANK, WORLD_SIZE, MASTER_ADDR, …). */
   environment: Record<string, string>
   /** Whether JSON objects of numbers that the trainer prints are its metrics, unless it writes `metrics.jsonl` itself. Default false. */

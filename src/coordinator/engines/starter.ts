@@ -1,10 +1,12 @@
-/** What starts a framework's worker processes, one a GPU, on each node of an attempt. */
+/** What starts a framework's worker processes, one a GPU or as many as are asked for on CPUs, on each node of an attempt. */
 export interface StarterOptions {
   /** A FrameworkType; '' for a trainer that is started as it is. */
   framework: string
   nodes: number
-  /** 0: one process a node, on its CPUs. */
+  /** 0: the processes are on the node's CPUs. */
   gpusPerNode: number
+  /** Processes a node, for those on CPUs. Default 1. */
+  processesPerNode?: number
   /** The texts to put for what each node has of its own: literals, or the names of a script's variables. */
   address: { nodeRank: string; masterAddress: string; masterPort: string }
 }
@@ -21,8 +23,8 @@ export interface StarterOptions {
  *   the GPUs from 0 whatever the node's share is, so there it is torchrun, which DeepSpeed runs under as well
  *   (https://huggingface.co/docs/transformers/deepspeed#deploy).
  */
-export function starterWords({ framework, nodes, gpusPerNode, address }: StarterOptions): string[] {
-  const processesPerNode = Math.max(1, gpusPerNode)
+export function starterWords({ framework, nodes, gpusPerNode, processesPerNode: onCpus = 1, address }: StarterOptions): string[] {
+  const processesPerNode = gpusPerNode || onCpus
   const { nodeRank, masterAddress, masterPort } = address
   const torchrun = [
     'torchrun',

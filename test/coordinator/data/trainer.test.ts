@@ -1,9 +1,12 @@
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readCoordinatorConfig } from '../../../src/config.js'
-import { findTrainer, validateWithTrainer } from '../../../src/coordinator/data/trainer.js'
+import type { HfSettings } from '../../../src/coordinator/data/hf-trainer.js'
+import { findTrainer, type TrainerChoice, validateWithTrainer } from '../../../src/coordinator/data/trainer.js'
+import { requireEngine } from '../../../src/coordinator/engine-choice.js'
+import { hfEnvironment } from '../../../src/hf-environment.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-trainer-'))
 const settings = { python: '/bin/sh' }
@@ -26,13 +29,13 @@ describe('The trainer of a job', () => {
     expect(await find({ modelId: folder })).toMatchObject(embedded)
   })
 
-  it('is not there for other models and frameworks; both are named', async () => {
-    expect(await find({ modelId: 'meta-llama/Llama-3.1-8B', frameworkType: 'DEEPSPEED' })).toMatchObject({
-      trainer: null,
-      problems: [{ path: 'training_config.framework.type' }, { path: 'training_config.base_model.model_id' }],
-    })
-    file('config.json', '{"model_type": "llama"}')
-    expect(await find({ modelId: folder })).toMatchObject({ problems: [{ message: expect.stringContaining('no trainer for') }] })
+  it('is not the embedded one for frameworks that it is not', async () => {
+    for (const frameworkType of ['DEEPSPEED', 'FSDP', 'MEGATRON']) {
+      expect(await find({ frameworkType })).toMatchObject({
+        trainer: null,
+        problems: [{ path: 'training_config.framework.type', message: expect.stringMatching(/embedded trainer.*SCAIMIND_TRAINERS/) }],
+      })
+    }
   })
 
   it("is the operator's program for the framework, for any model but the embedded trainer's own under HF_TRAINER", async () => {
@@ -57,7 +60,7 @@ describe('The trainer of a job', () => {
     expect(await ask('DEEPSPEED', 'x/y')).toMatchObject({
       problems: [{ path: 'training_config.framework.type', message: expect.stringMatching(/not a file\..*SCAIMIND_TRAINERS/) }],
     })
-    expect(await ask('MEGATRON', 'x/y')).toMatchObject({ problems: [{ message: expect.stringContaining('SCAIMIND_TRAINERS') }, {}] })
+    expect(await ask('MEGATRON', 'x/y')).toMatchObject({ problems: [{ message: expect.stringContaining('SCAIMIND_TRAINERS') }] })
   })
 
   it.each(['CUSTOM=/x', 'FSDP=relative.py', 'TPU=/x', 'FSDP'])('is not set by %s', (text) => {
@@ -83,6 +86,71 @@ describe('The trainer of a job', () => {
     expect(found.trainer?.command).toEqual([program, python])
     const noPython = await findTrainer({ modelId: '', frameworkType: 'CUSTOM', customScriptPath: python }, { python: 'no-such-python' })
     expect(noPython).toMatchObject({ problems: [{ message: expect.stringContaining('SCAIMIND_PYTHON') }] })
+  })
+})
+
+describe('The trainer for real models', () => {
+  const python = join(folder, 'env', 'python')
+  mkdirSync(join(folder, 'env'))
+  for (const name of ['python', 'torchrun', 'accelerate']) writeFileSync(join(folder, 'env', name), '', { mode: 0o755 })
+  const installed = join(folder, 'hf')
+  mkdirSync(installed)
+  const hf = { python, wrapper: [], modules: [], cacheHome: join(folder, 'cache'), megatronPath: null, folder: installed }
+  const ask = (choice: Partial<TrainerChoice> = {}, changed: Partial<HfSettings> = {}) =>
+    findTrainer(
+      { modelId: 'Qwen/Qwen3-0.6B', frameworkType: '', customScriptPath: '', ...choice },
+      { ...settings, hf: { ...hf, ...changed } },
+    )
+  const main = join(installed, 'main.py')
+
+  it('runs HuggingFace ids and folders of such models as they are, in one process', async () => {
+    const own = { trainer: { kind: 'hf', command: [python, main], framework: '' }, problems: [] }
+    expect(await ask()).toMatchObject(own)
+    expect(await ask({ modelId: 'gpt2', frameworkType: 'HF_TRAINER', processes: 1 })).toMatchObject(own)
+    file('config.json', '{"model_type": "llama"}')
+    expect(await ask({ modelId: folder })).toMatchObject(own)
+  })
+
+  it('is started by its framework where several processes train, or the framework wants it', async () => {
+    const found = await ask({ processes: 2 })
+    expect(found).toMatchObject({ trainer: { framework: 'HF_TRAINER' } })
+    expect(found.trainer?.searchPath[0]).toBe(join(folder, 'env'))
+    expect(await ask({ frameworkType: 'FSDP' })).toMatchObject({ trainer: { kind: 'hf', framework: 'FSDP' } })
+    expect(await ask({ frameworkType: 'DEEPSPEED' })).toMatchObject({ problems: [{ message: expect.stringContaining('deepspeed') }] })
+  })
+
+  it('is that of the environment that is made for the lock file, once it is whole', async () => {
+    writeFileSync(join(installed, 'requirements.lock'), 'torch==2.15.0\n')
+    const environment = hfEnvironment(hf.cacheHome, installed)
+    expect(environment?.folder).toMatch(/cache\/scaimind\/venv-[0-9a-f]{12}$/)
+    mkdirSync(environment?.folder ?? '', { recursive: true })
+    expect(await ask({}, { python: null })).toEqual({
+      trainer: null,
+      problems: [{ path: 'training_config.base_model.model_id', message: expect.stringMatching(/Qwen.*run `scaimind trainers install`/) }],
+    })
+    writeFileSync(environment?.marker ?? '', '')
+    expect(await ask({}, { python: null })).toMatchObject({ trainer: { command: [environment?.python, main] } })
+  })
+
+  it('is run in a container or with modules, where nothing of it is looked for here', async () => {
+    const inContainer = await ask({}, { python: null, wrapper: ['env', 'exec', 'hf.sif'] })
+    expect(inContainer).toMatchObject({ trainer: { wrapper: ['env', 'exec', 'hf.sif'], command: ['python3', main] } })
+    const withModules = await ask({ frameworkType: 'DEEPSPEED' }, { python: null, modules: ['python/3.12'] })
+    expect(withModules).toMatchObject({ trainer: { modules: ['python/3.12'], command: ['python3', main] } })
+    expect(await ask({}, { wrapper: ['no-such-apptainer'] })).toMatchObject({
+      problems: [{ message: expect.stringContaining('SCAIMIND_HF_WRAPPER begins with no-such-apptainer') }],
+    })
+  })
+
+  it('is named by settings that are refused at the start where they cannot be right', () => {
+    const read = (more: Record<string, string>) =>
+      readCoordinatorConfig({ SCAIMIND_API_SECRET: '0123456789abcdef', COORDINATOR_DATABASE_URL: 'mysql://localhost/x', ...more })
+    const container = read({ SCAIMIND_HF_WRAPPER: `apptainer exec --bind "/data/my models" '/images/hf.sif'` })
+    expect(container.SCAIMIND_HF_WRAPPER).toEqual(['apptainer', 'exec', '--bind', '/data/my models', '/images/hf.sif'])
+    expect(() => read({ SCAIMIND_HF_WRAPPER: 'apptainer "exec' })).toThrow('SCAIMIND_HF_WRAPPER: has a quote that is not closed')
+    expect(() => read({ SCAIMIND_HF_MODULES: 'python/3.12 $(reboot)' })).toThrow('"$(reboot)" is not the name of a module')
+    const modules = { SCAIMIND_HF_MODULES: 'python/3.12 cuda/13.0' }
+    expect(() => requireEngine(read(modules))).toThrow(/^SCAIMIND_HF_MODULES: .*SCAIMIND_ENGINE=slurm/)
   })
 })
 

@@ -25,6 +25,11 @@ describe('The starter of a framework', () => {
     expect(wordsOf('DEEPSPEED', 2, 4)).toBe(wordsOf('HF_TRAINER', 2, 4))
   })
 
+  it('starts as many processes on CPUs as are asked for', () => {
+    const words = starterWords({ framework: 'FSDP', nodes: 2, gpusPerNode: 0, processesPerNode: 2, address })
+    expect(words).toContain('--num_processes=4')
+  })
+
   it.each(['CUSTOM', ''])('is none for "%s"', (framework) => {
     expect(wordsOf(framework, 2, 4)).toBe('')
   })

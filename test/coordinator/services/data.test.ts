@@ -192,6 +192,19 @@ describe('Validating sources', () => {
     expect(pairs?.problems[0]).toMatchObject({ line: '1', message: expect.stringMatching(/chosen/) })
   })
 
+  it('says of what only the trainer of HuggingFace models reads that nothing of it was checked', async () => {
+    const asked = [{ path: tenant.file('table.csv', 'text\nfine\n') }, { path: 'org/data:plain', type: 'huggingface' }]
+    const [table, onHub] = await validate({ sources: asked })
+    expect(table).toMatchObject({
+      readable: false,
+      problems: [{ line: '0', message: expect.stringMatching(/^csv .*nothing of it was checked/) }],
+    })
+    expect(onHub).toMatchObject({
+      path: 'org/data:plain',
+      problems: [{ message: expect.stringMatching(/on a hub .*nothing of it was checked/) }],
+    })
+  })
+
   it('without sources is refused', async () => {
     expect((await tenant.refused('ValidateSources', {})).fields.map(({ path }) => path)).toEqual(['sources'])
   })

@@ -34,7 +34,8 @@ export async function launch(order: AttemptOrder, { nodeBinary, launcherPath, se
   const masterPort = String(await freePort())
   const address = { nodeRank: '0', masterAddress: '127.0.0.1', masterPort }
   const gpusPerNode = order.placement[0]?.gpuIndexes.length ?? 0
-  const starter = starterWords({ framework: order.framework, nodes: 1, gpusPerNode, address })
+  const { framework, processesPerNode = 1, wrapper = [] } = order
+  const starter = [...wrapper, ...starterWords({ framework, nodes: 1, gpusPerNode, processesPerNode, address })]
   const words = starter.length > 0 ? ['--with', ...starter] : []
   const launcher = spawn(nodeBinary, [launcherPath, directory, ...words], {
     cwd: directory,

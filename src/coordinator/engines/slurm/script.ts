@@ -16,17 +16,51 @@ export interface BatchScriptParts {
   requestPath: string
   /** What starts the trainer on each node, in words that a shell reads: `torchrun --node-rank="$SLURM_NODEID"`. Without single quotes; empty: the trainer starts by itself. */
   starter: string[]
+  /** Environment modules that the trainer runs with. */
+  modules: string[]
 }
 
 /** The texts that stand for a node's place among the others, for the starter's words. */
 export const scriptAddress = { nodeRank: '"$SLURM_NODEID"', masterAddress: '"$MASTER_ADDR"', masterPort: '"$MASTER_PORT"' }
 
+/** A word that stands for itself among the starter's words. */
+export const scriptWord = (word: string): string => `"${word.replace(/[\\"$`]/g, '\\$&').replaceAll("'", `'\\''`)}"`
+
+/** What modules set that a trainer runs by. */
+const ofModules = [
+  'PATH',
+  'LD_LIBRARY_PATH',
+  'PYTHONPATH',
+  'PYTHONHOME',
+  'VIRTUAL_ENV',
+  'CONDA_PREFIX',
+  'CUDA_*',
+  'CUDNN_*',
+  'NCCL_*',
+  'ROCM_*',
+]
+
 /**
  * The script that Slurm runs on the first of an attempt's nodes, and again after a requeue. It holds no text of a user's: what is run is in the folder.
  * Signals of `scancel --batch` are requests: USR1 checkpoint, TERM stop, QUIT kill; USR2 is Slurm's own, when the time is up.
  */
-export function batchScript({ attempt, jobDirectory, directory, starter, ...programs }: BatchScriptParts): string {
+export function batchScript({ attempt, jobDirectory, directory, starter, modules, ...programs }: BatchScriptParts): string {
   const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
+  const load =
+    modules.length === 0
+      ? ''
+      : `
+# What the trainer runs on. A shell that is no login shell may not know the command.
+type module > /dev/null 2>&1 || . /etc/profile
+module load ${modules.map(quoted).join(' ')} || exit
+`
+  const inherited = [
+    'CUDA_VISIBLE_DEVICES',
+    'ROCR_VISIBLE_DEVICES',
+    'HIP_VISIBLE_DEVICES',
+    'SLURM_*',
+    ...(modules.length > 0 ? ofModules : []),
+  ].map((name) => `--inherit "${name}"`)
   return `#!/bin/bash
 # ${slurmName(attempt)}, written by ScaiMind. Slurm runs this on the first node; it starts one launcher on each.
 
@@ -50,7 +84,7 @@ fi
 echo "Attempt: $ATTEMPT"
 # For a coordinator that was away.
 [ -e "$ATTEMPT/nodes" ] || echo "$SLURM_JOB_NODELIST" > "$ATTEMPT/nodes"
-
+${load}
 # Passes a request on to the launcher of each node, by its pid: a signal of Slurm's own may reach the trainer's processes, which do not expect it.
 request() {
   srun --overlap --export=ALL --ntasks-per-node=1 --gres=none --mem=0 --input=none \\
@@ -76,7 +110,7 @@ launch() {
   srun --export=ALL --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 --input=none bash -c '
     : > "$ATTEMPT/reached"
     "$NODE" "$LAUNCHER" "$ATTEMPT" --rank "$SLURM_NODEID" --nodes "$SLURM_JOB_NUM_NODES" \\
-      --inherit CUDA_VISIBLE_DEVICES --inherit ROCR_VISIBLE_DEVICES --inherit HIP_VISIBLE_DEVICES --inherit "SLURM_*"${starter.length > 0 ? ` \\\n      --with ${starter.join(' ')}` : ''}
+      ${inherited.join(' ')}${starter.length > 0 ? ` \\\n      --with ${starter.join(' ')}` : ''}
     code=$?
     [ "$code" = 85 ] && [ -e "$ATTEMPT/stop-asked" ] || exit "$code"
   ' &

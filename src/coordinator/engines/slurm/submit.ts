@@ -10,7 +10,7 @@ import type { SlurmCommands } from './commands.js'
 import { SlurmRefused, SlurmUnavailable } from './failures.js'
 import { readHandle, type SlurmHandle } from './handle.js'
 import { type ClusterWays, jobDirectoryOf, sbatchOptions, slurmName } from './options.js'
-import { type BatchScriptParts, batchScript, scriptAddress } from './script.js'
+import { type BatchScriptParts, batchScript, scriptAddress, scriptWord } from './script.js'
 import { markOver, overFile, readRequeue, readToken, readTraces } from './traces.js'
 import { tellTwins } from './twins.js'
 
@@ -52,6 +52,7 @@ export function submitter({ commands, view, ways, userId, ...programs }: SubmitS
       jobDirectory: jobDirectoryOf(directory),
       directory,
       starter: starterWordsOf(order, scheduling),
+      modules: order.modules ?? [],
     })
     await writeFile(script, text, { mode: 0o700 })
     try {
@@ -124,6 +125,10 @@ export function submitter({ commands, view, ways, userId, ...programs }: SubmitS
   }
 }
 
-function starterWordsOf({ framework }: AttemptOrder, { needs: { nodes, gpuCount } }: SchedulingRequest): string[] {
-  return starterWords({ framework, nodes, gpusPerNode: gpuCount / nodes, address: scriptAddress })
+function starterWordsOf(
+  { framework, processesPerNode = 1, wrapper = [] }: AttemptOrder,
+  { needs: { nodes, gpuCount } }: SchedulingRequest,
+): string[] {
+  const words = starterWords({ framework, nodes, gpusPerNode: gpuCount / nodes, processesPerNode, address: scriptAddress })
+  return [...wrapper.map(scriptWord), ...words]
 }

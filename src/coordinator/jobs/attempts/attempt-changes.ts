@@ -1,5 +1,6 @@
 import type { Attempt } from '../../../generated/prisma/coordinator/client.js'
 import type { JobFailure__Output } from '../../../generated/proto/scaimind/v1/JobFailure.js'
+import type { TrainerCode__Output } from '../../../generated/proto/scaimind/v1/TrainerCode.js'
 import type { AttemptEnd, EngineEvent, EngineHandle, Placement } from '../../engines/engine.js'
 import { canHappen } from '../records/lifecycle.js'
 import { type JobRecord, placementOf, specOf, statusOf, storePlacement } from '../records/record.js'
@@ -27,9 +28,8 @@ export function storeStart(
   const attempt = attemptOf(job, number)
   if (!attempt || attempt.finishedAt || job.attempt !== number) return null
   const arrived = arrivalSteps(job, placement ?? placementOf(attempt))
-  // Only the embedded trainer, which knows no other framework, surely speaks of phases. Another program, once it runs, trains.
   const isPreparing = arrived.length > 0 || statusOf(job) === 'PREPARING'
-  const trains = specOf(job).training_config.framework.type !== 'HF_TRAINER' && isPreparing
+  const trains = isPreparing && !speaksOfPhases(job)
   if (attempt.startedAt && !trains && arrived.length === 0) return null
   const set = { startedAt: job.startedAt ?? time }
   return {
@@ -39,6 +39,12 @@ export function storeStart(
       ...(placement ? { placement: storePlacement(placement) } : {}),
     }),
   }
+}
+
+/** Whether its trainer surely says when it trains: ours do, and none but ours is for HF_TRAINER unless the operator says so. Another program, once it runs, trains. */
+function speaksOfPhases(job: JobRecord): boolean {
+  const code = job.code ? (JSON.parse(job.code) as TrainerCode__Output) : null
+  return code?.trainer === 'hf' || specOf(job).training_config.framework.type === 'HF_TRAINER'
 }
 
 /** An attempt that waited in its engine's queue has got a place and is started: both at once, as far as we can see. */

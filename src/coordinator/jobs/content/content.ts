@@ -4,14 +4,15 @@ import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { DataHash__Output } from '../../../generated/proto/scaimind/v1/DataHash.js'
 import type { TrainerCode__Output } from '../../../generated/proto/scaimind/v1/TrainerCode.js'
+import { hfTrainerFolder } from '../../../hf-environment.js'
 import type { FileHashes } from '../../data/hash.js'
 import { hashFile } from '../../data/line-hash.js'
-import { operatorProgram } from '../../data/trainer.js'
+import { chooseTrainer } from '../../data/trainer.js'
 import { hashFolder } from '../../journal/folders.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
 import { contentHashOf } from './content-hash.js'
-import { isLocalModel } from './resolve.js'
+import { isFileSource, isLocalModel } from './resolve.js'
 
 /** What a job is made of, by content, as far as it is known. */
 export interface Content {
@@ -42,10 +43,11 @@ const packageFolder = fileURLToPath(new URL('../../../../', import.meta.url))
 /** Names jobs by their content. */
 export function jobContent({ hashes, settings }: { hashes: FileHashes; settings: Pick<JobSettings, 'trainer'> }): JobContent {
   let embedded: Promise<TrainerCode__Output> | undefined
+  let hf: Promise<TrainerCode__Output> | undefined
 
   return {
     async soon(submission) {
-      const sizes = await Promise.all(submission.resolved.data_config.sources.map(({ path }) => sizeOf(path)))
+      const sizes = await Promise.all(submission.resolved.data_config.sources.filter(isFileSource).map(({ path }) => sizeOf(path)))
       const isSmall = sizes.reduce((sum, size) => sum + size, 0) <= smallBytes
       const hash = isSmall ? hashes.of : hashes.known
       // What cannot be read now is told when the job runs.
@@ -57,8 +59,10 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
 
   async function describe({ given, resolved }: Submission, hash: FileHashes['known']): Promise<Content> {
     const dataHashes: DataHash__Output[] = []
-    for (const [index, { path, format }] of resolved.data_config.sources.entries()) {
-      const found = await hash(path, format)
+    for (const [index, source] of resolved.data_config.sources.entries()) {
+      const { path, format } = source
+      // What a hub has, only the trainer fetches.
+      const found = isFileSource(source) ? await hash(path, format) : null
       const named = given.data_config.sources[index]
       dataHashes.push({
         path: named?.path ?? path,
@@ -74,16 +78,21 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
     return { dataHashes, code, contentHash: contentHashOf({ spec, dataHashes, code, modelFingerprint }) }
   }
 
-  async function codeOf({ training_config: { base_model: model, framework } }: Spec): Promise<TrainerCode__Output> {
-    if (framework.type === 'CUSTOM') return scriptCode('custom', framework.custom_script_path)
-    const program = await operatorProgram({ modelId: model.model_id, frameworkType: framework.type }, settings.trainer)
-    return program === null ? embeddedCode() : scriptCode('program', program)
-  }
-
-  function embeddedCode(): Promise<TrainerCode__Output> {
-    // Read once: a coordinator is started anew with another build.
-    embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
-    return embedded
+  async function codeOf({ training_config: { base_model: model, framework, hyperparameters } }: Spec): Promise<TrainerCode__Output> {
+    const { kind, program } = await chooseTrainer({ modelId: model.model_id, frameworkType: framework.type }, settings.trainer)
+    switch (kind) {
+      case 'custom':
+        return scriptCode('custom', framework.custom_script_path)
+      case 'program':
+        return scriptCode('program', program)
+      // Ours are read once: a coordinator is started anew with another build.
+      case 'hf':
+        hf ??= readHfCode(settings.trainer.hf?.folder ?? hfTrainerFolder)
+        return withFile(await hf, hyperparameters.reward_function)
+      case 'embedded':
+        embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
+        return embedded
+    }
   }
 }
 
@@ -97,6 +106,21 @@ const withFormats = ({ given, resolved }: Submission): Spec['data_config']['sour
 async function readEmbeddedCode(folder: string): Promise<TrainerCode__Output> {
   const { version } = JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as { version: string }
   return { trainer: 'embedded', version, content_hash: await hashFolder(folder, (name) => name.endsWith('.js')) }
+}
+
+/** The trainer for real models: its own code, its tests aside, and the versions of all packages that it was made for. */
+async function readHfCode(folder: string): Promise<TrainerCode__Output> {
+  const about = await readFile(join(folder, 'scaimind_trainer/__init__.py'), 'utf8')
+  const version = /^__version__ = "(.+)"$/m.exec(about)?.[1] ?? ''
+  const isCode = (name: string) => name === 'requirements.lock' || (name.endsWith('.py') && !name.startsWith('tests/'))
+  return { trainer: 'hf', version, content_hash: await hashFolder(folder, isCode) }
+}
+
+/** The same with a file that its job brings along. */
+async function withFile(code: TrainerCode__Output, path: string | undefined): Promise<TrainerCode__Output> {
+  if (path === undefined) return code
+  const { contentHash } = await hashFile(path, 'bytes')
+  return { ...code, content_hash: `sha256:${createHash('sha256').update(`${code.content_hash}\n${contentHash}`).digest('hex')}` }
 }
 
 async function scriptCode(trainer: 'custom' | 'program', script: string): Promise<TrainerCode__Output> {

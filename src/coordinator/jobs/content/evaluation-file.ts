@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type FieldProblem, InvalidInput } from '../../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
 import { resolveAllowedPath } from '../../data/allowed-paths.js'
+import { chooseTrainer, embeddedTrainer, findTrainer, type TrainerSettings } from '../../data/trainer.js'
 import type { JobRecord } from '../records/record.js'
 import type { Spec } from '../records/spec.js'
 import { isLocalModel, type ResolveSettings, resolvePaths } from './resolve.js'
@@ -54,6 +55,15 @@ export async function resolveEvaluation(
     const refused = error.fields.map(({ message }) => ({ path: field, message: `The base model of the adapter: ${message}` }))
     return { file: { model: '', base: '', benchmarks }, problems: [...problems, ...refused] }
   }
+}
+
+/** The trainer that evaluates: the one that the model, or an adapter's base model, is for. */
+export async function evaluationTrainer({ model, base }: Pick<EvaluationFile, 'model' | 'base'>, settings: TrainerSettings) {
+  const choice = { modelId: base || model, frameworkType: '', customScriptPath: '' }
+  const { kind } = await chooseTrainer(choice, {})
+  if (kind !== 'hf') return { trainer: embeddedTrainer(settings), problems: [] as [] }
+  const found = await findTrainer(choice, { ...settings, programs: new Map() })
+  return found.trainer ? found : { trainer: null, problems: found.problems.map(({ message }) => ({ path: 'model_uri', message })) }
 }
 
 const adapterConfigBytesMax = 1024 * 1024

@@ -2,14 +2,15 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidInput } from '../../../contract/failure.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
-import { trainerEnvironment, trainerSearchPath } from '../../data/environment.js'
-import { embeddedCommand, findTrainer, type Trainer } from '../../data/trainer.js'
+import { trainerEnvironment } from '../../data/environment.js'
+import { findTrainer, type Trainer, type TrainerChoice } from '../../data/trainer.js'
 import type { AttemptOrder, SchedulingRequest } from '../../engines/engine.js'
 import { attemptDirectory } from '../../journal/paths.js'
 import { currentAttempt, type JobRecord, nodesOf, placementOf, specOf } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
-import type { Spec } from '../records/spec.js'
-import { type EvaluationFile, evaluationOf, resolveEvaluation } from './evaluation-file.js'
+import { processesOf, type Spec } from '../records/spec.js'
+import { type EvaluationFile, evaluationOf, evaluationTrainer, resolveEvaluation } from './evaluation-file.js'
+import { megatronEnvironment } from './megatron.js'
 import { resolvePaths } from './resolve.js'
 
 /** `job.json`: the resolved submission as trainers read it. The environment is not in it. */
@@ -44,6 +45,18 @@ export function toJobFile(spec: Spec, about: Pick<JobFile, 'job_id' | 'tenant_id
   }
 }
 
+/** What decides which trainer runs a job whose paths are resolved. */
+export function trainerChoiceOf(spec: Spec): TrainerChoice {
+  const { base_model: model, framework, training_type: type } = spec.training_config
+  return {
+    modelId: model.model_id,
+    frameworkType: framework.type,
+    customScriptPath: framework.custom_script_path,
+    processes: processesOf(spec),
+    isQuantized: type === 'QLORA',
+  }
+}
+
 /**
  * Makes the folder of a job's current attempt, writes its `job.json` and answers the order for the engine. Paths are checked anew:
  * throws InvalidInput where one is no longer allowed or no longer there. Safe to call twice.
@@ -56,13 +69,19 @@ export async function orderAttempt(
   const run = evaluationOf(job)
   if (run) return orderEvaluation(job, run, { settings, scheduling })
   const { spec, problems } = await resolvePaths(specOf(job), job.tenantId, settings, nodesNow(job))
-  const { base_model: model, framework, environment } = spec.training_config
-  const choice = { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path }
-  const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(choice, settings.trainer)
+  const { environment } = spec.training_config
+  const found = problems.length > 0 ? { trainer: null, problems } : await findTrainer(trainerChoiceOf(spec), settings.trainer)
   if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
 
   const { trainer } = found
-  const parts = { settings, scheduling, trainer, environment }
+  const processesPerNode = Math.max(1, processesOf(spec) / spec.resource_config.num_nodes)
+  const parts = {
+    settings,
+    scheduling,
+    trainer,
+    environment: { ...megatronEnvironment(spec, settings.trainer.hf), ...environment },
+    processesPerNode,
+  }
   return writeOrder(job, parts, (about) => toJobFile(spec, { ...about, resume_from: resumeFrom }))
 }
 
@@ -80,8 +99,9 @@ async function orderEvaluation(
   const spec = specOf(job)
   const { file: evaluation, problems } = await resolveEvaluation(spec, run, job.tenantId, settings, nodesNow(job))
   if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
-  const trainer: Trainer = { kind: 'embedded', command: embeddedCommand(settings.trainer), framework: '', searchPath: trainerSearchPath }
-  return writeOrder(job, { settings, scheduling, trainer, environment: {} }, (about) => ({
+  const found = await evaluationTrainer(evaluation, settings.trainer)
+  if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
+  return writeOrder(job, { settings, scheduling, trainer: found.trainer, environment: {}, processesPerNode: 1 }, (about) => ({
     ...toJobFile(spec, { ...about, resume_from: null }),
     evaluation,
   }))
@@ -92,11 +112,12 @@ interface OrderParts {
   scheduling: SchedulingRequest | null
   trainer: Trainer
   environment: Record<string, string>
+  processesPerNode: number
 }
 
 async function writeOrder(
   job: JobRecord,
-  { settings, scheduling, trainer, environment }: OrderParts,
+  { settings, scheduling, trainer, environment: given, processesPerNode }: OrderParts,
   fileOf: (about: Pick<JobFile, 'job_id' | 'tenant_id' | 'attempt' | 'token'>) => JobFile,
 ): Promise<AttemptOrder> {
   const attempt = currentAttempt(job)
@@ -108,17 +129,23 @@ async function writeOrder(
   const file = fileOf({ job_id: jobId, tenant_id: tenantId, attempt: number, token })
   await writeFile(join(directory, 'job.json.part'), `${JSON.stringify(file, null, 2)}\n`)
   await rename(join(directory, 'job.json.part'), join(directory, 'job.json'))
+  const { kind, command, framework, searchPath, wrapper = [], modules = [] } = trainer
+  // Models fetched from a hub are kept a tenant: what one may fetch is not for all.
+  const environment = kind === 'hf' ? { HF_HOME: join(settings.dataDir, 'tenants', tenantId, 'hub'), ...given } : given
   return {
     jobId,
     number,
     directory,
     tenantId,
     token,
-    command: trainer.command,
-    framework: trainer.framework,
-    environment: trainerEnvironment({ directory, environment, searchPath: trainer.searchPath }),
-    // Other programs than the embedded trainer may only print; one that writes metrics.jsonl itself is left alone.
-    metricsFromOutput: trainer.kind !== 'embedded',
+    command,
+    framework,
+    wrapper,
+    modules,
+    processesPerNode,
+    environment: trainerEnvironment({ directory, environment, searchPath }),
+    // Other programs than ours may only print; one that writes metrics.jsonl itself is left alone.
+    metricsFromOutput: kind === 'custom' || kind === 'program',
     gpuSampleSeconds: attempt.gpuSampled ? settings.gpuSampleSeconds : 0,
     placement: placementOf(attempt),
     scheduling,

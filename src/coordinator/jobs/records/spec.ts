@@ -97,6 +97,11 @@ export function completeSpec(given: JobSpec__Output | null): Spec {
   }
 }
 
+/** Processes that train together on all nodes: as asked for, else one a GPU, on CPUs one a node. */
+export function processesOf({ training_config: { framework }, resource_config: { gpu_count: gpus, num_nodes: nodes } }: Spec): number {
+  return framework.distributed?.world_size || Math.max(gpus, nodes)
+}
+
 /** The training configuration as every reader sees it: environment values are write-only. */
 export function maskEnvironment(training: Spec['training_config']): Spec['training_config'] {
   return { ...training, environment: Object.fromEntries(Object.keys(training.environment).map((name) => [name, '***'])) }

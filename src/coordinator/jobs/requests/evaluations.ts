@@ -1,14 +1,15 @@
 import { toEvaluation } from '../../../contract/evaluation.js'
 import { Failure, type FieldProblem, InvalidInput } from '../../../contract/failure.js'
 import { newEvaluationId, parseEvaluationId } from '../../../contract/ids.js'
+import type { Benchmark__Output } from '../../../generated/proto/scaimind/v1/Benchmark.js'
 import type { Evaluation__Output } from '../../../generated/proto/scaimind/v1/Evaluation.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
 import type { ListEvaluationsRequest__Output } from '../../../generated/proto/scaimind/v1/ListEvaluationsRequest.js'
 import type { ListEvaluationsResponse__Output } from '../../../generated/proto/scaimind/v1/ListEvaluationsResponse.js'
 import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { SubmitEvaluationRequest__Output } from '../../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
-import { type TrainerCheck, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
-import { resolveEvaluation } from '../content/evaluation-file.js'
+import { type TrainerCheck, type TrainerKind, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
+import { type EvaluationFile, evaluationTrainer, resolveEvaluation } from '../content/evaluation-file.js'
 import { toJobFile } from '../content/job-file.js'
 import type { TakeIn } from '../placement/intake.js'
 import { atMost } from '../records/at-most.js'
@@ -115,15 +116,21 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
     const spec = specOfEvaluation(request, model)
     const resolved = await resolveEvaluation(spec, run, tenantId, settings)
     problems.push(...resolved.problems)
-    const file = toJobFile(spec, { job_id: '', tenant_id: tenantId, attempt: 1, token: '', resume_from: null })
-    const checked = await inTurn(() => validateWithTrainer({ ...file, evaluation: resolved.file }, settings.trainer)).catch(whereTooSlow)
-    for (const { path, message } of checked.problems) {
+    const found = await evaluationTrainer(resolved.file, settings.trainer)
+    const wrong = found.trainer?.kind === 'embedded' ? await checkWithTrainer(spec, tenantId, resolved.file) : found.problems
+    for (const { path, message } of [...benchmarkProblems(run.benchmarks, found.trainer?.kind), ...wrong]) {
       // The model of a job is named by the job.
       const field = path === 'model_uri' && request.job_id !== '' ? 'job_id' : path
       if (!problems.some((problem) => problem.path === field)) problems.push({ path: field, message })
     }
     if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
     return { run, spec }
+  }
+
+  async function checkWithTrainer(spec: Spec, tenantId: string, evaluation: EvaluationFile): Promise<FieldProblem[]> {
+    const file = toJobFile(spec, { job_id: '', tenant_id: tenantId, attempt: 1, token: '', resume_from: null })
+    const checked = await inTurn(() => validateWithTrainer({ ...file, evaluation }, settings.trainer)).catch(whereTooSlow)
+    return checked.problems
   }
 
   /** The folder of the model that is meant; empty where a field is wrong. */
@@ -168,11 +175,18 @@ function fieldProblems(request: Omit<SubmitEvaluationRequest__Output, 'idempoten
   add(benchmarks.length === 0, 'benchmarks', 'Name at least one benchmark.')
   add(benchmarks.length > benchmarksMax, 'benchmarks', `An evaluation has at most ${benchmarksMax} benchmarks, not ${benchmarks.length}.`)
   add(name.length > 255 || controlCharacters.test(name), 'name', 'A name has at most 255 characters, none of them a control character.')
-  for (const [index, { name: benchmark, dataset }] of benchmarks.entries()) {
-    add(benchmark === '', `benchmarks[${index}].name`, 'Name the benchmark.')
-    add(dataset === '', `benchmarks[${index}].dataset`, 'Name a file, or the id of an uploaded data set.')
-  }
+  for (const [index, { name: benchmark }] of benchmarks.entries()) add(benchmark === '', `benchmarks[${index}].name`, 'Name the benchmark.')
   return problems
+}
+
+/** What measures the answers to questions of the user's own; every other name is a task of lm-evaluation-harness, which brings its data. */
+const ownDataMeasures = ['perplexity', 'exact_match', 'contains', 'multiple_choice', 'bytes_accuracy']
+
+function benchmarkProblems(benchmarks: Benchmark__Output[], kind: TrainerKind | undefined): FieldProblem[] {
+  return benchmarks.flatMap(({ name, dataset }, index) => {
+    if (dataset !== '' || (kind === 'hf' && !ownDataMeasures.includes(name))) return []
+    return [{ path: `benchmarks[${index}].dataset`, message: 'Name a file, or the id of an uploaded data set.' }]
+  })
 }
 
 /** An evaluation in the words of a job: a source a benchmark, the model as the base model, one CPU. */

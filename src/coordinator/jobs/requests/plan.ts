@@ -5,10 +5,12 @@ import { toTimestamp } from '../../../contract/proto.js'
 import type { JobPlan__Output } from '../../../generated/proto/scaimind/v1/JobPlan.js'
 import type { SourceReport__Output } from '../../../generated/proto/scaimind/v1/SourceReport.js'
 import { inspectSources } from '../../data/inspect.js'
+import { formatOfSource } from '../../data/source-format.js'
 import type { Engine, EngineNode } from '../../engines/engine.js'
 import type { Content, JobContent } from '../content/content.js'
 import { estimateMemory, fitToNodes } from '../content/memory.js'
 import { readModelShape } from '../content/model-shape.js'
+import { isFileSource } from '../content/resolve.js'
 import { seenBy, toBlockerMessage } from '../placement/blockers.js'
 import { toEmptyMachine } from '../placement/cluster-limits.js'
 import type { JobQueue } from '../placement/queue.js'
@@ -91,24 +93,24 @@ async function reportSources(
   }))
   const inspections = !checked.isEmbedded || !checked.isReadThrough ? [] : await inspectSources(asked, trainer)
   return await Promise.all(
-    sources.map(async ({ path }, index) => {
+    sources.map(async (source, index) => {
+      const { path } = source
       const inspection = inspections[index]
-      const counted = checked.data.find(({ source }) => source === index)
+      const counted = checked.data.find(({ source: counts }) => counts === index)
       const hashed = dataHashes[index]
-      const size = await stat(path).then(
-        (found) => found.size,
-        () => null,
-      )
+      const isHere = isFileSource(source)
+      const size = isHere ? await bytesOf(path) : null
       const field = `data_config.sources[${index}].path`
       const told = checked.dataProblems.filter((problem) => problem.path === field).map((problem) => toDataProblem(problem, basename(path)))
       const found = inspection?.problems.map(({ line, message }) => ({ line: String(line), message })) ?? []
       return {
         path: given.data_config.sources[index]?.path ?? path,
-        readable: inspection?.readable ?? size !== null,
+        // Whether a hub has it, the job finds out.
+        readable: inspection?.readable ?? (!isHere || size !== null),
         // Where nobody counted, a line is a record, and four bytes are a token.
         records: String(counted?.records ?? inspection?.records ?? hashed?.records ?? 0),
         tokens_estimate: String(counted?.tokens ?? inspection?.tokens ?? Math.round((size ?? 0) / 4)),
-        sample: inspection?.sample ?? (await firstLine(path)),
+        sample: inspection?.sample ?? (isHere && formatOfSource(source) !== 'parquet' ? await firstLine(path) : ''),
         problems: found.length > 0 ? found : told,
         content_hash: hashed?.content_hash ?? '',
         bytes: String(size ?? 0),
@@ -124,6 +126,12 @@ export function toDataProblem({ message }: FieldProblem, name: string): { line: 
   const [all, line] = /^(\d+): /.exec(rest) ?? []
   return { line: line ?? '0', message: rest.slice(all?.length ?? 0).trim() }
 }
+
+const bytesOf = (path: string): Promise<number | null> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => null,
+  )
 
 const sampleMax = 1000
 

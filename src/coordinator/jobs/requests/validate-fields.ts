@@ -85,19 +85,42 @@ function trainingProblems(
       `${path}.framework.distributed.world_size`,
       'One process a node is started; leave world_size out and use resource_config.num_nodes.',
     ),
+    ...codeOfTheJob(training).flatMap((field) =>
+      when(
+        !isCustom && !allowCustomCode,
+        field,
+        'Jobs with code of their own are off; the operator may allow them with SCAIMIND_ALLOW_CUSTOM_CODE.',
+      ),
+    ),
     ...environmentProblems(training.environment),
     ...when(training.max_retries > 100, `${path}.max_retries`, `max_retries is 0 to 100, not ${training.max_retries}.`),
     ...priorityProblems(training.priority, `${path}.priority`),
   ]
 }
 
+/** The fields that name code which the trainer would run. */
+function codeOfTheJob({ hyperparameters, framework }: Spec['training_config']): string[] {
+  return [
+    ...('reward_function' in hyperparameters ? ['training_config.hyperparameters.reward_function'] : []),
+    ...('megatron_path' in framework.config ? ['training_config.framework.config.megatron_path'] : []),
+  ]
+}
+
+/** A data set on a hub, `org/name` or `org/name:config`: nothing that could be taken for a path. */
+const hubDataset = /^[A-Za-z0-9][\w.-]{0,95}(?:\/[A-Za-z0-9_][\w.-]{0,95})?(?::[\w.-]{1,128})?$/
+
 function dataProblems({ sources, validation_split: split = 0 }: Spec['data_config']): FieldProblem[] {
   return [
     ...when(sources.length === 0, 'data_config.sources', 'At least one data source is required.'),
     ...when(sources.length > 1000, 'data_config.sources', `At most 1,000 data sources are possible, not ${sources.length}.`),
-    ...sources.flatMap(({ path }, index) =>
-      when(path === '', `data_config.sources[${index}].path`, 'The path of a file under the data roots is required.'),
-    ),
+    ...sources.flatMap(({ path, type }, index) => [
+      ...when(path === '', `data_config.sources[${index}].path`, 'The path of a file under the data roots is required.'),
+      ...when(
+        path !== '' && type === 'huggingface' && !hubDataset.test(path),
+        `data_config.sources[${index}].path`,
+        'A data set on the hub is named org/name, or org/name:config.',
+      ),
+    ]),
     ...when(!(Number(split) >= 0 && Number(split) <= 1), 'data_config.validation_split', `validation_split is 0.0 to 1.0, not ${split}.`),
   ]
 }

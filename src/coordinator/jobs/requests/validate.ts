@@ -1,8 +1,10 @@
 import { type FieldProblem, InvalidInput } from '../../../contract/failure.js'
 import { type CheckedSource, findTrainer, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
 import type { Engine } from '../../engines/engine.js'
-import { toJobFile } from '../content/job-file.js'
+import { toJobFile, trainerChoiceOf } from '../content/job-file.js'
+import { megatronProblems } from '../content/megatron.js'
 import { resolvePaths } from '../content/resolve.js'
+import { hfProblems } from '../fields/hf-problems.js'
 import { inventoryProblems } from '../placement/cluster-limits.js'
 import { queueProblems } from '../placement/queue-limits.js'
 import type { TenantLimits } from '../placement/quota.js'
@@ -94,13 +96,10 @@ async function askTrainer(
   spec: Spec,
   settings: JobSettings,
 ): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
-  const { base_model: model, framework } = spec.training_config
   const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
-  const found = await findTrainer(
-    { modelId: model.model_id, frameworkType: framework.type, customScriptPath: framework.custom_script_path },
-    settings.trainer,
-  )
+  const found = await findTrainer(trainerChoiceOf(spec), settings.trainer)
   if (!found.trainer) return { ...nothing, problems: found.problems }
+  if (found.trainer.kind === 'hf') return { ...nothing, problems: [...hfProblems(spec), ...megatronProblems(spec, settings.trainer.hf)] }
   if (found.trainer.kind !== 'embedded') return { ...nothing, problems: [] }
   const check = (asked: Spec) =>
     validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
@@ -122,15 +121,21 @@ const withoutSources = (spec: Spec): Spec => ({
 /** Paths that were refused must not be opened, not even to be looked at: nobody may learn what is there. */
 function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
   const isBad = (path: string) => problems.some((problem) => problem.path === path)
-  const { base_model: model, framework } = spec.training_config
+  const { base_model: model, framework, hyperparameters } = spec.training_config
   const script = 'training_config.framework.custom_script_path'
+  const withoutBad = (map: Record<string, string>, at: string) =>
+    Object.fromEntries(Object.entries(map).filter(([name]) => !isBad(`${at}.${name}`)))
   return {
     ...spec,
     training_config: {
       ...spec.training_config,
-      // With a model that it knows the trainer can say what else is wrong.
-      base_model: isBad('training_config.base_model.model_id') ? { ...model, model_id: 'scaimind/byte-tiny' } : model,
-      framework: { ...framework, custom_script_path: isBad(script) ? '' : framework.custom_script_path },
+      base_model: isBad('training_config.base_model.model_id') ? { ...model, model_id: standInModel(spec) } : model,
+      framework: {
+        ...framework,
+        config: withoutBad(framework.config, 'training_config.framework.config'),
+        custom_script_path: isBad(script) ? '' : framework.custom_script_path,
+      },
+      hyperparameters: withoutBad(hyperparameters, 'training_config.hyperparameters'),
     },
     data_config: {
       ...spec.data_config,
@@ -140,3 +145,7 @@ function withoutPaths(spec: Spec, problems: FieldProblem[]): Spec {
     },
   }
 }
+
+/** With a model that it knows a trainer can say what else is wrong: on GPUs, or by a framework, it is none of the embedded trainer's that was meant. */
+const standInModel = ({ training_config: { framework }, resource_config: resources }: Spec): string =>
+  framework.type === 'HF_TRAINER' && resources.gpu_count === 0 ? 'scaimind/byte-tiny' : 'any/model'

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { SchedulingRequest } from '../../../../src/coordinator/engines/engine.js'
 import { attemptOfName, type ClusterWays, sbatchOptions, slurmName } from '../../../../src/coordinator/engines/slurm/options.js'
 import { waitingJobs } from '../../../../src/coordinator/engines/slurm/queue.js'
-import { batchScript, scriptAddress } from '../../../../src/coordinator/engines/slurm/script.js'
+import { batchScript, scriptAddress, scriptWord } from '../../../../src/coordinator/engines/slurm/script.js'
 import { phaseOf, verdictOf, waitOf } from '../../../../src/coordinator/engines/slurm/states.js'
 import { starterWords } from '../../../../src/coordinator/engines/starter.js'
 import { schedulingOf } from '../../../conformance/engines-support.js'
@@ -110,10 +110,14 @@ describe('A submission to Slurm', () => {
         launcherPath: '/opt/main.js',
         requeuePath: '/opt/requeue.js',
         requestPath: '/opt/request.js',
-        starter: starterWords({ framework, nodes: 2, gpusPerNode: 4, address }),
+        starter: [...['apptainer', "it's", '$HOME "x"'].map(scriptWord), ...starterWords({ framework, nodes: 2, gpusPerNode: 4, address })],
+        modules: ['python/3.12', 'cuda'],
       })
       expect(spawnSync('bash', ['-n'], { input: script, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' })
       expect(script).toContain(`ATTEMPT='/data/it'\\''s $HOME/attempts/2'`)
+      expect(script).toContain(`--with "apptainer" "it'\\''s" "\\$HOME \\"x\\""`)
+      expect(script).toContain(`module load 'python/3.12' 'cuda' || exit`)
+      expect(script).toContain('--inherit "LD_LIBRARY_PATH"')
     }
   })
 })

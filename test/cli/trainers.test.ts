@@ -1,0 +1,66 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { type InstallOptions, installTrainers } from '../../src/cli/trainers/install.js'
+import { hfEnvironment } from '../../src/hf-environment.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'scaimind-install-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** A Python as far as an installation goes: it writes down what it is asked, makes environments that are itself, and fails at packages while `no-network` is there. */
+const python = join(folder, 'python')
+const asked = join(folder, 'asked')
+writeFileSync(
+  python,
+  `#!/bin/sh
+echo "$*" >> ${asked}
+case "$*" in
+  "-c"*) echo 3.11 ;;
+  "-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  "-m pip"*) [ ! -e ${folder}/no-network ] || { echo "no such host" >&2; exit 1; } ;;
+esac
+`,
+  { mode: 0o755 },
+)
+const trainer = join(folder, 'hf')
+mkdirSync(trainer)
+writeFileSync(join(trainer, 'requirements.lock'), 'nvidia-nccl-cu13==2.30\ntorch==2.15.0\ntriton==3.8.0\ntrl==1.16.0\n')
+
+async function install(more: Partial<InstallOptions> = {}): Promise<string[]> {
+  const environment = hfEnvironment(folder, trainer)
+  if (!environment) throw new Error('There is a lock file.')
+  rmSync(asked, { force: true })
+  await installTrainers(environment, { python, indexUrl: null, extras: [], screen: { write: () => {} }, ...more })
+  expect(existsSync(environment.marker)).toBe(true)
+  return existsSync(asked) ? readFileSync(asked, 'utf8').trim().split('\n') : []
+}
+
+it('an environment whose making failed is made anew, and one that is whole is left alone', async () => {
+  writeFileSync(join(folder, 'no-network'), '')
+  await expect(install()).rejects.toThrow(/no such host\n.*pip install …` failed \(exit code 1\)/)
+  rmSync(join(folder, 'no-network'))
+  const steps = await install()
+  expect(steps.map((step) => step.replace(folder, '').slice(0, 14))).toEqual(
+    ['-c import sys;', '-m venv /scaimi', '-m pip install'].map((s) => s.slice(0, 14)),
+  )
+  expect(steps.at(-1)).toMatch(/ nvidia-nccl-cu13==2\.30 torch==2\.15\.0 triton==3\.8\.0 trl==1\.16\.0$/)
+  expect(await install()).toEqual([])
+  expect((await install({ extras: ['qlora'] })).join()).toMatch(/-m pip install .* bitsandbytes==[\d.]+$/)
+})
+
+it('torch comes from an index of its own with what it brings, all else from where pip is set to', async () => {
+  rmSync(hfEnvironment(folder, trainer)?.folder ?? '', { recursive: true })
+  const steps = await install({ indexUrl: 'https://example.com/cpu' })
+  expect(steps.slice(-2)).toEqual([
+    expect.stringMatching(/--index-url https:\/\/example\.com\/cpu torch==2\.15\.0$/),
+    expect.stringMatching(/ off trl==1\.16\.0$/),
+  ])
+})
+
+it('a Python that is too old is refused', async () => {
+  rmSync(hfEnvironment(folder, trainer)?.folder ?? '', { recursive: true })
+  const old = join(folder, 'old')
+  writeFileSync(old, '#!/bin/sh\necho 3.9\n', { mode: 0o755 })
+  await expect(install({ python: old })).rejects.toThrow('is Python 3.9; 3.10 or newer is needed: name one with --python.')
+})
