@@ -33,7 +33,7 @@ function disagreement(situation: Situation, field: Field): string[] {
 /** Where a trainer does not do a training type at all, or not with a framework: the field that says so. */
 const refusedWhole: { where: (situation: Situation) => boolean; path: string }[] = [
   {
-    where: ({ trainer, type }) => trainer === 'embedded' && ['QLORA', 'DPO', 'RLHF'].includes(type),
+    where: ({ trainer, type }) => trainer === 'embedded' && ['QLORA', 'RLHF'].includes(type),
     path: 'training_config.training_type',
   },
   {

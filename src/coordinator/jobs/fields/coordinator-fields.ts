@@ -10,7 +10,7 @@ export const coordinatorFields: Field[] = [
   {
     path: 'training_config.training_type',
     cells: forTrainers({
-      embedded: { acts: 'SFT, LORA, CONTINUED_PRETRAIN or FULL_FINETUNE.' },
+      embedded: { acts: 'SFT, LORA, DPO, CONTINUED_PRETRAIN or FULL_FINETUNE.' },
       hf: { acts: 'Any of the seven. QLORA needs GPUs, and does not run under FSDP.' },
     }),
     example: ({ type }) => type,
@@ -70,7 +70,7 @@ export const coordinatorFields: Field[] = [
   {
     path: 'output_config.merge_adapter',
     cells: forTrainers({
-      embedded: { acts: 'Saves the model with its adapter merged too.', types: ['LORA'] },
+      embedded: { acts: 'Saves the model with its adapter merged too.', types: ['LORA', 'DPO'] },
       hf: { acts: 'Saves the model with its adapter merged too.', types: ['LORA', 'DPO', 'RLHF'] },
     }),
     example: () => true,
@@ -84,10 +84,12 @@ export const coordinatorFields: Field[] = [
     }),
     example: () => 'safetensors',
   },
+  field('output_config.register_as', 'my-model', 'The name that the output is registered under.'),
   {
-    path: 'output_config.register_as',
-    cells: forAll({ refused: 'Models are not registered yet; leave register_as out.' }),
-    example: () => 'my-model',
+    path: 'output_config.publish_checkpoints',
+    cells: forAll({ acts: 'Registers each checkpoint too while the job trains. Needs register_as.' }),
+    example: () => true,
+    with: () => ({ 'output_config.register_as': 'my-model' }),
   },
   field('scheduling_config.queue', 'default', 'The queue; of Slurm a partition.'),
   field('scheduling_config.preemptible', true, 'Whether a job of higher priority may take its place.'),

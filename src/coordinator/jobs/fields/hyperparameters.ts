@@ -38,7 +38,9 @@ interface Row {
 }
 
 const needsRank = { with: () => ({ 'training_config.hyperparameters.lora_r': '8' }) }
-const loraOfEmbedded = (acts: string): Acts => ({ acts, types: ['LORA'] })
+const loraOfEmbedded = (acts: string): Acts => ({ acts, types: ['LORA', 'DPO'] })
+const dpoOfEmbedded = (acts: string): Acts => ({ acts, types: ['DPO'] })
+const rowsOfEmbedded = (acts: string): Acts => ({ acts, types: ['SFT', 'LORA', 'FULL_FINETUNE'] })
 
 const rows: Record<string, Row> = {
   learning_rate: { acts: 'The highest learning rate.', kind: number(0, 10, { above: true }), example: '0.0001', embedded: true },
@@ -83,7 +85,7 @@ const rows: Record<string, Row> = {
     kind: integer(1, 4096),
     types: withAdapters,
     example: '8',
-    embedded: loraOfEmbedded('Rank of the adapters.'),
+    embedded: loraOfEmbedded('Rank of the adapters. DPO trains adapters where it is given, else all weights.'),
   },
   lora_alpha: {
     acts: 'What adapters are scaled by, times their rank.',
@@ -119,7 +121,13 @@ const rows: Record<string, Row> = {
     example: 'bfloat16',
   },
   bnb_4bit_use_double_quant: { acts: 'Quantises the scales too.', kind: boolean, types: ['QLORA'], example: 'true' },
-  packing: { acts: 'Puts several records into one row.', kind: boolean, types: supervised, example: 'true', embedded: true },
+  packing: {
+    acts: 'Puts several records into one row.',
+    kind: boolean,
+    types: supervised,
+    example: 'true',
+    embedded: rowsOfEmbedded('Puts several records into one row.'),
+  },
   completion_only_loss: { acts: 'Takes the loss on completions only.', kind: boolean, types: answering, example: 'true' },
   assistant_only_loss: { acts: "Takes the loss on the assistant's messages only.", kind: boolean, types: answering, example: 'true' },
   train_on_prompt: {
@@ -127,15 +135,29 @@ const rows: Record<string, Row> = {
     kind: boolean,
     types: [],
     example: 'true',
-    embedded: { acts: 'Takes the loss on prompts too. Of models of HuggingFace: completion_only_loss.' },
+    embedded: rowsOfEmbedded('Takes the loss on prompts too. Of models of HuggingFace: completion_only_loss.'),
   },
   loss_type: {
     acts: `The loss: ${lossTypes.supervised.join(', ')}; of DPO ${lossTypes.DPO.join(', ')}; of RLHF ${lossTypes.RLHF.join(', ')}.`,
     kind: oneOf(...Object.values(lossTypes).flat()),
     example: ({ type }) => ({ DPO: 'ipo', RLHF: 'grpo' })[type as string] ?? 'nll',
+    embedded: dpoOfEmbedded('The loss: sigmoid, robust or ipo.'),
   },
-  beta: { acts: 'How strongly it is held to the reference model.', kind: number(0, 1000), types: ['DPO', 'RLHF'], example: '0.1' },
-  label_smoothing: { acts: 'How far preferences may be wrong.', kind: number(0, 0.4999), types: ['DPO'], example: '0.1' },
+  beta: {
+    acts: 'How strongly it is held to the reference model.',
+    kind: number(0, 1000),
+    types: ['DPO', 'RLHF'],
+    example: '0.1',
+    embedded: dpoOfEmbedded('How strongly it is held to the reference model.'),
+  },
+  label_smoothing: {
+    acts: 'How far preferences may be wrong.',
+    kind: number(0, 0.4999),
+    types: ['DPO'],
+    example: '0.1',
+    embedded: dpoOfEmbedded('How far preferences may be wrong, for the loss robust.'),
+    with: ({ trainer }) => (trainer === 'embedded' ? { 'training_config.hyperparameters.loss_type': 'robust' } : {}),
+  },
   reference_free: { acts: 'Compares with no reference model.', kind: boolean, types: ['DPO'], example: 'true' },
   num_generations: { acts: 'Completions a prompt that are compared.', kind: integer(2, 1024), types: ['RLHF'], example: '4' },
   max_completion_length: { acts: 'Most tokens of a completion.', kind: integer(1, 131_072), types: ['RLHF'], example: '64' },

@@ -111,7 +111,7 @@ const ofData: Field[] = [
   {
     path: `${source}.format`,
     cells: forTrainers({
-      embedded: { acts: '`jsonl` or `txt`.' },
+      embedded: { acts: '`jsonl`, `csv` or `txt`.' },
       hf: hfCell('How a file is written.', oneOf('jsonl', 'ndjson', 'json_lines', 'json', 'csv', 'tsv', 'parquet', 'txt', 'text')),
     }),
     example: () => 'jsonl',
