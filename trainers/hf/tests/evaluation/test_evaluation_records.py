@@ -159,9 +159,10 @@ def test_records_have_the_hash_that_the_embedded_trainer_gives_them(evaluation):
         return
     code = """
     import { createHash } from 'node:crypto'
+    import { TEXT_RECORDS } from './src/trainer/data/record.ts'
     import { readSource } from './src/trainer/data/records.ts'
     const hash = createHash('sha256')
-    for (const record of readSource(process.argv[1], 'jsonl').records) hash.update(`${JSON.stringify(record)}\\n`)
+    for (const record of readSource(process.argv[1], 'jsonl', TEXT_RECORDS).records) hash.update(`${JSON.stringify(record)}\\n`)
     console.log(`sha256:${hash.digest('hex')}`)
     """
     command = ["node", "--import", "tsx", "--input-type=module", "-e", code, "--", path]
