@@ -65,7 +65,7 @@ describe('While the coordinator is away', () => {
       )
       expect(data.pauseJob).toMatchObject({ __typename: 'RequestFailed', code: 'COORDINATOR_UNAVAILABLE' })
       expect(data.pauseJob.retryAfterSeconds).toBeGreaterThan(0)
-      expect(Date.now() - started).toBeLessThan(2500)
+      expect(Date.now() - started).toBeLessThan(4500)
 
       // The trainer runs on meanwhile.
       under.stub.writeMetrics(id, 100)

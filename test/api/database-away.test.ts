@@ -67,7 +67,7 @@ describe('When MariaDB goes away', () => {
     // Whatever waited for a connection is told, too: 40 readers at once for a pool of ten.
     const start = performance.now()
     const refused = await Promise.all(Array.from({ length: 40 }, (_, index) => ask(`{ jobs(first: ${index + 1}) { nodes { name } } }`)))
-    expect(performance.now() - start).toBeLessThan(1500)
+    expect(performance.now() - start).toBeLessThan(2900)
     for (const { errors } of refused) {
       expect(errors?.[0]?.extensions).toMatchObject({ code: 'DATABASE_UNAVAILABLE', retryAfterSeconds: 2 })
     }
@@ -76,7 +76,7 @@ describe('When MariaDB goes away', () => {
     const before = performance.now()
     const paused = await ask('mutation ($id: ID!) { pauseJob(jobId: $id) { ... on PauseJobSuccess { job { status } } } }', { id: jobId })
     expect(paused.data.pauseJob.job.status).toBe('PAUSED')
-    expect(performance.now() - before).toBeLessThan(1500)
+    expect(performance.now() - before).toBeLessThan(2900)
     stub.writeMetrics(jobId, 1)
     expect(await nextSteps()).toEqual([2])
     stub.change(jobId, { name: 'meanwhile' })

@@ -195,7 +195,7 @@ describe.each(Object.entries(transports))('Subscriptions over %s', (_name, subsc
     const started = Date.now()
     await under.database.apiKey.updateMany({ where: { keyId: tenant.keyId }, data: { revokedAt: new Date() } })
     await expect(stream.next()).rejects.toBeTruthy()
-    expect(Date.now() - started).toBeLessThan(2000)
+    expect(Date.now() - started).toBeLessThan(5000)
     expect((await tenant.graphql('{ viewer { keyId } }')).errors?.[0]?.extensions.code).toBe('AUTH_TOKEN_INVALID')
   })
 })

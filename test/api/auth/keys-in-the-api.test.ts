@@ -133,7 +133,7 @@ describe('revokeApiKey', () => {
     const { data } = await tenant.graphql(revoke, { keyId: apiKey.keyId })
     expect(data.revokeApiKey.apiKey).toMatchObject({ keyId: apiKey.keyId, revokedAt: expect.any(String) })
     for (const stream of streams) expect(await stream.text()).toMatch(/"code":"AUTH_TOKEN_INVALID"/)
-    expect(Date.now() - began).toBeLessThan(1000)
+    expect(Date.now() - began).toBeLessThan(3000)
     for (const { api } of [under, another]) expect((await graphql(api.url, key, '{ viewer { tenantId } }')).status).toBe(401)
     const again = await tenant.graphql(revoke, { keyId: apiKey.keyId })
     expect(again.data.revokeApiKey.apiKey.revokedAt).toBe(data.revokeApiKey.apiKey.revokedAt)

@@ -37,7 +37,7 @@ describe('Calls of the coordinator', () => {
     const several = connectCoordinator({ addresses, secret: stub.secret, timeoutMs: 5000, log: silent })
     const since = performance.now()
     await expect(several.call('GetJob', { job_id: 'x' }, context)).rejects.toMatchObject({ code: 'COORDINATOR_UNAVAILABLE' })
-    expect(performance.now() - since).toBeLessThan(2000)
+    expect(performance.now() - since).toBeLessThan(4000)
     several.close()
   })
 
@@ -105,7 +105,7 @@ describe('Calls of the coordinator', () => {
     stub.stop()
     const started = Date.now()
     await expect(coordinator.call('GetJob', { job_id }, context)).rejects.toMatchObject({ code: 'COORDINATOR_UNAVAILABLE' })
-    expect(Date.now() - started).toBeLessThan(2500)
+    expect(Date.now() - started).toBeLessThan(4000)
     await stub.start()
     const deadline = Date.now() + 5000
     for (;;) {

@@ -40,7 +40,7 @@ describe.each(liveDoorNames)('A stream over %s', (door) => {
     await under.database.apiKey.updateMany({ where: { keyId }, data })
     const at = performance.now()
     const ending = await reader.ended
-    expect(performance.now() - at).toBeLessThan(2000)
+    expect(performance.now() - at).toBeLessThan(6000)
     expect(ending).toEqual({ how: door === 'graphql-ws' ? 4401 : 'complete', failure: 'AUTH_TOKEN_INVALID' })
   })
 })
@@ -82,7 +82,7 @@ describe('An API that is closed', () => {
     const at = performance.now()
     const closed = own.api.close()
     expect(await endingsOf(readers)).toEqual(expected)
-    expect(performance.now() - at).toBeLessThan(3000)
+    expect(performance.now() - at).toBeLessThan(6000)
     await closed
     expect(performance.now() - at).toBeLessThan(10_000)
     for (const reader of stuck) reader.resume()
