@@ -17,7 +17,7 @@ export interface Followed {
   startTold: boolean
   /** What we asked of it in this life. */
   asked: Set<string>
-  /** Slurm's word that it has ended, and when it was first heard. Slurm may forget the job before all of its traces are here. */
+  /** Slurm's last word that it has ended, and when it first said so. Slurm may forget the job before all of its traces are here. */
   ended: { job: SlurmJob; heardAt: number } | null
   /** Where it runs, by Slurm's last word. */
   nodeIds: string[]
@@ -61,7 +61,7 @@ export async function advance(followed: Followed, look: Look): Promise<{ events:
   }
   // It was there when the attempt was handed over, so it is the disk that is away.
   if (followed.attempt.number === followed.handle.base) await access(followed.attempt.directory)
-  if (job) followed.ended ??= { job, heardAt: now.getTime() }
+  if (job) followed.ended = { job, heardAt: followed.ended?.heardAt ?? now.getTime() }
   const traces = await readTraces(followed.attempt.directory)
   if (await mayStillSpeak(followed, traces, now)) return { events, done: false }
   events.push(...(await endAs(followed, traces, now)))
