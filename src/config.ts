@@ -18,6 +18,7 @@ const databaseUrl = z
   .refine(isDatabaseUrl, 'must look like mysql://user:password@host:3306/database')
   .transform((text) => text.replace(/^mariadb:/, 'mysql:'))
 
+const hub = z.union([z.literal(''), z.url({ protocol: /^https?$/, message: 'must look like https://huggingface.co' })])
 const collector = z.url({ protocol: /^https?$/, message: 'must look like http://collector:4318' })
 
 const shared = {
@@ -220,6 +221,11 @@ const coordinatorSettings = z.object({
   SCAIMIND_HF_WRAPPER: z.string().default('').transform(parseWrapper),
   /** Names for `module load` before that interpreter is started, separated by spaces; only for SCAIMIND_ENGINE=slurm. Default: none. */
   SCAIMIND_HF_MODULES: z.string().default('').transform(parseModules),
+  /**
+   * The hub that models and data sets by name come from: trainers are given it as HF_ENDPOINT, unless their job names another, and the coordinator asks it for the
+   * commits that job are named by. Empty: the coordinator asks nobody, and trainers their default. Default https://huggingface.co.
+   */
+  SCAIMIND_HF_ENDPOINT: hub.default('https://huggingface.co'),
   /** The operator's checkout of Megatron-LM, for jobs of framework MEGATRON that bring none of their own. Default: none. */
   SCAIMIND_MEGATRON_PATH: z
     .string()

@@ -75,6 +75,7 @@ export async function beginWork(
       silentTrainerMs: config.SCAIMIND_SILENT_TRAINER_S * 1000,
       cordonAfter: config.SCAIMIND_CORDON_AFTER,
       gpuSampleSeconds: config.SCAIMIND_GPU_SAMPLE_SECONDS,
+      hubEndpoint: config.SCAIMIND_HF_ENDPOINT,
       trainer,
       datasetFile: cache.fileFor,
       modelFolder: models.folderOf,

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type LauncherArguments, readArguments } from './arguments.js'
 import { claimFolder } from './claim.js'
+import { readyPids, toldFailure } from './events.js'
 import { type Fence, takeFence } from './fence.js'
 import { sampleGpus } from './gpu-samples.js'
 import { openLogFile } from './log-file.js'
@@ -13,13 +14,14 @@ import { type LaunchOrder, readOrder } from './order.js'
 import { openOutputMetrics } from './output-metrics.js'
 import { drain, openOutputPipes } from './output-pipes.js'
 import { rankFile } from './rank-file.js'
-import { readyPids } from './ready-pids.js'
 import { giveSignsOfLife } from './signs-of-life.js'
 import { identityOf, openGate, prepareTrainer, trainerEnvironment } from './trainer-process.js'
 import { type TrainerProcesses, trainerProcesses } from './trainer-processes.js'
 
 /** The exit code of a launcher whose attempt is another's: one has its folder, or a newer attempt has begun. */
 const overtakenCode = 3
+/** That of a trainer which stopped as it was asked to. Starters have codes of their own: torchrun ends with 1 after a SIGTERM, whatever its workers did. */
+const stoppedCode = 85
 const fenceIntervalMs = 1000
 /** A look at the fence that is this old counts, with a margin: 200 ms before each line. */
 const fenceAgeMs = 400
@@ -84,11 +86,13 @@ async function runAttempt(given: LauncherArguments): Promise<number> {
     searchPath: process.env.PATH ?? '',
     fence,
   })
-  const [code, signal] = await exited
+  const [ownCode, signal] = await exited
   stopSamples()
   await killLeftovers(trainer)
   stopSigns()
   await Promise.all(drains.map((stream) => stream.finished()))
+  const isStopped = given.starter.length > 0 && requests.wasStopAsked() && ownCode !== null && ownCode !== 0 && !toldFailure(directory)
+  const code = isStopped ? stoppedCode : ownCode
   await writeExit(given, fence, { code, signal })
   return code ?? 128 + (signal ? constants.signals[signal] : 0)
 }
@@ -106,7 +110,10 @@ async function startOrFailure(preparing: Promise<ChildProcess>): Promise<(ChildP
 }
 
 /** From here on signals are requests. Those that come before the trainer is there wait for it. */
-function listenForSignals(directory: string, order: LaunchOrder): { started(processes: TrainerProcesses): void; kill(): void } {
+function listenForSignals(
+  directory: string,
+  order: LaunchOrder,
+): { started(processes: TrainerProcesses): void; wasStopAsked(): boolean; kill(): void } {
   let trainer: TrainerProcesses | null = null
   let stopAsked = false
   function stop(): void {
@@ -137,6 +144,7 @@ function listenForSignals(directory: string, order: LaunchOrder): { started(proc
       stopAsked = false
       stop()
     },
+    wasStopAsked: () => stopAsked,
     // Before it has started it waits for this process, and ends with it.
     kill: () => trainer?.kill(),
   }

@@ -25,6 +25,7 @@ export async function prepareTrainer({ order, arguments: given, environment, out
   const env = {
     ...trainerEnvironment(order, given, environment),
     ...identityOf(directory, rank),
+    ...(starter.length > 0 ? { TORCH_ELASTIC_SHUTDOWN_TIMEOUT: String(Math.max(1, Math.ceil(order.stop_grace_seconds))) } : {}),
     RANK: String(rank),
     LOCAL_RANK: '0',
     WORLD_SIZE: String(nodes),

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -7,7 +7,7 @@ import { mergeRanks } from '../../src/coordinator/journal/merge.js'
 import { isAlive } from '../conformance/engines-support.js'
 import { exited, logs, orderOf, read, start, untilWritten } from './support.js'
 
-/** A folder with a `torchrun` that, as the real one, gives its worker a session of its own and passes SIGTERM on. */
+/** A folder with a `torchrun` that, as the real one, gives its worker a session of its own, passes SIGTERM on, and ends with 1 after it. */
 function folderWithTorchrun(): string {
   const folder = mkdtempSync(join(tmpdir(), 'scaimind-torchrun-'))
   const stub = `#!${process.execPath}
@@ -16,8 +16,9 @@ function folderWithTorchrun(): string {
     console.log('torchrun ' + process.argv.slice(2, -command.length).join(' '))
     const env = { ...process.env, RANK: '5', LOCAL_RANK: '1' }
     const worker = spawn(command[0], command.slice(1), { detached: true, stdio: 'inherit', env })
-    process.on('SIGTERM', () => worker.kill('SIGTERM'))
-    worker.on('exit', (code) => process.exit(code ?? 1))`
+    let asked = false
+    process.on('SIGTERM', () => { asked = true; worker.kill('SIGTERM') })
+    worker.on('exit', (code) => process.exit(asked ? 1 : code ?? 1))`
   writeFileSync(join(folder, 'torchrun'), stub, { mode: 0o755 })
   return folder
 }
@@ -108,6 +109,23 @@ describe('A launcher with a starter', () => {
     process.kill(read(folder, 'launcher.json').trainer.pid, 'SIGKILL')
     expect(await over).toEqual([137, null])
     expect(isAlive(worker)).toBe(false)
+  })
+
+  it('that was asked to stop ends with its own code where the trainer says that it failed', async () => {
+    const folder = orderReady()
+    const launcher = start(folder, starter)
+    const over = once(launcher, 'exit')
+    await untilWritten(folder, 'worker')
+    appendFileSync(join(folder, 'events.jsonl'), `${JSON.stringify({ type: 'failure', class: 'CODE', message: 'No.' })}\n`)
+    launcher.kill('SIGTERM')
+    expect(await over).toEqual([1, null])
+  })
+
+  it('gives the workers as long to stop as they are given themselves', async () => {
+    const environment = { PATH: `${folderWithTorchrun()}:/usr/bin:/bin` }
+    const folder = orderOf('console.log(process.env.TORCH_ELASTIC_SHUTDOWN_TIMEOUT)', { environment, stop_grace_seconds: 120 })
+    expect(await exited(folder, starter)).toBe(0)
+    expect(logs(folder).map(({ text }) => text)).toContain('120')
   })
 
   it('tells where it is not there, as of a program that failed', async () => {

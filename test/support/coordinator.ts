@@ -59,6 +59,7 @@ export async function startTestCoordinator(
     SCAIMIND_LOG_LEVEL: 'warn',
     // Whether this machine has the trainer for real models is nothing that tests depend on.
     XDG_CACHE_HOME: dataDir,
+    SCAIMIND_HF_ENDPOINT: '',
     ...settings,
   }
   const start = (port: number) => startCoordinator(readCoordinatorConfig({ ...env, SCAIMIND_COORDINATOR_PORT: String(port) }))

@@ -36,6 +36,7 @@ export async function startStack(settings: Record<string, string> = {}): Promise
     SCAIMIND_CPU_SLOTS: '2',
     // Whether this machine has the trainer for real models is nothing that tests depend on.
     XDG_CACHE_HOME: dataDir,
+    SCAIMIND_HF_ENDPOINT: '',
     ...settings,
   }
   const coordinator = new Service('coordinator', shared, join(dataDir, 'coordinator.log'))

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { toTimestamp } from '../../contract/proto.js'
 import type { Job__Output } from '../../generated/proto/scaimind/v1/Job.js'
 import { fileHashes } from '../data/hash.js'
+import { newHub } from '../data/hub.js'
 import type { Engine } from '../engines/engine.js'
 import type { MetricHistory } from '../journal/history.js'
 import { attemptKeeper } from './attempts/attempts.js'
@@ -71,7 +72,7 @@ export function buildJobs(options: JobsOptions) {
   const queue = scheduler ? schedulerQueue({ ...parts, scheduler }) : jobQueue(parts)
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
-  const content = jobContent({ hashes: fileHashes({ database, clock }), settings })
+  const content = jobContent({ hashes: fileHashes({ database, clock }), hub: newHub({ endpoint: settings.hubEndpoint, clock }), settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
   const takeIn = takingIn({ database, limitsOf, readUsage: usage.read, clock })

@@ -67,6 +67,8 @@ const trainerEvent = z.discriminatedUnion('type', [
     field: z.string().nullish(),
     first_bad_step: count.nullish(),
     hint: z.string().nullish(),
+    rank: count.nullish(),
+    node_rank: count.nullish(),
   }),
 ])
 

@@ -32,7 +32,7 @@ const hash = (change: (given: Submission) => unknown = () => {}, more: Partial<I
     spec: completeSpec(given as unknown as JobSpec__Output),
     dataHashes: [{ path: given.data_config.sources[0]?.path ?? '', content_hash: 'sha256:aa', records: '3', dataset_id: '' }],
     code: { trainer: 'embedded', version: '1', content_hash: 'sha256:cc' },
-    modelFingerprint: '',
+    modelContent: `name:${given.training_config.base_model.model_id}`,
     ...more,
   })
 }
@@ -98,13 +98,26 @@ describe('The content hash of a job', () => {
     const others = [
       hash(undefined, { dataHashes: [record] }),
       hash(undefined, { code: { trainer: 'custom', version: '', content_hash: 'sha256:dd' } }),
-      hash(undefined, { modelFingerprint: 'files:1' }),
-      hash(undefined, { modelFingerprint: 'files:2' }),
+      hash(undefined, { modelContent: 'files:1' }),
+      hash(undefined, { modelContent: 'files:2' }),
     ]
     expect(new Set([hash(), ...others]).size).toBe(5)
-    expect(hash((given) => Object.assign(given.training_config.base_model, { model_id: '/a/path' }), { modelFingerprint: 'files:1' })).toBe(
+    expect(hash((given) => Object.assign(given.training_config.base_model, { model_id: '/a/path' }), { modelContent: 'files:1' })).toBe(
       others[2],
     )
+  })
+
+  it('is that of a commit, whatever name led to it, and unknown while that is', () => {
+    const atCommit = { modelContent: 'commit:meta/llama@1' }
+    const onBranch = (given: Submission) => Object.assign(given.training_config.base_model, { revision: 'main' })
+    expect(hash(onBranch, atCommit)).toBe(hash(undefined, atCommit))
+    expect(hash(onBranch, { modelContent: 'commit:meta/llama@2' })).not.toBe(hash(undefined, atCommit))
+    expect(hash(undefined, { modelContent: '' })).toBe('')
+  })
+
+  it('is the same with another token: it says what may be fetched, not what is trained', () => {
+    const withToken = (token: string) => (given: Submission) => Object.assign(given.training_config, { environment: { HF_TOKEN: token } })
+    expect(hash(withToken('a'))).toBe(hash(withToken('b')))
   })
 
   it('changes with the order of its sources: they are read one after the other', () => {

@@ -72,6 +72,11 @@ describe('Why a job failed', () => {
     expect(explain({ told: { ...told, class: 'ODD' } }).class).toBe('UNKNOWN')
   })
 
+  it('names the process that the trainer names, and the node that it was on', () => {
+    const told = { type: 'failure', time, class: 'COLLECTIVE_HANG', message: 'Rank 5 is missing.', rank: 5, node_rank: 1 } as const
+    expect(explain({ told, lines: ofRank(0, 'rank 0 waits') })).toMatchObject({ rank: 5, node: 'n1' })
+  })
+
   it('is the memory of one rank, or its exception, not the collective that it left broken', () => {
     const broken = ofRank(0, 'torch.distributed.DistBackendError: NCCL error: remote process exited')
     const memory = explain({ lines: [...ofRank(1, 'torch.OutOfMemoryError: CUDA out of memory.'), ...broken] })

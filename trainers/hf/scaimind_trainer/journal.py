@@ -52,11 +52,13 @@ class Journal:
             os.close(os.open(self._directory / "failure.told", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         except FileExistsError:
             return
+        rank = failure.rank if failure.rank is not None else self._rank
         details = {
             "field": failure.field,
             "hint": failure.hint,
             "first_bad_step": failure.first_bad_step,
-            "rank": failure.rank if failure.rank is not None else (self._rank or None),
+            "rank": rank,
+            "node_rank": rank // _processes_per_node(),
         }
         event = {"type": "failure", "time": _now(), "class": failure.class_name, "message": failure.message}
         self._append("events.jsonl", {**event, **{name: value for name, value in details.items() if value is not None}})
@@ -81,6 +83,11 @@ class Journal:
             os.write(file, text.encode())
         finally:
             os.close(file)
+
+
+def _processes_per_node() -> int:
+    # torchrun and accelerate say it by the first name, deepspeed by the second.
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE") or 1)
 
 
 def _now() -> str:

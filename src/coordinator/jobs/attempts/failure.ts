@@ -31,12 +31,13 @@ const textMax = 1000
 export function explainFailure({ end, told, lines: given, nodes, firstBadStep }: Symptoms): JobFailure__Output {
   const lines = given.map(({ text, rank }) => ({ text: text.slice(0, textMax), rank }))
   const cause = told ? wordsOf(told) : (signIn(lines) ?? wayItEnded(end, lines))
-  const rank = cause.line?.rank ?? (told || lines.length > 0 ? (lines.at(-1)?.rank ?? 0) : undefined)
+  const onNode = told?.node_rank ?? cause.line?.rank ?? (told || lines.length > 0 ? (lines.at(-1)?.rank ?? 0) : undefined)
+  const rank = told?.rank ?? onNode
   const badStep = told?.first_bad_step ?? (cause.class === 'NAN_LOSS' ? (stepIn(cause.message) ?? firstBadStep) : null)
   return {
     class: cause.class,
     ...(rank === undefined ? {} : { rank }),
-    node: nodes[rank ?? 0] ?? nodes[0] ?? '',
+    node: nodes[onNode ?? 0] ?? nodes[0] ?? '',
     message: cause.message.slice(0, textMax),
     evidence: evidenceOf(lines, cause.line),
     ...(badStep == null ? {} : { first_bad_step: String(badStep) }),

@@ -10,22 +10,23 @@ export interface Ingredients {
   /** A source each, in their order. */
   dataHashes: DataHash__Output[]
   code: TrainerCode__Output
-  /** What stands at a model's path; empty for a model by name. */
-  modelFingerprint: string
+  /** What the base model is: `files:…` at a path, `commit:…` on a hub, `name:…` where the name is all that there is; empty while it is not known. */
+  modelContent: string
 }
 
 /**
  * The name of the work: equal for submissions that would train the same, whatever they are called, however they are scheduled, and wherever
- * their files lie. Empty while a source's content is not known. Pure.
+ * their files lie. Empty while the content of a source or of the model is not known. Pure.
  */
-export function contentHashOf({ spec, dataHashes, code, modelFingerprint }: Ingredients): string {
-  if (dataHashes.some(({ content_hash }) => content_hash === '')) return ''
-  const { priority: _, max_retries: __, base_model: model, framework, hyperparameters, ...training } = spec.training_config
+export function contentHashOf({ spec, dataHashes, code, modelContent }: Ingredients): string {
+  if (modelContent === '' || dataHashes.some(({ content_hash }) => content_hash === '')) return ''
+  const { priority: _, max_retries: __, base_model: model, framework, hyperparameters, environment, ...training } = spec.training_config
+  const { HF_TOKEN: ____, ...variables } = environment
   const { custom_script_path: ___, config, distributed, ...withoutScript } = framework
   const { sources, preprocess, ...data } = spec.data_config
   const { gpu_count: gpus, num_nodes: nodes } = spec.resource_config
   const content = {
-    data: sources.map(({ path: ____, type: _____, columns, sampling, ...source }, index) => ({
+    data: sources.map(({ path: _____, type: ______, columns, sampling, ...source }, index) => ({
       ...source,
       columns: [...new Set(columns)].sort(),
       sampling: inOneSpelling(sampling),
@@ -34,13 +35,16 @@ export function contentHashOf({ spec, dataHashes, code, modelFingerprint }: Ingr
     data_config: { ...data, preprocess: isEmpty(preprocess) ? null : preprocess },
     base_model: {
       ...model,
-      model_id: modelFingerprint || model.model_id,
-      source: modelFingerprint === '' ? model.source || 'huggingface' : 'local',
+      model_id: modelContent,
+      // A commit says which.
+      revision: modelContent.startsWith('name:') ? model.revision : '',
+      source: '',
       tokenizer_id: model.tokenizer_id === model.model_id ? '' : model.tokenizer_id,
       model_kwargs: inOneSpelling(model.model_kwargs),
     },
     training: {
       ...training,
+      environment: variables,
       framework: { ...withoutScript, config: inOneSpelling(config), distributed: toDistributed(distributed) },
       hyperparameters: inOneSpelling(hyperparameters),
     },

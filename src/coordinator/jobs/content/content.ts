@@ -6,8 +6,9 @@ import type { DataHash__Output } from '../../../generated/proto/scaimind/v1/Data
 import type { TrainerCode__Output } from '../../../generated/proto/scaimind/v1/TrainerCode.js'
 import { hfTrainerFolder } from '../../../hf-environment.js'
 import type { FileHashes } from '../../data/hash.js'
+import type { Hub } from '../../data/hub.js'
 import { hashFile } from '../../data/line-hash.js'
-import { chooseTrainer } from '../../data/trainer.js'
+import { chooseTrainer, type TrainerKind } from '../../data/trainer.js'
 import { hashFolder } from '../../journal/folders.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
@@ -36,12 +37,22 @@ export interface JobContent {
   whole(submission: Submission): Promise<Content>
 }
 
+type BaseModel = Spec['training_config']['base_model']
+
 /** Of all sources together. */
 const smallBytes = 256 * 2 ** 20
 const packageFolder = fileURLToPath(new URL('../../../../', import.meta.url))
 
 /** Names jobs by their content. */
-export function jobContent({ hashes, settings }: { hashes: FileHashes; settings: Pick<JobSettings, 'trainer'> }): JobContent {
+export function jobContent({
+  hashes,
+  hub,
+  settings,
+}: {
+  hashes: FileHashes
+  hub: Hub
+  settings: Pick<JobSettings, 'trainer'>
+}): JobContent {
   let embedded: Promise<TrainerCode__Output> | undefined
   let hf: Promise<TrainerCode__Output> | undefined
 
@@ -58,11 +69,11 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
   }
 
   async function describe({ given, resolved }: Submission, hash: FileHashes['known']): Promise<Content> {
+    const { base_model: model, environment } = resolved.training_config
     const dataHashes: DataHash__Output[] = []
     for (const [index, source] of resolved.data_config.sources.entries()) {
       const { path, format } = source
-      // What a hub has, only the trainer fetches.
-      const found = isFileSource(source) ? await hash(path, format) : null
+      const found = isFileSource(source) ? await hash(path, format) : await onHub(path, environment)
       const named = given.data_config.sources[index]
       dataHashes.push({
         path: named?.path ?? path,
@@ -71,28 +82,45 @@ export function jobContent({ hashes, settings }: { hashes: FileHashes; settings:
         dataset_id: named?.type === 'dataset' ? named.path : '',
       })
     }
-    const { base_model: model } = resolved.training_config
-    const code = await codeOf(resolved)
-    const modelFingerprint = isLocalModel(model.model_id) ? await fingerprint(model.model_id) : ''
+    const { kind, code } = await codeOf(resolved)
+    const modelContent = await modelContentOf(kind, model, environment)
     const spec = { ...given, data_config: { ...given.data_config, sources: withFormats({ given, resolved }) } }
-    return { dataHashes, code, contentHash: contentHashOf({ spec, dataHashes, code, modelFingerprint }) }
+    return { dataHashes, code, contentHash: contentHashOf({ spec, dataHashes, code, modelContent }) }
   }
 
-  async function codeOf({ training_config: { base_model: model, framework, hyperparameters } }: Spec): Promise<TrainerCode__Output> {
+  /** A data set on a hub, as of now: what only the trainer fetches is known by its commit. */
+  async function onHub(path: string, environment: Record<string, string>) {
+    const [id = '', config = ''] = path.split(':')
+    const commit = await hub.commitOf({ kind: 'datasets', id, revision: '' }, environment)
+    return commit === null ? null : { contentHash: `commit:${commit}${config === '' ? '' : `:${config}`}`, records: 0 }
+  }
+
+  /** What a script or a program makes of a model's name is its own matter, and the embedded trainer's models come with it. */
+  async function modelContentOf(kind: TrainerKind, { model_id: id, revision }: BaseModel, environment: Record<string, string>) {
+    if (isLocalModel(id)) return fingerprint(id)
+    if (kind !== 'hf') return `name:${id}`
+    const commit = await hub.commitOf({ kind: 'models', id, revision }, environment)
+    return commit === null ? '' : `commit:${id}@${commit}`
+  }
+
+  async function codeOf({ training_config: { base_model: model, framework, hyperparameters } }: Spec) {
     const { kind, program } = await chooseTrainer({ modelId: model.model_id, frameworkType: framework.type }, settings.trainer)
-    switch (kind) {
-      case 'custom':
-        return scriptCode('custom', framework.custom_script_path)
-      case 'program':
-        return scriptCode('program', program)
-      // Ours are read once: a coordinator is started anew with another build.
-      case 'hf':
-        hf ??= readHfCode(settings.trainer.hf?.folder ?? hfTrainerFolder)
-        return withFile(await hf, hyperparameters.reward_function)
-      case 'embedded':
-        embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
-        return embedded
+    const read = (): Promise<TrainerCode__Output> => {
+      switch (kind) {
+        case 'custom':
+          return scriptCode('custom', framework.custom_script_path)
+        case 'program':
+          return scriptCode('program', program)
+        // Ours are read once: a coordinator is started anew with another build.
+        case 'hf':
+          hf ??= readHfCode(settings.trainer.hf?.folder ?? hfTrainerFolder)
+          return hf.then((code) => withFile(code, hyperparameters.reward_function))
+        case 'embedded':
+          embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
+          return embedded
+      }
     }
+    return { kind, code: await read() }
   }
 }
 

@@ -131,7 +131,11 @@ async function writeOrder(
   await rename(join(directory, 'job.json.part'), join(directory, 'job.json'))
   const { kind, command, framework, searchPath, wrapper = [], modules = [] } = trainer
   // Models fetched from a hub are kept a tenant: what one may fetch is not for all.
-  const environment = kind === 'hf' ? { HF_HOME: join(settings.dataDir, 'tenants', tenantId, 'hub'), ...given } : given
+  const hub = {
+    HF_HOME: join(settings.dataDir, 'tenants', tenantId, 'hub'),
+    ...(settings.hubEndpoint && { HF_ENDPOINT: settings.hubEndpoint }),
+  }
+  const environment = kind === 'hf' ? { ...hub, ...given } : given
   return {
     jobId,
     number,

@@ -16,6 +16,8 @@ export interface JobSettings {
   cordonAfter: number
   /** Seconds between two samples of a job's GPUs; 0: none are taken. */
   gpuSampleSeconds: number
+  /** The hub that models and data sets by name come from; '' where none is asked. */
+  hubEndpoint: string
   trainer: TrainerSettings
   /** Where a job of the tenant that runs on these nodes (none yet: before it is placed) finds an uploaded data set; null where the tenant has none with this id. */
   datasetFile(tenantId: string, datasetId: string, nodeIds: readonly string[]): Promise<string | null>
