@@ -55,7 +55,7 @@ export default defineConfig({
                 include: ['test/trainers/**/*.test.ts'],
                 globalSetup: [globalSetup],
                 maxWorkers: 1,
-                testTimeout: 300_000,
+                testTimeout: 900_000,
               },
             },
           ]

@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { submit, untilStatus } from '../support/jobs.js'
 import { keepOnFailure, type Stack, startStack } from '../support/stack.js'
 import type { Tenant } from '../support/tenant.js'
-import { hfSettings, tinyLlama, tinyLlamaInput } from '../support/tiny-llama.js'
+import { hfSettings, outputLoads, tinyLlama, tinyLlamaInput } from '../support/tiny-llama.js'
 
 let stack: Stack
 let tenant: Tenant
@@ -17,53 +17,127 @@ beforeAll(async () => {
 })
 afterAll(() => stack?.close())
 
+interface Series {
+  name: string
+  points: { step: number; value: number }[]
+}
 interface Ended {
   output: { kind: string; path: string }
-  metrics: { points: { step: number; value: number }[] }[]
+  metrics: Series[]
+  attempts: { number: number; cause: string }[]
 }
 
-async function ended(id: string): Promise<{ output: Ended['output']; losses: number[]; lastStep: number }> {
+async function ended(id: string) {
   await untilStatus(tenant, id, 'COMPLETED')
-  const query = 'query ($id: ID!) { job(jobId: $id) { output { kind path } metrics(names: ["loss"]) { points { step value } } } }'
+  const query = `query ($id: ID!) {
+    job(jobId: $id) { output { kind path } metrics(names: ["loss", "reward"]) { name points { step value } } attempts { number cause } }
+  }`
   const { job } = await tenant.data<{ job: Ended }>(query, { id })
-  const points = job.metrics[0]?.points ?? []
-  return { output: job.output, losses: points.map(({ value }) => value), lastStep: points.at(-1)?.step ?? 0 }
+  const pointsOf = (name: string) => job.metrics.find((series) => series.name === name)?.points ?? []
+  return { ...job, pointsOf, steps: pointsOf('loss').map(({ step }) => step) }
 }
 
-async function evaluated(jobId: string): Promise<{ name: string; numSamples: number; scoresJson: Record<string, number> }[]> {
-  const dataset = tenant.file(
-    'held-out.jsonl',
-    ['The number 3 comes after', 'the number 2.'].map((text) => JSON.stringify({ text })).join('\n'),
-  )
-  const asked =
-    'mutation ($input: SubmitEvaluationInput!) { submitEvaluation(input: $input) { ... on SubmitEvaluationSuccess { evaluation { evaluationId } } ... on Error { message } } }'
+interface Result {
+  name: string
+  numSamples: number
+  scoresJson: Record<string, number>
+}
+
+async function evaluated(jobId: string): Promise<Result[]> {
+  const texts = ['The number 3 comes after', 'the number 2.'].map((text) => JSON.stringify({ text }))
+  const asked = `mutation ($input: SubmitEvaluationInput!) {
+    submitEvaluation(input: $input) { ... on SubmitEvaluationSuccess { evaluation { evaluationId } } ... on Error { message } }
+  }`
   const { submitEvaluation } = await tenant.data<{ submitEvaluation: { evaluation?: { evaluationId: string }; message?: string } }>(asked, {
-    input: { jobId, benchmarks: [{ name: 'perplexity', dataset }] },
+    input: { jobId, benchmarks: [{ name: 'perplexity', dataset: tenant.file('held-out.jsonl', texts.join('\n')) }] },
   })
   const id = submitEvaluation.evaluation?.evaluationId ?? expect.fail(submitEvaluation.message)
   await untilStatus(tenant, id, 'COMPLETED')
   const query = 'query ($id: ID!) { evaluation(evaluationId: $id) { results { name numSamples scoresJson } } }'
-  return (await tenant.data<{ evaluation: { results: Awaited<ReturnType<typeof evaluated>> } }>(query, { id })).evaluation.results
+  return (await tenant.data<{ evaluation: { results: Result[] } }>(query, { id })).evaluation.results
 }
 
-describe('A model of HuggingFace', () => {
-  it("is given an adapter by a LORA job: its loss falls, the output is a folder of peft's, and it is evaluated", async () => {
+async function untilStep(jobId: string, least: number): Promise<void> {
+  const metrics = tenant.subscribe<{ jobMetrics: { records?: { step: number }[] } }>(
+    'subscription ($id: ID!) { jobMetrics(jobId: $id) { ... on MetricBatch { records { step } } } }',
+    { id: jobId },
+  )
+  for await (const { jobMetrics } of metrics) if (jobMetrics.records?.some(({ step }) => step >= least)) return
+  expect.fail(`The job ended before step ${least}.`)
+}
+
+const command = async (name: 'pauseJob' | 'resumeJob', id: string) => {
+  const answer = await tenant.data<{ [name: string]: { __typename: string } }>(
+    `mutation ($id: ID!) { ${name}(jobId: $id) { __typename } }`,
+    {
+      id,
+    },
+  )
+  expect(answer[name]?.__typename).toBe(`${name[0]?.toUpperCase()}${name.slice(1)}Success`)
+}
+
+const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1)
+
+describe.concurrent('A model of HuggingFace', () => {
+  it.each([
+    ['LORA', 'adapter'],
+    ['SFT', 'model'],
+    ['CONTINUED_PRETRAIN', 'model'],
+    ['FULL_FINETUNE', 'model'],
+    ['DPO', 'adapter'],
+    ['RLHF', 'adapter'],
+  ])('is trained by %s: it learns, what comes out (%s) loads again as another model, and is evaluated', async (trainingType, kind) => {
     keepOnFailure(stack)
-    const id = await submit(tenant, tinyLlamaInput(tenant, model))
-    const { output, losses } = await ended(id)
-    expect(output.kind).toBe('adapter')
-    expect(existsSync(join(output.path, 'adapter_model.safetensors'))).toBe(true)
-    expect(losses.at(-1)).toBeLessThan((losses[0] ?? 0) * 0.9)
-    expect(await evaluated(id)).toEqual([
+    const id = await submit(tenant, tinyLlamaInput(tenant, model, { trainingType }))
+    const { output, pointsOf } = await ended(id)
+    expect(output.kind).toBe(kind)
+    // The loss of a policy says nothing of how good it is; its reward does.
+    const [first, last] = [pointsOf('loss')[0]?.value ?? 0, pointsOf('loss').at(-1)?.value ?? 0]
+    const rewards = pointsOf('reward').map(({ value }) => value)
+    if (trainingType === 'RLHF') expect(rewards.at(-1)).toBeGreaterThan(rewards[0] ?? 1)
+    else expect(last).toBeLessThan(first * 0.9)
+    const [distance, results] = await Promise.all([outputLoads(output, model), evaluated(id)])
+    expect(distance).toBeGreaterThan(1e-3)
+    expect(results).toEqual([
       { name: 'perplexity', numSamples: 2, scoresJson: expect.objectContaining({ perplexity: expect.any(Number) }) },
     ])
   })
 
   it('is trained by two processes, which FSDP spreads it over', async () => {
     keepOnFailure(stack)
-    const input = tinyLlamaInput(tenant, model, { hyperparameters: { max_steps: '4' } })
+    const hyperparameters = { max_steps: '4', logging_steps: '1' }
     const framework = { type: 'FSDP', distributed: { worldSize: 2 } }
-    const id = await submit(tenant, { ...input, trainingConfig: { ...input.trainingConfig, framework } })
-    expect(await ended(id)).toMatchObject({ output: { kind: 'adapter' }, lastStep: 4 })
+    const id = await submit(tenant, tinyLlamaInput(tenant, model, { framework, hyperparameters }))
+    expect(await ended(id)).toMatchObject({ output: { kind: 'adapter' }, steps: upTo(4) })
+  })
+
+  it.each(['HF_TRAINER', 'FSDP'])('is paused and resumed under %s: each step is there once', async (type) => {
+    keepOnFailure(stack)
+    const framework = { type, ...(type === 'FSDP' ? { distributed: { worldSize: 2 } } : {}) }
+    const hyperparameters = { max_steps: '150', logging_steps: '1' }
+    const id = await submit(tenant, tinyLlamaInput(tenant, model, { framework, hyperparameters }))
+    await untilStep(id, 5)
+    await command('pauseJob', id)
+    await untilStatus(tenant, id, 'PAUSED')
+    await command('resumeJob', id)
+    const { steps, attempts } = await ended(id)
+    expect(attempts).toMatchObject([{ number: 1 }, { number: 2, cause: 'RESUME' }])
+    expect(steps).toEqual(upTo(150))
+  })
+
+  it('whose trainer is killed goes on from its last checkpoint', async () => {
+    keepOnFailure(stack)
+    const hyperparameters = { max_steps: '100', logging_steps: '1' }
+    const outputConfig = { saveStrategy: 'STEPS', saveSteps: 5 }
+    const id = await submit(tenant, tinyLlamaInput(tenant, model, { hyperparameters, maxRetries: 1, outputConfig }))
+    await untilStep(id, 12)
+    const folder = join(stack.dataDir, 'jobs', tenant.id, id, 'attempts', '1')
+    const { trainer } = JSON.parse(readFileSync(join(folder, 'launcher.json'), 'utf8')) as { trainer: { pid: number } }
+    process.kill(trainer.pid, 'SIGKILL')
+    const { steps, attempts } = await ended(id)
+    expect(attempts).toMatchObject([{ number: 1 }, { number: 2, cause: 'RETRY' }])
+    expect([...new Set(steps)]).toEqual(upTo(100))
+    const { resume_from: from } = JSON.parse(readFileSync(join(folder, '../2/job.json'), 'utf8')) as { resume_from: string }
+    expect(Number(/step-(\d+)$/.exec(from)?.[1])).toBeGreaterThanOrEqual(10)
   })
 })
