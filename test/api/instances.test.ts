@@ -98,7 +98,7 @@ describe('Several instances and their database', () => {
     await eventually(names, (name) => name === 'meanwhile', 20_000)
     await api.close()
     way.close()
-  }, 90_000)
+  })
 })
 
 describe('The page', () => {

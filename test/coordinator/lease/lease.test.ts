@@ -110,7 +110,7 @@ describe('The lease', () => {
     await expect(stalled).rejects.toThrow()
     expect(await records.node.count()).toBe(0)
     await one?.release()
-  }, 20_000)
+  })
 
   /** As six seconds without a renewal would. */
   async function runsOut(): Promise<void> {
