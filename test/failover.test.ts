@@ -70,7 +70,7 @@ async function takenOver(): Promise<number> {
   await eventually(
     () => call(standby, 'GetCluster'),
     (refusal) => refusal === null,
-    20_000,
+    60_000,
   )
   ;[active, standby] = [standby, active]
   return Math.round(performance.now() - since)
