@@ -27,8 +27,8 @@ export default defineConfig({
     // Most tests wait for other processes: five at once are quicker even on two cores.
     maxWorkers: Math.max(5, availableParallelism() - 1),
     // Tests wait for signals and events, not for time: these limits only end what hangs.
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     teardownTimeout: 30_000,
     projects: [
       {

@@ -70,7 +70,7 @@ async function takenOver(): Promise<number> {
   await eventually(
     () => call(standby, 'GetCluster'),
     (refusal) => refusal === null,
-    20_000,
+    60_000,
   )
   ;[active, standby] = [standby, active]
   return Math.round(performance.now() - since)
@@ -127,7 +127,7 @@ describe('Of two coordinators', () => {
     expect(readFileSync(join(dataDir, 'started'), 'utf8').trim().split('\n')).toEqual([...names, 'fourth'])
     await standby.start()
     expect(await call(standby, 'GetCluster')).toMatchObject({ code: 'COORDINATOR_UNAVAILABLE' })
-  }, 60_000)
+  })
 
   it('the active one hands over at once when it is stopped in order', async () => {
     const since = performance.now()
@@ -136,7 +136,7 @@ describe('Of two coordinators', () => {
     expect(performance.now() - since).toBeLessThan(5000)
     expect(await stopped).toBe(0)
     await standby.start()
-  }, 30_000)
+  })
 
   it('one that hung for as long as a lease writes nothing when it goes on, and becomes the standby', async () => {
     const former = active
@@ -156,5 +156,5 @@ describe('Of two coordinators', () => {
     )
     await untilStatus(tenant, jobId, 'COMPLETED')
     expect(await records.job.count()).toBe(before + 1)
-  }, 60_000)
+  })
 })

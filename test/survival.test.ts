@@ -108,5 +108,5 @@ describe('Killing the servers in the middle of a job', () => {
     const journal = readFileSync(join(stack.dataDir, 'jobs', tenant.id, jobId, 'attempts/1/logs.0.jsonl'), 'utf8')
     const lines = journal.trimEnd().split('\n')
     expect(logs).toEqual(lines.map((line) => (JSON.parse(line) as { text: string }).text))
-  }, 120_000)
+  })
 })

@@ -95,10 +95,10 @@ describe('Several instances and their database', () => {
     expect((await fetch(`${api.url}/health`)).status).toBe(503)
     under.stub.change(job_id, { name: 'meanwhile' })
     way.mend()
-    await eventually(names, (name) => name === 'meanwhile', 20_000)
+    await eventually(names, (name) => name === 'meanwhile')
     await api.close()
     way.close()
-  }, 90_000)
+  })
 })
 
 describe('The page', () => {

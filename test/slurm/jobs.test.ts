@@ -76,7 +76,7 @@ async function logTexts(job_id: string): Promise<string[]> {
   const { records } = await tenant.call<ReadJobLogsResponse__Output>('ReadJobLogs', { job_id, limit: 1000 })
   return records.map(({ text }) => text)
 }
-const untilIt = <Value>(look: () => Promise<Value>) => vi.waitFor(look, { timeout: 30_000, interval: 100 })
+const untilIt = <Value>(look: () => Promise<Value>) => vi.waitFor(look, { timeout: 60_000, interval: 100 })
 
 describe.skipIf(skips)('A job on a Slurm cluster', () => {
   it('runs on all its nodes at once, each with its rank, and its logs are one', async () => {

@@ -95,7 +95,7 @@ export async function graphql(url: string, key: string | null, query: string, va
 export async function eventually<Value>(
   look: () => Promise<Value> | Value,
   holds: (value: Value) => boolean = Boolean,
-  withinMs = 10_000,
+  withinMs = 30_000,
 ): Promise<Value> {
   const deadline = Date.now() + withinMs
   for (;;) {

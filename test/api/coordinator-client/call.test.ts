@@ -107,7 +107,7 @@ describe('Calls of the coordinator', () => {
     await expect(coordinator.call('GetJob', { job_id }, context)).rejects.toMatchObject({ code: 'COORDINATOR_UNAVAILABLE' })
     expect(Date.now() - started).toBeLessThan(4000)
     await stub.start()
-    const deadline = Date.now() + 5000
+    const deadline = Date.now() + 30_000
     for (;;) {
       const name = await coordinator.call('GetJob', { job_id }, context).then(
         (job) => job.name,

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { type LogFilter, matchesLogFilter, parseLogPattern } from '../../../src/coordinator/journal/log-filter.js'
 import { type LogPage, type ReadLogsOptions, readLogs } from '../../../src/coordinator/journal/logs.js'
 import { type JournalPlace, parseLog } from '../../../src/coordinator/journal/records.js'
+import type { ScanBudget } from '../../../src/coordinator/journal/scan.js'
 import { newJournal } from './journal-support.js'
 
 const timeOf = (index: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, index))
@@ -115,22 +116,30 @@ describe('A pattern', () => {
     expect(refusal('x'.repeat(200))).toBe('')
   })
 
-  it('that would take others down stops neither them nor itself', async () => {
-    const journal = newJournal()
-    const number = journal.begin()
-    let state = 1
-    const random = () => {
-      state = (state * 48_271) % 2_147_483_647
-      return state
+  describe('that is slow on every line', () => {
+    const slowly = async (budget: ScanBudget) => {
+      const journal = newJournal()
+      let state = 1
+      const random = () => {
+        state = (state * 48_271) % 2_147_483_647
+        return state
+      }
+      const line = () => Array.from({ length: 16_384 }, () => (random() % 1000 < 500 ? 'a' : 'b')).join('')
+      journal.logs(journal.begin(), ...Array.from({ length: 100 }, line))
+      const options = { dataDir: journal.dataDir, job: journal.job, attempts: journal.attempts, limit: 10 }
+      return readLogs({ ...options, pattern: parseLogPattern('[ab]*a[ab]{60}[xy]'), budget })
     }
-    const lines = Array.from({ length: 100 }, () => Array.from({ length: 16_384 }, () => (random() % 1000 < 500 ? 'a' : 'b')).join(''))
-    journal.logs(number, ...lines)
-    let turns = 0
-    const timer = setInterval(() => turns++, 1)
-    const options = { dataDir: journal.dataDir, job: journal.job, attempts: journal.attempts, limit: 10 }
-    const page = await readLogs({ ...options, pattern: parseLogPattern('[ab]*a[ab]{60}[xy]'), budget: { ms: 300 } })
-    clearInterval(timer)
-    expect(page).toMatchObject({ records: [], hasMore: true, scanSpent: true })
-    expect(turns).toBeGreaterThan(1)
+
+    it('is given up when its time is spent', async () => {
+      expect(await slowly({ ms: 300 })).toMatchObject({ records: [], hasMore: true, scanSpent: true })
+    })
+
+    it('leaves others their turn', async () => {
+      let turns = 0
+      const timer = setInterval(() => turns++, 1)
+      await slowly({ lines: 8, ms: 60_000 })
+      clearInterval(timer)
+      expect(turns).toBeGreaterThan(1)
+    })
   })
 })

@@ -268,7 +268,7 @@ it('draining is forecast: whom it hits, what is lost with and without checkpoint
     const told = await tenant.call<DrainForecast__Output>('ForecastDrain', { node_id: own })
     expect(told.jobs.find(({ job_id }) => job_id === '')?.gpu_minutes_lost_with_checkpoints).toBe(0)
     return told
-  })
+  }, 30_000)
   const [ours, others] = [forecast.jobs.find(({ job_id }) => job_id === mine), forecast.jobs.find(({ job_id }) => job_id === '')]
   expect(forecast.jobs).toHaveLength(2)
   expect([ours?.gpu_count, others?.gpu_count]).toEqual([2, 1])
