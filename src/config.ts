@@ -217,6 +217,11 @@ const coordinatorSettings = z.object({
    * environment that `scaimind trainers install` makes; with a wrapper or modules, the `python3` that is found there.
    */
   SCAIMIND_HF_PYTHON: z.string().optional(),
+  /**
+   * What happens where that environment has not been made: `manual`, jobs that need it are refused until somebody runs `scaimind trainers install`; `auto`, the
+   * first such job has the coordinator run it, several GB, and jobs are refused, with how far it is, until it is done. Default manual.
+   */
+  SCAIMIND_HF_SETUP: z.enum(['manual', 'auto']).default('manual'),
   /** Words before what starts that interpreter, with quotes as in a shell: `apptainer exec --nv /images/hf.sif`. Default: none. */
   SCAIMIND_HF_WRAPPER: z.string().default('').transform(parseWrapper),
   /** Names for `module load` before that interpreter is started, separated by spaces; only for SCAIMIND_ENGINE=slurm. Default: none. */

@@ -4,6 +4,7 @@ import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc
 import type { CoordinatorConfig } from '../config.js'
 import { scaimindV1 } from '../contract/proto.js'
 import { datasets } from './data/datasets.js'
+import { hfSetup } from './data/hf-setup.js'
 import { nodeCache } from './data/node-cache.js'
 import { uploads } from './data/upload.js'
 import { chooseEngine } from './engine-choice.js'
@@ -49,6 +50,7 @@ export async function beginWork(
     bytesMax: config.SCAIMIND_DATA_CACHE_BYTES,
     clock,
   })
+  const setup = config.SCAIMIND_HF_SETUP === 'auto' ? hfSetup({ cacheHome: config.XDG_CACHE_HOME, log, clock }) : null
   const trainer = {
     python: config.SCAIMIND_PYTHON,
     programs: config.SCAIMIND_TRAINERS,
@@ -58,6 +60,7 @@ export async function beginWork(
       modules: config.SCAIMIND_HF_MODULES,
       megatronPath: config.SCAIMIND_MEGATRON_PATH ?? null,
       cacheHome: config.XDG_CACHE_HOME,
+      setup,
     },
   }
   const models = modelRegistry({ database, dataDir: config.SCAIMIND_DATA_DIR, log, clock })
@@ -100,6 +103,7 @@ export async function beginWork(
     return {
       services,
       async close() {
+        setup?.close()
         await running.close()
         await engine.close()
       },

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { type HfEnvironment, hfEnvironment, hfTrainerFolder } from '../../hf-environment.js'
 import { trainerSearchPath } from './environment.js'
+import type { HfSetup } from './hf-setup.js'
 import { findProgram } from './programs.js'
 
 /** How the trainer for real models is started: the operator's settings SCAIMIND_HF_…. */
@@ -16,6 +17,8 @@ export interface HfSettings {
   cacheHome: string
   /** The operator's checkout of Megatron-LM, SCAIMIND_MEGATRON_PATH; null: jobs bring their own. */
   megatronPath: string | null
+  /** Has the environment made where it is missing, and says how far that is. Default: who operates this makes it. */
+  setup?: Pick<HfSetup, 'ask'> | null
   /** The trainer's package. Default: `trainers/hf` of this package. */
   folder?: string
 }
@@ -48,7 +51,7 @@ export interface HfNeeds {
  * container or set by modules is not looked for.
  */
 export async function findHfTrainer(
-  { python: given, wrapper, modules, cacheHome, folder = hfTrainerFolder }: HfSettings,
+  { python: given, wrapper, modules, cacheHome, setup, folder = hfTrainerFolder }: HfSettings,
   { starter, isQuantized }: HfNeeds,
   searchPath: string[] = trainerSearchPath,
 ): Promise<HfCommand | HfMissing> {
@@ -67,7 +70,8 @@ export async function findHfTrainer(
   if (python === null) {
     return lacks(
       given === null
-        ? `Its Python packages are not installed: run \`${installCommand}\`, or set SCAIMIND_HF_PYTHON to an interpreter that has them.`
+        ? (setup?.ask() ??
+            `Its Python packages are not installed: run \`${installCommand}\`, or set SCAIMIND_HF_PYTHON to an interpreter that has them.`)
         : `SCAIMIND_HF_PYTHON names ${given}, which is not there.`,
     )
   }
