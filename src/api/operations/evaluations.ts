@@ -43,7 +43,7 @@ export const evaluationSchema = z.strictObject({
     .array(
       z.strictObject({
         name: text.min(1, 'This field is required'),
-        dataset: text.min(1, 'This field is required'),
+        dataset: text.optional(),
         num_samples: z.number().int().min(0).max(4_294_967_295).optional(),
         parameters: mapSchema.optional(),
       }),
@@ -56,6 +56,9 @@ export const evaluationSchema = z.strictObject({
     .regex(/^\P{Cc}*$/u, 'A name holds no control characters')
     .optional(),
   priority: prioritySchema.optional(),
+  gpu_count: z.number().int().min(0).max(1024).optional(),
+  gpu_type: text.optional(),
+  environment: mapSchema.optional(),
 })
 const keySchema = z.object({ idempotency_key: idempotencyKeySchema.optional() })
 const comparedSchema = z.object({

@@ -28,9 +28,8 @@ const codeChoosing =
 const variablesMax = 256
 const valueBytesMax = 64 * 1024
 
-/** What is wrong with a job's `training_config.environment`, by field. */
-export function environmentProblems(environment: Record<string, string>): FieldProblem[] {
-  const at = 'training_config.environment'
+/** What is wrong with a job's environment, by field. */
+export function environmentProblems(environment: Record<string, string>, at = 'training_config.environment'): FieldProblem[] {
   const entries = Object.entries(environment)
   if (entries.length > variablesMax) return [{ path: at, message: `At most ${variablesMax} variables, not ${entries.length}.` }]
   return entries.flatMap(([name, value]) => {

@@ -9,8 +9,14 @@ import { toSpec } from './job-inputs.js'
 const BenchmarkInput = builder.inputType('BenchmarkInput', {
   description: 'One benchmark to run.',
   fields: (t) => ({
-    name: t.string({ required: true, description: '`perplexity`, `exact_match` or `bytes_accuracy` for the embedded trainer.' }),
-    dataset: t.string({ required: true, description: 'A file under the data roots, or the id of an uploaded data set.' }),
+    name: t.string({
+      required: true,
+      description:
+        'How answers to data of one’s own are measured: `perplexity`, `exact_match`, `contains`, `multiple_choice` or, for models of the embedded trainer, `bytes_accuracy`. For HuggingFace models also a task of lm-evaluation-harness, such as `hellaswag`, which brings its data.',
+    }),
+    dataset: t.string({
+      description: 'A file under the data roots, or the id of an uploaded data set; required but for a task of lm-evaluation-harness.',
+    }),
     numSamples: t.int({ description: 'At most so many records, from the first; 0, the default, is all.' }),
     parameters: t.field({ type: [KeyValueInput], description: 'Further settings of the benchmark, by name; default its own.' }),
   }),
@@ -25,6 +31,16 @@ const SubmitEvaluationInput = builder.inputType('SubmitEvaluationInput', {
     benchmarks: t.field({ type: [BenchmarkInput], required: true, description: 'What is run; 1 to 32.' }),
     name: t.string({ description: 'At most 255 characters; default made of the model’s name and the benchmarks’.' }),
     priority: t.int({ description: '0 to 10, higher first; default 5.' }),
+    gpuCount: t.int({
+      description:
+        'GPUs of one node that the model is spread over; 0: it is run on the CPU. Default: those that the job had on a node, 0 for a model by path.',
+    }),
+    gpuType: t.string({ description: 'As the inventory spells it; default the job’s.' }),
+    environment: t.field({
+      type: [KeyValueInput],
+      description:
+        'Variables for the trainer; default none. HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE are the job’s where they are not given. Values are write-only.',
+    }),
   }),
 })
 

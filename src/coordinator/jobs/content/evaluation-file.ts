@@ -89,8 +89,8 @@ const withModel = (spec: Spec, modelId: string): Spec => ({
 })
 
 /** The field of an evaluation that a path of its spec stands for. */
-function fieldOf(path: string): string {
+export function fieldOf(path: string): string {
   const source = /^data_config\.sources\[(\d+)\]/.exec(path)?.[1]
   if (source !== undefined) return `benchmarks[${source}].dataset`
-  return path === 'training_config.base_model.model_id' ? 'model_uri' : path
+  return path === 'training_config.base_model.model_id' ? 'model_uri' : path.replace(/^resource_config\./, '')
 }

@@ -101,7 +101,8 @@ async function orderEvaluation(
   if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
   const found = await evaluationTrainer(evaluation, settings.trainer)
   if (!found.trainer) throw new InvalidInput(found.problems, 'INVALID_ARGUMENT')
-  return writeOrder(job, { settings, scheduling, trainer: found.trainer, environment: {}, processesPerNode: 1 }, (about) => ({
+  const { environment } = spec.training_config
+  return writeOrder(job, { settings, scheduling, trainer: found.trainer, environment, processesPerNode: 1 }, (about) => ({
     ...toJobFile(spec, { ...about, resume_from: null }),
     evaluation,
   }))

@@ -186,6 +186,15 @@ const recordFields = ['text', 'prompt', 'completion', 'messages', 'chosen', 'rej
 const keepsElsewhere = /^(?:HF_HOME|HF_TOKEN_PATH|HF_STORED_TOKENS_PATH|XDG_\w+|TMPDIR|\w+_CACHE|\w+_CACHE_DIR|\w+_CACHE_PATH|TORCH_HOME)$/
 
 function environmentRules({ training_config: { environment } }: Spec, refuse: Refuse): void {
-  for (const name of Object.keys(environment).filter((candidate) => keepsElsewhere.test(candidate)))
-    refuse(`training_config.environment.${name}`, `${name} says where the trainer keeps what it fetches; that is set by the coordinator.`)
+  for (const { path, message } of hfEnvironmentProblems(environment, 'training_config.environment')) refuse(path, message)
+}
+
+/** What the trainer for HuggingFace models does not take of an environment, by field. Pure. */
+export function hfEnvironmentProblems(environment: Record<string, string>, at: string): FieldProblem[] {
+  return Object.keys(environment)
+    .filter((name) => keepsElsewhere.test(name))
+    .map((name) => ({
+      path: `${at}.${name}`,
+      message: `${name} says where the trainer keeps what it fetches; that is set by the coordinator.`,
+    }))
 }

@@ -8,17 +8,22 @@ import type { ListEvaluationsRequest__Output } from '../../../generated/proto/sc
 import type { ListEvaluationsResponse__Output } from '../../../generated/proto/scaimind/v1/ListEvaluationsResponse.js'
 import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { SubmitEvaluationRequest__Output } from '../../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
+import { environmentProblems } from '../../data/environment.js'
 import { type TrainerCheck, type TrainerKind, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
-import { type EvaluationFile, evaluationTrainer, resolveEvaluation } from '../content/evaluation-file.js'
+import type { Engine } from '../../engines/engine.js'
+import { type EvaluationFile, evaluationTrainer, fieldOf, resolveEvaluation } from '../content/evaluation-file.js'
 import { toJobFile } from '../content/job-file.js'
+import { hfEnvironmentProblems } from '../fields/hf-combinations.js'
+import { inventoryProblems } from '../placement/cluster-limits.js'
 import type { TakeIn } from '../placement/intake.js'
+import type { TenantLimits } from '../placement/quota.js'
 import { atMost } from '../records/at-most.js'
 import { requireCheckpoint } from '../records/checkpoints.js'
 import type { Database } from '../records/database.js'
 import type { Idempotency } from '../records/idempotency.js'
 import { listJobs } from '../records/list.js'
 import { requireJob } from '../records/read.js'
-import { type JobRecord, toJobMessage } from '../records/record.js'
+import { type JobRecord, specOf, toJobMessage } from '../records/record.js'
 import type { JobSettings } from '../records/settings.js'
 import { completeSpec, type Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
@@ -33,6 +38,8 @@ export interface EvaluationsOptions {
   idempotency: Idempotency
   control: ReturnType<typeof jobControl>
   takeIn: TakeIn
+  engine: Engine
+  limitsOf: (tenantId: string) => TenantLimits
   settings: JobSettings
   clock: () => Date
 }
@@ -43,7 +50,7 @@ const checksMax = 2
 const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/
 
 /** Evaluations: jobs that measure a model. They share the queue, the lifecycle and the journals of jobs that train. */
-export function jobEvaluations({ database, store, idempotency, control, takeIn, settings, clock }: EvaluationsOptions) {
+export function jobEvaluations({ database, store, idempotency, control, takeIn, engine, limitsOf, settings, clock }: EvaluationsOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const answer = (job: JobRecord): Evaluation__Output => toEvaluation(toJobMessage(job, clock()))
@@ -105,7 +112,7 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
 
   async function read(tenantId: string, request: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>) {
     const problems = fieldProblems(request)
-    const model = await findModel(tenantId, request, problems)
+    const { model, of } = await findModel(tenantId, request, problems)
     const run: EvaluationRun__Output = {
       job_id: request.job_id,
       model_uri: request.model_uri,
@@ -113,12 +120,18 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
       benchmarks: request.benchmarks,
       results: [],
     }
-    const spec = specOfEvaluation(request, model)
-    const resolved = await resolveEvaluation(spec, run, tenantId, settings)
+    const given = specOfEvaluation(request, { model, of })
+    const resolved = await resolveEvaluation(given, run, tenantId, settings)
     problems.push(...resolved.problems)
     const found = await evaluationTrainer(resolved.file, settings.trainer)
-    const wrong = found.trainer?.kind === 'embedded' ? await checkWithTrainer(spec, tenantId, resolved.file) : found.problems
-    for (const { path, message } of [...benchmarkProblems(run.benchmarks, found.trainer?.kind), ...wrong]) {
+    const kind = found.trainer?.kind
+    const spec = kind === 'embedded' && request.gpu_count === undefined ? withoutGpus(given) : given
+    const wrong = kind === 'embedded' ? await checkWithTrainer(spec, tenantId, resolved.file) : found.problems
+    const places = inventoryProblems(spec, await engine.nodes(), limitsOf(tenantId)).map(({ path, message }) => ({
+      path: fieldOf(path),
+      message,
+    }))
+    for (const { path, message } of [...trainerProblems(request, kind), ...wrong, ...places]) {
       // The model of a job is named by the job.
       const field = path === 'model_uri' && request.job_id !== '' ? 'job_id' : path
       if (!problems.some((problem) => problem.path === field)) problems.push({ path: field, message })
@@ -133,7 +146,7 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
     return checked.problems
   }
 
-  /** The folder of the model that is meant; empty where a field is wrong. */
+  /** The folder of the model that is meant, empty where a field is wrong, and what the job asked for whose it is. */
   async function findModel(
     tenantId: string,
     {
@@ -142,21 +155,22 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
       checkpoint_id: checkpointId,
     }: Pick<SubmitEvaluationRequest__Output, 'job_id' | 'model_uri' | 'checkpoint_id'>,
     problems: FieldProblem[],
-  ): Promise<string> {
-    if (jobId === '') return modelUri
+  ): Promise<{ model: string; of: Spec | null }> {
+    if (jobId === '') return { model: modelUri, of: null }
     const job = await requireJob(store, tenantId, jobId)
+    const of = specOf(job)
     if (job.isEvaluation) {
       problems.push({ path: 'job_id', message: 'This is an evaluation; name the job whose model it evaluates.' })
-      return ''
+      return { model: '', of }
     }
-    if (checkpointId !== '') return (await requireCheckpoint(database, { tenantId, checkpointId, jobId })).path
+    if (checkpointId !== '') return { model: (await requireCheckpoint(database, { tenantId, checkpointId, jobId })).path, of }
     const output = job.output === null ? null : (JSON.parse(job.output) as ModelArtefact__Output)
     if (!output)
       problems.push({
         path: 'job_id',
         message: `The job is ${job.status} and has no output yet; name one of its checkpoints in checkpoint_id.`,
       })
-    return output?.path ?? ''
+    return { model: output?.path ?? '', of }
   }
 }
 
@@ -164,7 +178,7 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
 export type JobEvaluations = ReturnType<typeof jobEvaluations>
 
 function fieldProblems(request: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>): FieldProblem[] {
-  const { job_id: jobId, model_uri: modelUri, checkpoint_id: checkpointId, benchmarks, name, priority } = request
+  const { job_id: jobId, model_uri: modelUri, checkpoint_id: checkpointId, benchmarks, name, priority, environment } = request
   const problems: FieldProblem[] = priority === undefined ? [] : priorityProblems(priority, 'priority')
   const add = (isWrong: boolean, path: string, message: string) => {
     if (isWrong) problems.push({ path, message })
@@ -176,11 +190,24 @@ function fieldProblems(request: Omit<SubmitEvaluationRequest__Output, 'idempoten
   add(benchmarks.length > benchmarksMax, 'benchmarks', `An evaluation has at most ${benchmarksMax} benchmarks, not ${benchmarks.length}.`)
   add(name.length > 255 || controlCharacters.test(name), 'name', 'A name has at most 255 characters, none of them a control character.')
   for (const [index, { name: benchmark }] of benchmarks.entries()) add(benchmark === '', `benchmarks[${index}].name`, 'Name the benchmark.')
-  return problems
+  return [...problems, ...environmentProblems(environment, 'environment')]
 }
 
 /** What measures the answers to questions of the user's own; every other name is a task of lm-evaluation-harness, which brings its data. */
 const ownDataMeasures = ['perplexity', 'exact_match', 'contains', 'multiple_choice', 'bytes_accuracy']
+
+/** What the trainer that is to evaluate would refuse. */
+function trainerProblems(
+  { benchmarks, environment, gpu_count: gpus = 0 }: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>,
+  kind: TrainerKind | undefined,
+): FieldProblem[] {
+  const isTooMuch = kind === 'embedded' && gpus > 0
+  return [
+    ...benchmarkProblems(benchmarks, kind),
+    ...(kind === 'hf' ? hfEnvironmentProblems(environment, 'environment') : []),
+    ...(isTooMuch ? [{ path: 'gpu_count', message: 'This model is evaluated by the embedded trainer, which runs on a CPU.' }] : []),
+  ]
+}
 
 function benchmarkProblems(benchmarks: Benchmark__Output[], kind: TrainerKind | undefined): FieldProblem[] {
   return benchmarks.flatMap(({ name, dataset }, index) => {
@@ -189,22 +216,40 @@ function benchmarkProblems(benchmarks: Benchmark__Output[], kind: TrainerKind | 
   })
 }
 
-/** An evaluation in the words of a job: a source a benchmark, the model as the base model, one CPU. */
+/** Variables by which models are fetched: those of the job hold for what is made of its model. */
+const fetching = ['HF_TOKEN', 'HF_ENDPOINT', 'HF_HUB_OFFLINE']
+
+/** An evaluation in the words of a job, `of` that which made the model: a source a benchmark, the model as the base model, one process on one node. */
 function specOfEvaluation(
-  { name, priority, benchmarks, job_id: jobId, model_uri: modelUri }: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>,
-  model: string,
+  {
+    name,
+    priority,
+    benchmarks,
+    job_id: jobId,
+    model_uri: modelUri,
+    gpu_count: gpus,
+    gpu_type: gpuType,
+    environment,
+  }: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>,
+  { model, of }: { model: string; of: Spec | null },
 ): Spec {
   const what = benchmarks.map((benchmark) => benchmark.name).join(', ')
   const spec = completeSpec(null)
+  const { revision, dtype, trust_remote_code } = (of ?? spec).training_config.base_model
+  const { gpu_count: had, gpu_type: hadType, num_nodes: nodes } = (of ?? spec).resource_config
+  const gpuCount = gpus ?? had / nodes
+  const inherited = Object.entries(of?.training_config.environment ?? {}).filter(([variable]) => fetching.includes(variable))
   return {
     ...spec,
     name: (name || `${what} of ${modelUri || jobId}`).slice(0, 255),
     labels: { type: 'evaluation' },
     training_config: {
       ...spec.training_config,
-      base_model: { ...spec.training_config.base_model, model_id: model },
+      base_model: { ...spec.training_config.base_model, model_id: model, revision, dtype, trust_remote_code },
+      environment: { ...Object.fromEntries(inherited), ...environment },
       priority: priority ?? 5,
     },
+    resource_config: { ...spec.resource_config, gpu_count: gpuCount, gpu_type: gpuType || (gpuCount > 0 ? hadType : '') },
     data_config: {
       ...spec.data_config,
       sources: benchmarks.map(({ dataset }) => ({
@@ -219,6 +264,8 @@ function specOfEvaluation(
     },
   }
 }
+
+const withoutGpus = (spec: Spec): Spec => ({ ...spec, resource_config: { ...spec.resource_config, gpu_count: 0, gpu_type: '' } })
 
 const evaluationRow = (run: EvaluationRun__Output, row: ReturnType<typeof newRow>) => ({
   ...row,
