@@ -213,6 +213,25 @@ describe('submitEvaluation', () => {
     expect(list.data.evaluations.nodes).toEqual([{ evaluationId: data.it.evaluation.evaluationId }])
   })
 
+  it('takes a benchmark that brings its data, GPUs, and variables', async () => {
+    const tenant = await under.tenant()
+    const input = {
+      modelUri: 'org/model',
+      benchmarks: [{ name: 'hellaswag' }],
+      gpuCount: 2,
+      gpuType: 'h100',
+      environment: [{ key: 'HF_TOKEN', value: 'hf_x' }],
+    }
+    expect((await tenant.graphql(submit, { input })).data.it.__typename).toBe('SubmitEvaluationSuccess')
+    const { request } = under.stub.requests.findLast(({ method }) => method === 'SubmitEvaluation') ?? {}
+    expect(request).toMatchObject({
+      benchmarks: [{ name: 'hellaswag', dataset: '' }],
+      gpu_count: 2,
+      gpu_type: 'h100',
+      environment: { HF_TOKEN: 'hf_x' },
+    })
+  })
+
   it('refuses input by field, unknown jobs, and callers without the permission', async () => {
     const tenant = await under.tenant()
     const invalid = await tenant.graphql(submit, { input: { jobId: 'job_x', priority: 11, benchmarks: [{ name: '', dataset: 'x' }] } })
