@@ -1,12 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { toTimestamp } from '../../src/contract/proto.js'
 import type { JobSpec } from '../../src/generated/proto/scaimind/v1/JobSpec.js'
 import type { ListCheckpointsResponse__Output } from '../../src/generated/proto/scaimind/v1/ListCheckpointsResponse.js'
 import type { MetricEvent__Output } from '../../src/generated/proto/scaimind/v1/MetricEvent.js'
 import { obedient } from '../support/checkpointing.js'
-import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../support/coordinator.js'
+import { CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../support/coordinator.js'
+import { Service } from '../support/service.js'
 import { type SlurmCluster, skipsSlurm, startSlurm } from '../support/slurm-cluster.js'
 
 const skips = skipsSlurm()
@@ -18,12 +19,13 @@ let cluster: SlurmCluster
 let coordinator: TestCoordinator
 let tenant: CoordinatorTenant
 
+const settings = () => ({ SCAIMIND_ENGINE: 'slurm', SCAIMIND_SLURM_CONF: cluster.conf })
+
 beforeAll(async () => {
   if (skips) return
   // Slurm forgets ended jobs so soon that a coordinator that was away finds only what they left in their folders.
   cluster = await startSlurm({ minJobAgeSeconds: 5 })
-  const settings = { SCAIMIND_ENGINE: 'slurm', SCAIMIND_SLURM_CONF: cluster.conf }
-  coordinator = await startTestCoordinator(settings, { process: true })
+  coordinator = await startTestCoordinator(settings(), { process: true })
   tenant = coordinator.tenant()
 })
 afterAll(async () => {
@@ -87,6 +89,41 @@ describe.skipIf(skips)('A job whose surroundings fail', () => {
     for (const job_id of ids) await tenant.call('CancelJob', { job_id })
     for (const id of ids) await tenant.until(id, 'CANCELLED')
     expect(await waiting()).toEqual([])
+  })
+
+  it('goes on under the standby where the coordinator is killed while it hands jobs over, and each is in Slurm once', async () => {
+    keepOnFailure(coordinator)
+    const { dataDir, databaseUrl, secret } = coordinator
+    const environment = { ...settings(), SCAIMIND_DATA_DIR: dataDir, COORDINATOR_DATABASE_URL: databaseUrl, SCAIMIND_API_SECRET: secret }
+    const standby = new Service('coordinator', { ...environment, SCAIMIND_ALLOW_CUSTOM_CODE: 'true' }, join(dataDir, 'standby.log'))
+    await standby.start()
+    const there = new CoordinatorTenant(tenant.id, { port: standby.port, secret, dataDir })
+    onTestFinished(async () => {
+      for (const client of [there.jobs, there.cluster, there.evaluations, there.data]) client.close()
+      await coordinator.start()
+      await standby.stop()
+      await untilIt(() => tenant.call('GetCluster'))
+    })
+
+    const running = await tenant.submit(trains(obedient({ everyMs: 50 })))
+    await tenant.until(running, 'TRAINING')
+    const later = { start_after: toTimestamp(new Date('2100-01-01T00:00:00Z')) }
+    const spec = trains('console.log(1)', { scheduling_config: later })
+    const ids = await Promise.all(Array.from({ length: 12 }, () => tenant.submit(spec)))
+    const held = async () => (await cluster.slurm('squeue', '-h', '-t', 'PD', '-o', '%j')).split('\n').filter((name) => name !== '')
+    await untilIt(async () => expect((await held()).length).toBeGreaterThan(0))
+    await coordinator.stop()
+    await untilIt(() => there.call('GetCluster'))
+    await untilIt(async () => expect(new Set(await held()).size).toBe(ids.length))
+    for (const id of ids) expect((await there.job(id)).blockers).toMatchObject([{ kind: 'START_TIME' }])
+    expect((await held()).sort()).toEqual(ids.map((id) => `scaimind-${id}-1`).sort())
+
+    const seen = lines(running, 1).length
+    await untilIt(() => expect(lines(running, 1).length).toBeGreaterThan(seen + 10))
+    expect(await there.job(running)).toMatchObject({ status: 'TRAINING', attempts: [{ number: 1 }] })
+    for (const job_id of [running, ...ids]) await there.call('CancelJob', { job_id })
+    for (const id of [running, ...ids]) await there.until(id, 'CANCELLED')
+    expect(await held()).toEqual([])
   })
 
   it('is UNREACHABLE while nobody can ask Slurm, since when; its trainer goes on, and so does the job', async () => {
