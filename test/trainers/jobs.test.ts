@@ -33,6 +33,17 @@ interface Ended {
   attempts: { number: number; cause: string }[]
 }
 
+interface RegisteredModel {
+  name: string
+  kind: string
+  path: string
+  serveCommands: { server: string; command: string }[]
+}
+interface Registered {
+  job: { checkpoints: { nodes: { checkpointId: string; step: number }[] } }
+  registeredModels: { nodes: RegisteredModel[] }
+}
+
 async function ended(id: string) {
   await untilStatus(tenant, id, 'COMPLETED')
   const query = `query ($id: ID!) {
@@ -51,12 +62,12 @@ interface Result {
   samples: { prompt: string }[]
 }
 
-async function evaluated(jobId: string, ...benchmarks: object[]): Promise<Result[]> {
+async function evaluated(model: { jobId: string; checkpointId?: string }, ...benchmarks: object[]): Promise<Result[]> {
   const asked = `mutation ($input: SubmitEvaluationInput!) {
     submitEvaluation(input: $input) { ... on SubmitEvaluationSuccess { evaluation { evaluationId } } ... on Error { message } }
   }`
   const { submitEvaluation } = await tenant.data<{ submitEvaluation: { evaluation?: { evaluationId: string }; message?: string } }>(asked, {
-    input: { jobId, benchmarks },
+    input: { ...model, benchmarks },
   })
   const id = submitEvaluation.evaluation?.evaluationId ?? expect.fail(submitEvaluation.message)
   await untilStatus(tenant, id, 'COMPLETED')
@@ -128,9 +139,36 @@ describe.concurrent('A model of HuggingFace', () => {
     const rewards = pointsOf('reward').map(({ value }) => value)
     if (trainingType === 'RLHF') expect(rewards.at(-1)).toBeGreaterThan(rewards[0] ?? 1)
     else expect(last).toBeLessThan(first * 0.9)
-    const [distance, results] = await Promise.all([outputLoads(output, model), evaluated(id, perplexity())])
+    const [distance, results] = await Promise.all([outputLoads(output, model), evaluated({ jobId: id }, perplexity())])
     expect(distance).toBeGreaterThan(1e-3)
     expect(results).toMatchObject([{ name: 'perplexity', numSamples: 2, scoresJson: { perplexity: expect.any(Number) } }])
+  })
+
+  it('is registered as its adapter and as the model with the adapter merged in, both with commands that serve them; a checkpoint is evaluated', async () => {
+    keepOnFailure(stack)
+    const outputConfig = { registerAs: 'counting', mergeAdapter: true, saveStrategy: 'STEPS', saveSteps: 2 }
+    const id = await submit(tenant, tinyLlamaInput(tenant, model, { hyperparameters: { max_steps: '4' }, outputConfig }))
+    await untilStatus(tenant, id, 'COMPLETED')
+    const { job, registeredModels } = await tenant.data<Registered>(
+      `query ($id: ID!) {
+        job(jobId: $id) { checkpoints(last: 1) { nodes { checkpointId step } } }
+        registeredModels(filter: { jobId: $id }, first: 10) { nodes { name kind path isCurrent serveCommands { server command } } }
+      }`,
+      { id },
+    )
+    const [adapter, merged] = registeredModels.nodes.sort((a, b) => a.name.localeCompare(b.name))
+    expect(adapter).toMatchObject({ name: 'counting', kind: 'adapter', isCurrent: true })
+    expect(merged).toMatchObject({ name: 'counting-merged', kind: 'model', isCurrent: true })
+    if (!adapter || !merged) return
+    const vllmOf = ({ serveCommands }: RegisteredModel) => serveCommands.find(({ server }) => server === 'VLLM')?.command
+    expect(vllmOf(adapter)).toContain(`--lora-modules counting=${adapter.path}`)
+    expect(vllmOf(merged)).toContain(`vllm serve ${merged.path}`)
+    const [far, asFar] = await Promise.all([outputLoads(adapter, model), outputLoads(merged, model)])
+    expect(far).toBeGreaterThan(1e-3)
+    expect(asFar).toBeCloseTo(far, 4)
+    const [oldest] = job.checkpoints.nodes
+    expect(oldest?.step).toBe(2)
+    expect(await evaluated({ jobId: id, checkpointId: oldest?.checkpointId }, perplexity())).toMatchObject([{ numSamples: 2 }])
   })
 
   it('is named by its id on a hub, and so are its data; a benchmark of lm-evaluation-harness brings its own from there', async () => {
@@ -142,7 +180,7 @@ describe.concurrent('A model of HuggingFace', () => {
     const dataConfig = { sources: [{ type: 'huggingface', path: 'acme/counting' }], batchSize: 4, maxSeqLength: 64 }
     const id = await submit(tenant, tinyLlamaInput(tenant, 'acme/tiny-llama', { hyperparameters: { max_steps: '2' }, dataConfig }))
     expect(await ended(id)).toMatchObject({ output: { kind: 'adapter' } })
-    const [result] = await evaluated(id, { name: 'arc_easy' })
+    const [result] = await evaluated({ jobId: id }, { name: 'arc_easy' })
     expect(result).toMatchObject({ name: 'arc_easy', numSamples: arcRecords.length, scoresJson: { acc: expect.any(Number) } })
     expect(result?.standardErrors.acc).toBeGreaterThan(0)
     expect(result?.samples[0]?.prompt).toContain('Question: Is 0 odd or even?')
