@@ -41,6 +41,8 @@ def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
         return failure
     if HANG.search(str(error)):
         return TrainerFailure("COLLECTIVE_HANG", f"A collective timed out: {message}")
+    if _is_of_template(error):
+        return TrainerFailure("DATA", f"The chat template does not take the records: {message}", field="data_config.preprocess.chat_template")
     if isinstance(error, ImportError):
         return TrainerFailure("CODE", message, hint=_package_hint(error))
     if isinstance(error, OSError):
@@ -60,6 +62,10 @@ def _is_out_of_memory(error: Exception) -> bool:
         or "OutOfMemoryError" in names
         or bool(re.search(r"out of memory|can't allocate memory|CUBLAS_STATUS_ALLOC_FAILED|not enough memory", str(error), re.IGNORECASE))
     )
+
+
+def _is_of_template(error: Exception) -> bool:
+    return any(kind.__name__ == "TemplateError" for kind in type(error).__mro__)
 
 
 def _access_failure(error: Exception, message: str) -> TrainerFailure | None:

@@ -115,11 +115,19 @@ def lora_config(settings: Settings, model: Any) -> LoraConfig | None:
         modules: Any = "all-linear"
     else:
         names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if name and not list(module.children())}
+        heads = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
         for target in targets:
             if target.rsplit(".", 1)[-1] not in names:
                 raise TrainerFailure(
                     "UNKNOWN",
                     f"The model has no module {target}{near_miss(target, names)}.",
+                    field="training_config.hyperparameters.lora_target_modules",
+                )
+            if target in heads:
+                # trl computes losses from the head's weights directly; an adapter on it would never be trained.
+                raise TrainerFailure(
+                    "UNKNOWN",
+                    f"{target} computes the model's output, and takes no adapter here.",
                     field="training_config.hyperparameters.lora_target_modules",
                 )
         modules = targets
