@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Facts:
-    """What is known of a run so far; an estimate needs it. Counts of parameters, bytes a weight, tokens a row."""
+    """What is known of a run so far; an estimate needs it. Counts of parameters, bytes a weight and a computed number, tokens a row."""
 
     settings: Settings | None = None
     parameters: int = 0
@@ -23,6 +23,7 @@ class Facts:
     hidden_size: int = 0
     layers: int = 0
     row_tokens: int = 0
+    computed_bytes: int = 2
 
 
 HANG = re.compile(
@@ -100,7 +101,7 @@ def memory_hint(facts: Facts) -> str:
         return "Lower data_config.batch_size or max_seq_length."
     data, values = settings.data, settings.hyperparameters
     rows = data.batch_size * (2 if settings.training_type == "DPO" else 1)
-    activations = rows * facts.row_tokens * facts.layers * facts.hidden_size * 34 * facts.weight_bytes / 2
+    activations = rows * facts.row_tokens * facts.layers * facts.hidden_size * 34 * facts.computed_bytes / 2
     if values["gradient_checkpointing"]:
         activations /= 5
     savings: list[tuple[float, str]] = []
@@ -113,6 +114,9 @@ def memory_hint(facts: Facts) -> str:
         savings.append((activations / 2, f"data_config.max_seq_length {facts.row_tokens // 2}"))
     if not values["optim"].endswith("8bit") and values["optim"] != "adafactor":
         savings.append((facts.trainable * 6, "hyperparameters.optim adamw_8bit, which needs bitsandbytes"))
+    if facts.weight_bytes > facts.computed_bytes:
+        # Weights, gradients and Adam's moments, in 2 bytes each instead of 4.
+        savings.append((facts.trainable * 8, "base_model.dtype bfloat16, in which small steps are lost"))
     if not settings.has_adapter:
         savings.append((facts.trainable * (facts.weight_bytes + 8) * 0.99, "training_type LORA, which trains adapters only"))
     elif settings.training_type == "LORA":

@@ -74,6 +74,26 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_losses(job, kind):
     assert sorted((path, path.stat().st_mtime_ns) for path in stopped.directory.rglob("*")) == before
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_run_that_is_stopped_while_it_reads_its_data_leaves_at_once(job, monkeypatch, hidden):
+    from scaimind_trainer.training import train
+
+    def reads_long(given):
+        try:
+            signalled(signal.SIGTERM)()
+            time.sleep(60)
+        except Exception as error:
+            if hidden:
+                raise RuntimeError("a package's own words for it") from error
+            raise
+
+    monkeypatch.setattr(train, "load_data", reads_long)
+    attempt = job.new_attempt()
+    assert attempt.run() == 85
+    assert attempt.phases() == ["PREPARING"]
+    assert attempt.events("failure") == []
+
+
 def test_a_run_that_is_stopped_while_it_is_evaluated_goes_on_with_its_end(job, monkeypatch):
     from scaimind_trainer.final_evaluation import FinalEvaluation
 

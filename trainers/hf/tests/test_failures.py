@@ -75,6 +75,9 @@ def test_the_estimate_of_memory_is_of_the_right_size():
     assert "batch_size 4 with gradient_accumulation_steps 2, the same training (saves about 34.0 GiB)" in hint
     assert "gradient_checkpointing true, some 20 to 30 % slower (saves about 54.4 GiB)" in hint
     assert "LORA, which trains adapters only (saves about 64.5 GiB)" in hint
+    assert "bfloat16" not in hint
+    kept_in_32_bits = memory_hint(Facts(settings, 7_000_000_000, 7_000_000_000, 4, 4096, 32, 2048, computed_bytes=2))
+    assert "base_model.dtype bfloat16, in which small steps are lost (saves about 52.2 GiB)" in kept_in_32_bits
 
 
 @pytest.mark.parametrize(
