@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ HANG = re.compile(
 )
 
 
+FULL_DISK = "Free space below the data folder and TMPDIR, or keep less: output_config.save_total_limit, or save_steps that come less often."
+
+
 def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
     """What an exception means. A TrainerFailure is answered as it is."""
     if isinstance(error, TrainerFailure):
@@ -47,7 +51,8 @@ def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
     if isinstance(error, ImportError):
         return TrainerFailure("CODE", message, hint=_package_hint(error))
     if isinstance(error, OSError):
-        return TrainerFailure("UNKNOWN", message)
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return TrainerFailure("UNKNOWN", message, hint=FULL_DISK if is_full else None)
     return TrainerFailure("CODE", f"{type(error).__name__}: {message}")
 
 
@@ -99,6 +104,8 @@ def memory_hint(facts: Facts) -> str:
     settings = facts.settings
     if settings is None:
         return "Lower data_config.batch_size or max_seq_length."
+    if facts.parameters == 0:
+        return "It was full before training began: give a smaller model, QLORA with its 4-bit weights, or a machine with more memory."
     data, values = settings.data, settings.hyperparameters
     rows = data.batch_size * (2 if settings.training_type == "DPO" else 1)
     activations = rows * facts.row_tokens * facts.layers * facts.hidden_size * 34 * facts.computed_bytes / 2
@@ -118,7 +125,8 @@ def memory_hint(facts: Facts) -> str:
         # Weights, gradients and Adam's moments, in 2 bytes each instead of 4.
         savings.append((facts.trainable * 8, "base_model.dtype bfloat16, in which small steps are lost"))
     if not settings.has_adapter:
-        savings.append((facts.trainable * (facts.weight_bytes + 8) * 0.99, "training_type LORA, which trains adapters only"))
+        adapters = "hyperparameters.lora_r 16" if settings.training_type in ("DPO", "RLHF") else "training_type LORA"
+        savings.append((facts.trainable * (facts.weight_bytes + 8) * 0.99, f"{adapters}, which trains adapters only"))
     elif settings.training_type == "LORA":
         savings.append((facts.parameters * (facts.weight_bytes - 0.55), "training_type QLORA, with 4-bit weights"))
     told = [f"{knob} (saves about {_size(saved)})" for saved, knob in sorted(savings, key=lambda entry: -entry[0]) if saved > 0]
