@@ -11,6 +11,7 @@ from .model_card import model_card
 
 if TYPE_CHECKING:
     from .data import LoadedData
+    from .settings import Settings
     from .training.attempt import Attempt
 
 
@@ -20,6 +21,8 @@ def export_output(job: dict[str, Any], attempt: Attempt, trainer: Any, data: Loa
     if attempt.ranks.is_first:
         shutil.rmtree(written, ignore_errors=True)
     attempt.ranks.wait()
+    if not attempt.settings.has_adapter:
+        _make_ready_for_use(trainer.model, attempt.settings)
     # A model that is spread over the ranks is gathered here, so all take part.
     trainer.save_model(str(written), _internal_call=True)
     attempt.ranks.wait()
@@ -34,6 +37,15 @@ def export_output(job: dict[str, Any], attempt: Attempt, trainer: Any, data: Loa
         shutil.rmtree(merged, ignore_errors=True)
         _merge(attempt, merged, trainer.processing_class)
         _publish(attempt, merged, "output/merged", "model", card)
+
+
+def _make_ready_for_use(model: Any, settings: Settings) -> None:
+    """Gives a whole model back what it went without in training: its cache, and, where this process has all of it, its own number format."""
+    from .training.model import load_config, weight_dtype
+
+    model.config.use_cache = True
+    if settings.framework.type == "HF_TRAINER":
+        model.to(weight_dtype(settings, load_config(settings)))
 
 
 def _publish(attempt: Attempt, written: Path, path: str, kind: str, card: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Facts:
-    """What is known of a run so far; an estimate needs it. Counts of parameters, bytes a weight, tokens a row."""
+    """What is known of a run so far; an estimate needs it. Counts of parameters, bytes a weight and a computed number, tokens a row."""
 
     settings: Settings | None = None
     parameters: int = 0
@@ -23,11 +24,15 @@ class Facts:
     hidden_size: int = 0
     layers: int = 0
     row_tokens: int = 0
+    computed_bytes: int = 2
 
 
 HANG = re.compile(
     r"(NCCL|gloo|ProcessGroup).*(timed out|timeout)|Timed out waiting|Watchdog caught collective", re.IGNORECASE | re.DOTALL
 )
+
+
+FULL_DISK = "Free space below the data folder and TMPDIR, or keep less: output_config.save_total_limit, or save_steps that come less often."
 
 
 def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
@@ -41,10 +46,13 @@ def to_failure(error: Exception, facts: Facts) -> TrainerFailure:
         return failure
     if HANG.search(str(error)):
         return TrainerFailure("COLLECTIVE_HANG", f"A collective timed out: {message}")
+    if _is_of_template(error):
+        return TrainerFailure("DATA", f"The chat template does not take the records: {message}", field="data_config.preprocess.chat_template")
     if isinstance(error, ImportError):
         return TrainerFailure("CODE", message, hint=_package_hint(error))
     if isinstance(error, OSError):
-        return TrainerFailure("UNKNOWN", message)
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return TrainerFailure("UNKNOWN", message, hint=FULL_DISK if is_full else None)
     return TrainerFailure("CODE", f"{type(error).__name__}: {message}")
 
 
@@ -60,6 +68,10 @@ def _is_out_of_memory(error: Exception) -> bool:
         or "OutOfMemoryError" in names
         or bool(re.search(r"out of memory|can't allocate memory|CUBLAS_STATUS_ALLOC_FAILED|not enough memory", str(error), re.IGNORECASE))
     )
+
+
+def _is_of_template(error: Exception) -> bool:
+    return any(kind.__name__ == "TemplateError" for kind in type(error).__mro__)
 
 
 def _access_failure(error: Exception, message: str) -> TrainerFailure | None:
@@ -92,9 +104,11 @@ def memory_hint(facts: Facts) -> str:
     settings = facts.settings
     if settings is None:
         return "Lower data_config.batch_size or max_seq_length."
+    if facts.parameters == 0:
+        return "It was full before training began: give a smaller model, QLORA with its 4-bit weights, or a machine with more memory."
     data, values = settings.data, settings.hyperparameters
     rows = data.batch_size * (2 if settings.training_type == "DPO" else 1)
-    activations = rows * facts.row_tokens * facts.layers * facts.hidden_size * 34 * facts.weight_bytes / 2
+    activations = rows * facts.row_tokens * facts.layers * facts.hidden_size * 34 * facts.computed_bytes / 2
     if values["gradient_checkpointing"]:
         activations /= 5
     savings: list[tuple[float, str]] = []
@@ -107,8 +121,12 @@ def memory_hint(facts: Facts) -> str:
         savings.append((activations / 2, f"data_config.max_seq_length {facts.row_tokens // 2}"))
     if not values["optim"].endswith("8bit") and values["optim"] != "adafactor":
         savings.append((facts.trainable * 6, "hyperparameters.optim adamw_8bit, which needs bitsandbytes"))
+    if facts.weight_bytes > facts.computed_bytes:
+        # Weights, gradients and Adam's moments, in 2 bytes each instead of 4.
+        savings.append((facts.trainable * 8, "base_model.dtype bfloat16, in which small steps are lost"))
     if not settings.has_adapter:
-        savings.append((facts.trainable * (facts.weight_bytes + 8) * 0.99, "training_type LORA, which trains adapters only"))
+        adapters = "hyperparameters.lora_r 16" if settings.training_type in ("DPO", "RLHF") else "training_type LORA"
+        savings.append((facts.trainable * (facts.weight_bytes + 8) * 0.99, f"{adapters}, which trains adapters only"))
     elif settings.training_type == "LORA":
         savings.append((facts.parameters * (facts.weight_bytes - 0.55), "training_type QLORA, with 4-bit weights"))
     told = [f"{knob} (saves about {_size(saved)})" for saved, knob in sorted(savings, key=lambda entry: -entry[0]) if saved > 0]

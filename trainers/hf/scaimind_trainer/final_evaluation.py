@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import torch
 from datasets import Dataset
+from jinja2 import TemplateError
 from transformers import TrainerCallback
 
 from .checkpoints import CheckpointKeeper
@@ -98,20 +100,26 @@ class FinalEvaluation(TrainerCallback):
         tokenizer = self._trainer.processing_class
         model = self._trainer.accelerator.unwrap_model(self._trainer.model)
         model.eval()
+        row_tokens = self._attempt.facts.row_tokens
+        new_tokens = min(SAMPLE_TOKENS, row_tokens // 2)
         found = []
         for index in range(min(SAMPLES, len(self._held_out))):
-            prompt = _prompt_of(self._held_out[index], tokenizer)
-            tokens = tokenizer(prompt, return_tensors="pt").to(model.device)
+            prompt, ids = prompt_of(self._held_out[index], tokenizer)
+            if len(ids) > row_tokens - new_tokens:
+                # A model has only so many positions, and memory for no more than it is trained on.
+                ids = ids[new_tokens - row_tokens :]
+                prompt = tokenizer.decode(ids)
+            tokens = torch.tensor([ids], device=model.device)
             with torch.no_grad(), self._trainer.compute_loss_context_manager():
-                ids = model.generate(
-                    input_ids=tokens["input_ids"],
-                    attention_mask=tokens["attention_mask"],
-                    max_new_tokens=SAMPLE_TOKENS,
+                continued = model.generate(
+                    input_ids=tokens,
+                    attention_mask=torch.ones_like(tokens),
+                    max_new_tokens=new_tokens,
                     do_sample=False,
                     use_cache=True,
                     pad_token_id=tokenizer.pad_token_id,
                 )
-            found.append((prompt.strip(), tokenizer.decode(ids[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True).strip()))
+            found.append((prompt.strip(), tokenizer.decode(continued[0, len(ids) :], skip_special_tokens=True).strip()))
         return found
 
 
@@ -129,11 +137,25 @@ def _likelihood_inputs(batch: dict[str, Any]) -> dict[str, Any]:
     return inputs
 
 
-def _prompt_of(record: dict[str, Any], tokenizer: Any) -> str:
-    """The text that a held-out record begins with."""
-    if record.get("messages"):
-        return tokenizer.apply_chat_template(record["messages"][:-1], tokenize=False, add_generation_prompt=True)
-    prompt = record.get("prompt")
-    if isinstance(prompt, list):
-        return tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-    return prompt if prompt else record["text"][:TEXT_PROMPT_CHARACTERS]
+def prompt_of(record: dict[str, Any], tokenizer: Any) -> tuple[str, list[int]]:
+    """What a held-out record says before its answer, as text and as tokens; of one that is all answer, how that begins."""
+    told = next(record[name] for name in ("messages", "prompt", "completion", "chosen", "text") if record.get(name))
+    if isinstance(told, list):
+        answers = [number for number, message in enumerate(told) if message["role"] == "assistant"]
+        before = told if told is record.get("prompt") else told[: answers[-1] if answers else 0]
+        try:
+            if before:
+                return _rendered(before, record.get("tools"), tokenizer)
+        except TemplateError:
+            # Some templates refuse a conversation that ends there. That is no reason to fail: only a sample is made of it.
+            pass
+        told = told[0].get("content") or tokenizer.eos_token
+    text = told if told is record.get("prompt") else told[:TEXT_PROMPT_CHARACTERS]
+    return text, tokenizer(text)["input_ids"]
+
+
+def _rendered(messages: list[dict[str, Any]], tools: str | None, tokenizer: Any) -> tuple[str, list[int]]:
+    functions = json.loads(tools) if tools else None
+    text = tokenizer.apply_chat_template(messages, tools=functions, tokenize=False, add_generation_prompt=True)
+    # The template has marked the beginning.
+    return text, tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 STOPPED = 85
@@ -17,8 +19,8 @@ class Stopped(Exception):
 
 class Requests:
     """
-    SIGUSR1: save and go on. SIGTERM: save, unless `stop.json` says no, and exit with 85. Requests are noticed between steps. A
-    repeated SIGTERM changes nothing: torchrun sends one of its own on top of the group's.
+    SIGUSR1: save and go on. SIGTERM: save, unless `stop.json` says no, and exit with 85. Requests are noticed between steps, and by
+    whatever runs while `leaving_at_once`. A repeated SIGTERM changes nothing: torchrun sends one of its own on top of the group's.
     """
 
     def __init__(self, directory: Path):
@@ -26,6 +28,7 @@ class Requests:
         self.save_on_stop = True
         self._directory = directory
         self._checkpoint_wanted = False
+        self._leaves_at_once = False
 
     def listen(self) -> None:
         """Installs the signal handlers of this process."""
@@ -41,9 +44,29 @@ class Requests:
             if not self.stop:
                 self.save_on_stop = self._save_wanted()
             self.stop = True
+            if self._leaves_at_once:
+                raise Stopped
 
         signal.signal(signal.SIGUSR1, checkpoint)
         signal.signal(signal.SIGTERM, stop)
+
+    @contextmanager
+    def leaving_at_once(self) -> Iterator[None]:
+        """
+        What is done meanwhile, where there is nothing to save yet, may last hours: SIGTERM ends it by Stopped. Whatever a package makes
+        of that comes out as Stopped, too.
+        """
+        self._leaves_at_once = True
+        try:
+            if self.stop:
+                raise Stopped
+            yield
+        except Exception as error:
+            if self.stop and not isinstance(error, Stopped):
+                raise Stopped from error
+            raise
+        finally:
+            self._leaves_at_once = False
 
     def ask_to_stop(self) -> None:
         """As SIGTERM does, with a checkpoint."""

@@ -1,4 +1,4 @@
-"""A tiny Llama, a reader of jsonl in place of the data package's, and a job's folder."""
+"""A tiny Llama, and a job's folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest  # noqa: E402
-import reader  # noqa: E402
 from jobs import JobFolder  # noqa: E402
 from make_tiny import make_tiny  # noqa: E402
-
-reader.install()
 
 
 @pytest.fixture(scope="session")

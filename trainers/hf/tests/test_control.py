@@ -74,6 +74,26 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_losses(job, kind):
     assert sorted((path, path.stat().st_mtime_ns) for path in stopped.directory.rglob("*")) == before
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_run_that_is_stopped_while_it_reads_its_data_leaves_at_once(job, monkeypatch, hidden):
+    from scaimind_trainer.training import train
+
+    def reads_long(given):
+        try:
+            signalled(signal.SIGTERM)()
+            time.sleep(60)
+        except Exception as error:
+            if hidden:
+                raise RuntimeError("a package's own words for it") from error
+            raise
+
+    monkeypatch.setattr(train, "load_data", reads_long)
+    attempt = job.new_attempt()
+    assert attempt.run() == 85
+    assert attempt.phases() == ["PREPARING"]
+    assert attempt.events("failure") == []
+
+
 def test_a_run_that_is_stopped_while_it_is_evaluated_goes_on_with_its_end(job, monkeypatch):
     from scaimind_trainer.final_evaluation import FinalEvaluation
 
@@ -93,6 +113,29 @@ def test_a_run_that_is_stopped_while_it_is_evaluated_goes_on_with_its_end(job, m
     assert resumed.losses() == {}
     assert resumed.events("evaluation")[0]["tuned"]["loss"] < resumed.events("evaluation")[0]["base"]["loss"]
     assert "6 steps" in (resumed.output / "README.md").read_text()
+
+
+def test_an_evaluation_between_steps_is_left_on_request(job, monkeypatch):
+    from trl import SFTTrainer
+
+    measure = SFTTrainer.prediction_step
+    measured = []
+
+    def signalling(self, *args, **kwargs):
+        measured.append(self.state.global_step)
+        signalled(signal.SIGTERM)()
+        return measure(self, *args, **kwargs)
+
+    monkeypatch.setattr(SFTTrainer, "prediction_step", signalling)
+    job.set(max_steps=6, eval_steps=2)
+    job.spec["data_config"].update(validation_split=0.5, batch_size=2)
+    attempt = job.new_attempt()
+
+    assert attempt.run() == 85
+
+    assert measured == [2]
+    assert [event["step"] for event in attempt.events("checkpoint")] == [2]
+    assert max(attempt.losses()) == 2
 
 
 def test_sigusr1_saves_a_checkpoint_and_goes_on(job):

@@ -60,6 +60,42 @@ def test_out_of_memory_says_what_would_help_and_what_it_would_save(job, monkeypa
         assert words in attempt.failure["hint"]
 
 
+def test_out_of_memory_before_training_does_not_blame_the_batch(job, monkeypatch):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", full)
+    attempt = job.new_attempt()
+
+    assert attempt.run() == 1
+
+    assert attempt.failure["class"] == "OUT_OF_MEMORY"
+    assert attempt.failure["hint"].startswith("It was full before training began")
+
+
+def test_dpo_is_advised_to_train_adapters_by_dpo():
+    from scaimind_trainer.failures import Facts, memory_hint
+    from scaimind_trainer.settings import check_job
+
+    settings, _ = check_job({"training_config": {"training_type": "DPO", "base_model": {"model_id": "org/llama-7b"}}})
+    hint = memory_hint(Facts(settings, 7_000_000_000, 7_000_000_000, 2, 4096, 32, 2048))
+    assert "hyperparameters.lora_r 16, which trains adapters only" in hint
+    assert "training_type LORA" not in hint
+
+
+def test_a_full_disk_says_what_takes_less():
+    import errno
+
+    from scaimind_trainer.failures import Facts, to_failure
+
+    failure = to_failure(OSError(errno.ENOSPC, "No space left on device"), Facts())
+    assert "No space left on device" in failure.message
+    assert "save_total_limit" in failure.hint
+
+
 def test_the_estimate_of_memory_is_of_the_right_size():
     from scaimind_trainer.failures import Facts, memory_hint
     from scaimind_trainer.settings import check_job
@@ -75,6 +111,9 @@ def test_the_estimate_of_memory_is_of_the_right_size():
     assert "batch_size 4 with gradient_accumulation_steps 2, the same training (saves about 34.0 GiB)" in hint
     assert "gradient_checkpointing true, some 20 to 30 % slower (saves about 54.4 GiB)" in hint
     assert "LORA, which trains adapters only (saves about 64.5 GiB)" in hint
+    assert "bfloat16" not in hint
+    kept_in_32_bits = memory_hint(Facts(settings, 7_000_000_000, 7_000_000_000, 4, 4096, 32, 2048, computed_bytes=2))
+    assert "base_model.dtype bfloat16, in which small steps are lost (saves about 52.2 GiB)" in kept_in_32_bits
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-READER = Path(__file__).parent / "reader.py"
+MAIN = Path(__file__).parent.parent / "main.py"
 
 
 def start(attempt, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Two processes of the trainer under torchrun, in a session of their own."""
     torchrun = Path(sys.executable).parent / "torchrun"
     return subprocess.Popen(
-        [torchrun, "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={29500 + os.getpid() % 500}", "--no-python", sys.executable, READER],
+        [torchrun, "--nproc-per-node=2", "--master-addr=127.0.0.1", f"--master-port={29500 + os.getpid() % 500}", "--no-python", sys.executable, MAIN],
         env={**os.environ, "SCAIMIND_JOB_DIR": str(attempt.directory), "OMP_NUM_THREADS": "1", **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

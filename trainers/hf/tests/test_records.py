@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 
 
@@ -131,3 +132,70 @@ def test_a_loss_that_the_records_have_no_part_for_is_refused(job, hyperparameter
     attempt = job.new_attempt()
     assert attempt.run() == 1
     assert attempt.failure["field"] == field
+
+
+def test_records_with_nothing_to_learn_from_within_a_row_are_counted(job, capsys):
+    long, short = {"prompt": "hi " * 20, "completion": "a"}, {"prompt": "hi", "completion": "a"}
+    job.write_data([long] * 3 + [short])
+    job.set(max_steps=1)
+    job.spec["data_config"]["max_seq_length"] = 16
+    assert job.new_attempt().run() == 0
+    assert "3 of 4 records for training are left out: of each, nothing that is learnt from lies within the 16 tokens of a row" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["SFT", "DPO"])
+def test_held_out_records_with_nothing_to_measure_are_refused(job, kind, monkeypatch):
+    from scaimind_trainer.data import load
+
+    # Of the contents the longer one is held out.
+    monkeypatch.setattr(load, "set_aside", lambda digests, share, seed: [numpy.array([False, False, False, True])])
+    job.training["training_type"] = kind
+    answer = {"completion": "a"} if kind == "SFT" else {"chosen": "a", "rejected": "b"}
+    job.write_data([{"prompt": "hi", **answer}] * 3 + [{"prompt": "hi " * 20, **answer}])
+    job.set(max_steps=1, lora_r=None)
+    job.spec["data_config"].update(max_seq_length=16, validation_split=0.25)
+    attempt = job.new_attempt()
+    assert attempt.run() == 1
+    assert attempt.failure["message"].startswith("No record is left for validation")
+    assert attempt.failure["field"] == "data_config.max_seq_length"
+
+
+@pytest.mark.parametrize(
+    ("template", "hyperparameters", "field"),
+    [
+        ("{{ raise_exception('System role not supported') }}", {}, "data_config.preprocess.chat_template"),
+        ("{% for m in messages %}{{ m['content']", {}, "data_config.preprocess.chat_template"),
+        ("{{ messages[0]['content'] }}", {"assistant_only_loss": "true"}, "training_config.hyperparameters.assistant_only_loss"),
+    ],
+)
+def test_a_chat_template_that_does_not_take_the_records_is_to_blame(job, template, hyperparameters, field):
+    job.write_data(CHAT)
+    job.set(max_steps=1, **hyperparameters)
+    job.spec["data_config"]["preprocess"] = {"chat_template": template}
+    attempt = job.new_attempt()
+    assert attempt.run() == 1
+    assert (attempt.failure["class"], attempt.failure["field"]) == ("DATA", field)
+
+
+@pytest.mark.parametrize("kind", ["SFT", "DPO", "RLHF"])
+def test_messages_without_a_chat_template_are_refused(job, kind, monkeypatch):
+    from transformers import PreTrainedTokenizerFast
+
+    load = PreTrainedTokenizerFast.from_pretrained.__func__
+
+    def without_template(cls, *args, **kwargs):
+        tokenizer = load(cls, *args, **kwargs)
+        tokenizer.chat_template = None
+        return tokenizer
+
+    monkeypatch.setattr(PreTrainedTokenizerFast, "from_pretrained", classmethod(without_template))
+    job.training["training_type"] = kind
+    reward = job.folder / "reward.py"
+    reward.write_text("def reward(completions, **columns):\n    return [0.0] * len(completions)\n")
+    job.set(max_steps=1, lora_r=None, **({"reward_function": reward, "num_generations": 4} if kind == "RLHF" else {}))
+    question, answer = [CHAT[0]["messages"][0]], [CHAT[0]["messages"][1]]
+    records = {"SFT": CHAT[0], "DPO": {"prompt": question, "chosen": answer, "rejected": question}, "RLHF": {"prompt": question}}
+    job.write_data([records[kind]] * 4)
+    attempt = job.new_attempt()
+    assert attempt.run() == 1
+    assert attempt.failure["field"] == "data_config.preprocess.chat_template"

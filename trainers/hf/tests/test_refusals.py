@@ -142,6 +142,7 @@ def test_qlora_is_refused_where_four_bit_weights_cannot_be_had(job):
         (f"{F}", {"type": "FSDP", "config": {"version": "1"}}, f"{F}.config.version"),
         ("data_config.max_seq_length", 1024, "data_config.max_seq_length"),
         (f"{H}.lora_target_modules", "q_proj,v_pro", f"{H}.lora_target_modules"),
+        (f"{H}.lora_target_modules", "lm_head", f"{H}.lora_target_modules"),
     ],
 )
 def test_what_the_environment_or_the_model_lacks_is_refused_by_name(job, path, value, field):

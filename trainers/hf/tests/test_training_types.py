@@ -74,6 +74,33 @@ def test_sft_and_full_finetune_train_a_whole_model(job):
     AutoModelForCausalLM.from_pretrained(attempt.output)
 
 
+def test_weights_of_16_bits_are_trained_in_32_so_that_small_steps_are_not_lost(job, tiny_llama, tmp_path, capsys):
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    given = tmp_path / "bfloat16"
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.bfloat16)
+    base.save_pretrained(given)
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(given)
+    before = load_file(given / "model.safetensors")
+    job.training.update(training_type="FULL_FINETUNE", base_model={"model_id": str(given), "model_kwargs": {}})
+    job.set(lora_r=None, learning_rate=1e-6, max_steps=20, lr_scheduler_type="constant")
+    job.spec["output_config"]["save_strategy"] = "STEPS"
+    changed = {}
+    for dtype in ("", "bfloat16"):
+        job.training["base_model"]["dtype"] = dtype
+        attempt = job.new_attempt()
+        assert attempt.run() == 0
+        after = load_file(attempt.output / "model.safetensors")
+        assert {weight.dtype for weight in after.values()} == {torch.bfloat16}
+        assert json.loads((attempt.output / "config.json").read_text())["use_cache"] is True
+        changed[dtype] = sum(int((after[name] != before[name]).sum()) for name in after)
+        kept = load_file(attempt.checkpoint(20) / "model.safetensors")
+        assert {weight.dtype for weight in kept.values()} == {torch.bfloat16 if dtype else torch.float32}
+        assert ("small steps are lost" in capsys.readouterr().out) == bool(dtype)
+    assert changed[""] > 5 * changed["bfloat16"]
+
+
 def test_continued_pretraining_packs_its_texts_into_full_rows(job):
     job.training["training_type"] = "CONTINUED_PRETRAIN"
     job.set(lora_r=None, learning_rate=0.003)

@@ -53,7 +53,10 @@ const ofModel: Field[] = [
     path: `${model}.dtype`,
     cells: forTrainers({
       embedded: { acts: 'Only `float32` or `auto`: it computes in float32.' },
-      hf: hfCell('What weights are kept in. float16: only with adapters.', oneOf('auto', 'float32', 'bfloat16', 'float16')),
+      hf: hfCell(
+        "What weights are kept in. Default: the model's own, but float32 while HF_TRAINER trains all of them. float16: only with adapters.",
+        oneOf('auto', 'float32', 'bfloat16', 'float16'),
+      ),
     }),
     example: ({ trainer }) => (trainer === 'embedded' ? 'float32' : 'bfloat16'),
   },

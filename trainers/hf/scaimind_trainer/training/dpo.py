@@ -8,11 +8,10 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from ..checkpoints import CheckpointKeeper
-from ..problems import TrainerFailure
 from .attempt import Attempt, Parts
 from .model import source_of
 from .observed import observed
-from .tokens import is_conversational, refuse_long_rows
+from .tokens import check_left_out, refuse_long_rows, refuse_without_template
 
 
 def dpo_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int) -> DPOConfig:
@@ -35,9 +34,7 @@ def dpo_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int) 
 
 def dpo_trainer(attempt: Attempt, arguments: DPOConfig, parts: Parts, keeper: CheckpointKeeper) -> DPOTrainer:
     """The trainer over the loaded data. With adapters the reference is the model without them."""
-    if is_conversational(parts.data.training) and not parts.tokenizer.chat_template:
-        message = "The records are messages, and the tokenizer has no chat template."
-        raise TrainerFailure("DATA", message, field="data_config.preprocess.chat_template")
+    refuse_without_template(parts.data.training, parts.tokenizer)
     trainer = observed(ReferenceFreeTrainer if attempt.settings.hyperparameters["reference_free"] else DPOTrainer)(
         attempt=attempt,
         keeper=keeper,
@@ -52,9 +49,7 @@ def dpo_trainer(attempt: Attempt, arguments: DPOConfig, parts: Parts, keeper: Ch
     if attempt.settings.data.truncation == "error":
         longest = [max(len(row["chosen_ids"]), len(row["rejected_ids"])) + len(row["prompt_ids"]) for row in rows]
         refuse_long_rows(longest, parts.row_tokens)
-    if len(rows) == 0:
-        message = f"Nothing is left to train on: every prompt fills the {parts.row_tokens} tokens of a row."
-        raise TrainerFailure("DATA", message, field="data_config.max_seq_length")
+    check_left_out(attempt, parts, rows, trainer.eval_dataset)
     return trainer
 
 

@@ -36,12 +36,21 @@ def load_config(settings: Settings) -> Any:
 
 
 def weight_dtype(settings: Settings, config: Any) -> torch.dtype:
-    """The number format of the weights: the submission's, else the model's own, else float32."""
+    """The number format that is computed in, and that the output has: the submission's, else the model's own, else float32."""
     named = settings.model.dtype
     if named not in ("", "auto"):
         return getattr(torch, named)
     own = getattr(config, "dtype", None) or torch.float32
     return getattr(torch, own) if isinstance(own, str) else own
+
+
+def trained_dtype(settings: Settings, dtype: torch.dtype) -> torch.dtype:
+    """
+    What the weights are kept in while they are trained. Where all of them are, and the submission names no format, that is float32: a
+    step is often less than the last bit of a 16-bit weight, and rounding would undo it. Adapters, FSDP and DeepSpeed see to it by themselves.
+    """
+    is_ours = settings.framework.type == "HF_TRAINER" and not settings.has_adapter
+    return torch.float32 if is_ours and settings.model.dtype in ("", "auto") else dtype
 
 
 def load_tokenizer(settings: Settings) -> Any:
@@ -115,11 +124,19 @@ def lora_config(settings: Settings, model: Any) -> LoraConfig | None:
         modules: Any = "all-linear"
     else:
         names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if name and not list(module.children())}
+        heads = [name for name, module in model.named_modules() if module is model.get_output_embeddings()]
         for target in targets:
             if target.rsplit(".", 1)[-1] not in names:
                 raise TrainerFailure(
                     "UNKNOWN",
                     f"The model has no module {target}{near_miss(target, names)}.",
+                    field="training_config.hyperparameters.lora_target_modules",
+                )
+            if target in heads:
+                # trl computes losses from the head's weights directly; an adapter on it would never be trained.
+                raise TrainerFailure(
+                    "UNKNOWN",
+                    f"{target} computes the model's output, and takes no adapter here.",
                     field="training_config.hyperparameters.lora_target_modules",
                 )
         modules = targets

@@ -14,6 +14,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ..checkpoints import CheckpointKeeper
 from ..problems import TrainerFailure
+from ..requests import Stopped
 from .attempt import Attempt
 from .distributed import shard_on_cpu
 
@@ -71,7 +72,11 @@ def observed(base: type[Trainer]) -> type[Trainer]:
 
         def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
             with self.attempt.heartbeat.paused():
-                return super().evaluate(*args, **kwargs)
+                try:
+                    return super().evaluate(*args, **kwargs)
+                except Stopped:
+                    self.observer.stop(self.state, self.control)
+                    return {}
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             # trl's own writes a model card beside the checkpoint first; ours is written once, with the output.
@@ -151,11 +156,24 @@ class Observer(TrainerCallback):
         if save or self._keeper.is_due(state.global_step, state.max_steps):
             control.should_save = True
         if stop:
-            self.stopped = True
-            control.should_training_stop = True
-            control.should_evaluate = False
-            control.should_save = not forget and state.global_step > self._first_step
+            self._stop(state, control, save=not forget)
         return control
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._attempt.ranks.sum([int(self._attempt.requests.stop)])[0]:
+            raise Stopped
+
+    def stop(self, state: Any, control: Any) -> None:
+        """Ends training where an evaluation in between was left on request. Every rank calls it."""
+        requests = self._attempt.requests
+        forget = self._attempt.ranks.sum([int(requests.stop and not requests.save_on_stop)])[0]
+        self._stop(state, control, save=not forget)
+
+    def _stop(self, state: Any, control: Any, *, save: bool) -> None:
+        self.stopped = True
+        control.should_training_stop = True
+        control.should_evaluate = False
+        control.should_save = save and state.global_step > self._first_step
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         if self._keeper.is_due_after_epoch() and not self.stopped:

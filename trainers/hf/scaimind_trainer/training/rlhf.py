@@ -16,6 +16,7 @@ from ..problems import TrainerFailure
 from .attempt import Attempt, Parts
 from .model import source_of
 from .observed import observed
+from .tokens import refuse_without_template
 
 PATH = "training_config.hyperparameters"
 
@@ -48,6 +49,7 @@ def rlhf_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int)
 def rlhf_trainer(attempt: Attempt, arguments: GRPOConfig, parts: Parts, keeper: CheckpointKeeper) -> GRPOTrainer:
     """The trainer over the prompts. Throws TrainerFailure where there is no usable reward or no prompt that is short enough."""
     values = attempt.settings.hyperparameters
+    refuse_without_template(parts.data.training, parts.tokenizer)
     prompts = _short_prompts(attempt, parts)
     tokenizer_of_reward = None
     if values["reward_function"]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer, get_training_chat_template
+from trl.chat_template_utils import has_generation_markers
 
 from ..checkpoints import CheckpointKeeper
 from ..problems import TrainerFailure
 from .attempt import Attempt, Parts
 from .observed import observed
-from .tokens import is_conversational, mark_ends, refuse_long_rows
+from .tokens import check_left_out, mark_ends, refuse_long_rows, refuse_without_template
 
 PATH = "training_config.hyperparameters"
 
@@ -53,9 +54,8 @@ def sft_trainer(attempt: Attempt, arguments: SFTConfig, parts: Parts, keeper: Ch
     )
     if settings.data.truncation == "error":
         refuse_long_rows([len(ids) for ids in trainer.train_dataset["input_ids"]], parts.row_tokens)
-    if len(trainer.train_dataset) == 0:
-        message = f"Nothing is left to train on: every record's prompt fills the {parts.row_tokens} tokens of a row."
-        raise TrainerFailure("DATA", message, field="data_config.max_seq_length")
+    # Packed rows are fewer than the records in them.
+    check_left_out(attempt, parts, training if arguments.packing else trainer.train_dataset, trainer.eval_dataset)
     return trainer
 
 
@@ -67,10 +67,14 @@ def _check_kind(values: dict[str, Any], data: Any, tokenizer: Any) -> None:
     if values.get("assistant_only_loss") and "messages" not in names:
         message = f"assistant_only_loss acts on records of messages; these have {', '.join(names)}."
         raise TrainerFailure("DATA", message, field=f"{PATH}.assistant_only_loss")
-    if is_conversational(data) and not tokenizer.chat_template:
-        raise TrainerFailure(
-            "DATA",
-            "The records are messages, and the tokenizer has no chat template.",
-            field="data_config.preprocess.chat_template",
-            hint="Give one, or the tokenizer of an instruction-tuned model.",
-        )
+    refuse_without_template(data, tokenizer)
+    if values.get("assistant_only_loss") and not has_generation_markers(tokenizer.chat_template):
+        try:
+            get_training_chat_template(tokenizer)
+        except ValueError as error:
+            raise TrainerFailure(
+                "DATA",
+                "assistant_only_loss needs a chat template that marks answers by {% generation %}, and the tokenizer's does not.",
+                field=f"{PATH}.assistant_only_loss",
+                hint="Give data_config.preprocess.chat_template with {% generation %} and {% endgeneration %} around what the assistant says.",
+            ) from error

@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from ..problems import TrainerFailure
 from ..settings import Settings
+from .attempt import Attempt, Parts
 
 PATH = "data_config.preprocess"
 
@@ -16,6 +17,32 @@ def is_conversational(data: Dataset) -> bool:
     """Whether the records are messages, which a chat template makes text of."""
     names = data.column_names
     return "messages" in names or any(name in names and isinstance(data[0][name], list) for name in ("prompt", "completion", "chosen"))
+
+
+def refuse_without_template(data: Dataset, tokenizer: Any) -> None:
+    """Throws TrainerFailure where the records are messages, and nothing says how they become text."""
+    if is_conversational(data) and not tokenizer.chat_template:
+        raise TrainerFailure(
+            "DATA",
+            "The records are messages, and the tokenizer has no chat template.",
+            field=f"{PATH}.chat_template",
+            hint="Give one, or the tokenizer of an instruction-tuned model.",
+        )
+
+
+def check_left_out(attempt: Attempt, parts: Parts, training: Any, held_out: Any) -> None:
+    """
+    Tells how many records have nothing to learn from within a row, which trl leaves out. Throws TrainerFailure where none of those for
+    training, or of those held out, is left.
+    """
+    most = parts.row_tokens
+    for what, given, left in (("training", parts.data.training, training), ("validation", parts.data.validation, held_out)):
+        if given is None or len(left) >= len(given):
+            continue
+        reason = f"nothing that is learnt from lies within the {most} tokens of a row"
+        if len(left) == 0:
+            raise TrainerFailure("DATA", f"No record is left for {what}: of each, {reason}.", field="data_config.max_seq_length")
+        attempt.journal.log(f"warning: {len(given) - len(left)} of {len(given)} records for {what} are left out: of each, {reason}")
 
 
 def mark_ends(data: Dataset, tokenizer: Any, settings: Settings) -> Dataset:
