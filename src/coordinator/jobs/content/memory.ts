@@ -28,22 +28,29 @@ export function estimateMemory(spec: Spec, shape: ModelShape): MemoryNeed {
   const options = training.hyperparameters
   const isQuantized = training.training_type === 'QLORA'
   const isAdapter = isQuantized || training.training_type === 'LORA' || Number(options.lora_r) > 0
-  const bytes = isQuantized ? 2 : bytesOf(precision(spec, shape))
+  const shards = sharding(spec)
+  const computed = isQuantized ? 2 : bytesOf(precision(spec, shape))
+  // Whoever shards keeps a copy in full for the optimizer; else the weights themselves are in full, unless their format is named.
+  const isInFull = shards.kind === 'none' && !isAdapter && ['', 'auto'].includes(training.base_model.dtype)
+  const bytes = isInFull ? 4 : computed
   const { all, embeddings, adapters } = countWeights(shape)
   const frozen = isQuantized ? embeddings * 2 + (all - embeddings) * quantizedBytes : all * bytes
   const modules = (options.lora_target_modules ?? '').split(/[\s,]+/)
   const trained = isAdapter ? adapters(Number(options.lora_r) || 8, modules) : all
   // Adapters are kept in full precision.
   const trainedBytes = isAdapter ? 4 : bytes
-  const shards = sharding(spec)
   const replicas = Math.max(1, resources.gpu_count)
   const copies = modelCopies(training.training_type, isAdapter)
-  const master = !isAdapter && bytes === 2 && shards.kind !== 'none' ? 4 : 0
+  const isMixed = !isAdapter && bytes === 2 && shards.kind !== 'none'
   return {
     weights: Math.round((frozen * copies + (isAdapter ? trained * trainedBytes : 0)) / (shards.weights ? replicas : 1) / shards.parts),
     gradients: Math.round((trained * trainedBytes) / (shards.gradients ? replicas : 1) / shards.parts),
-    optimizer: Math.round((trained * (optimizerBytes(options.optim) + master)) / (shards.optimizer ? replicas : 1) / shards.parts),
-    activations: Math.round(activationBytes(spec, shape, bytes) / shards.parts),
+    optimizer: Math.round(
+      (trained * (isMixed ? optimizerBytes(options.optim, 4) + 4 : optimizerBytes(options.optim, trainedBytes))) /
+        (shards.optimizer ? replicas : 1) /
+        shards.parts,
+    ),
+    activations: Math.round(activationBytes(spec, shape, computed) / shards.parts),
     overhead: resources.gpu_count > 0 ? gpuOverhead : cpuOverhead,
   }
 }
@@ -88,11 +95,11 @@ function bytesOf(dtype: string): number {
   return /^(?:u?int8|fp8|float8)/.test(dtype) ? 1 : 4
 }
 
-/** Bytes a trained weight: Adam keeps two moments in full precision. */
-function optimizerBytes(optimizer = ''): number {
+/** Bytes a trained weight: Adam keeps two moments in the precision of what it changes. */
+function optimizerBytes(optimizer = '', bytes: number): number {
   if (/8bit/.test(optimizer)) return 2
   if (/adafactor/.test(optimizer)) return 0.1
-  return /^sgd/.test(optimizer) ? 4 : 8
+  return (/^sgd/.test(optimizer) ? 1 : 2) * bytes
 }
 
 /** DPO compares with the model as it was, which with adapters is the same weights; RLHF holds a reference, a reward and a value model besides. */
