@@ -93,6 +93,13 @@ describe('The content hash of a job', () => {
     ['the environment', (given) => Object.assign(given.training_config, { environment: { SEED: '1' } })],
   ])('changes with %s', (_, change) => expect(hash(change)).not.toBe(hash()))
 
+  it('takes the settings of a script as they are written: only our trainers read 1.10 and 1.1 as one number', () => {
+    const code = (trainer: string) => ({ code: { trainer, version: '', content_hash: 'sha256:dd' } })
+    const withVersion = (version: string) => (given: Submission) => Object.assign(given.training_config.hyperparameters, { version })
+    expect(hash(withVersion('1.10'), code('custom'))).not.toBe(hash(withVersion('1.1'), code('custom')))
+    expect(hash(withVersion('1.10'), code('hf'))).toBe(hash(withVersion('1.1'), code('hf')))
+  })
+
   it('changes with the records, the code and what stands at a path of a model', () => {
     const record = { path: '/data/a.jsonl', content_hash: 'sha256:bb', records: '3', dataset_id: '' }
     const others = [

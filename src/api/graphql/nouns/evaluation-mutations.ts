@@ -15,7 +15,8 @@ const BenchmarkInput = builder.inputType('BenchmarkInput', {
         'How answers to data of one’s own are measured: `perplexity`, `exact_match`, `contains`, `multiple_choice` or, for models of the embedded trainer, `bytes_accuracy`. For HuggingFace models also a task of lm-evaluation-harness, such as `hellaswag`, which brings its data.',
     }),
     dataset: t.string({
-      description: 'A file under the data roots, or the id of an uploaded data set; required but for a task of lm-evaluation-harness, by default that brings its data.',
+      description:
+        'A file under the data roots, or the id of an uploaded data set; required but for a task of lm-evaluation-harness, by default that brings its data.',
     }),
     numSamples: t.int({ description: 'At most so many records, from the first; 0, the default, is all.' }),
     parameters: t.field({ type: [KeyValueInput], description: 'Further settings of the benchmark, by name; default its own.' }),
