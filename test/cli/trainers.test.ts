@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, it } from 'vitest'
-import { type InstallOptions, installTrainers } from '../../src/cli/trainers/install.js'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, it, vi } from 'vitest'
+import { type InstallOptions, installTrainers, runProgram } from '../../src/cli/trainers/install.js'
 import { hfEnvironment } from '../../src/hf-environment.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-install-'))
@@ -47,6 +50,34 @@ it('an environment whose making failed is made anew, and one that is whole is le
   expect(steps.at(-1)).toMatch(/ nvidia-nccl-cu13==2\.30 torch==2\.15\.0 triton==3\.8\.0 trl==1\.16\.0$/)
   expect(await install()).toEqual([])
   expect((await install({ extras: ['qlora'] })).join()).toMatch(/-m pip install .* bitsandbytes==[\d.]+$/)
+})
+
+it('an environment is made anew where the Python that it was made with is gone', async () => {
+  rmSync(hfEnvironment(folder, trainer)?.python ?? '')
+  expect((await install())[1]).toMatch(/^-m venv/)
+})
+
+it('a process that is asked to end ends the program that it waits for', async () => {
+  const pid = join(folder, 'pid')
+  const running = runProgram('/bin/sh', ['-c', `echo $$ > ${pid}; exec sleep 60`])
+  await vi.waitFor(() => expect(readFileSync(pid, 'utf8')).toMatch(/\d/))
+  process.emit('SIGTERM')
+  await expect(running).rejects.toThrow('failed')
+  expect(() => process.kill(Number(readFileSync(pid, 'utf8')), 0)).toThrow('ESRCH')
+})
+
+it('of processes that find a lock which was left behind, one gets it', async () => {
+  const lock = join(folder, 'a.lock')
+  writeFileSync(lock, JSON.stringify({ pid: 1, startTime: 'never' }))
+  const module = fileURLToPath(new URL('../../dist/cli/up/lock.js', import.meta.url))
+  // Each keeps what it got until all have tried.
+  const script = `import { takeLock } from ${JSON.stringify(module)}
+    try { takeLock(${JSON.stringify(lock)}, String); console.log('got') } catch { console.log('refused') }
+    process.stdin.resume()`
+  const all = Array.from({ length: 4 }, () => spawn(process.execPath, ['--input-type=module', '-e', script]))
+  const said = await Promise.all(all.map(async ({ stdout }) => String((await once(stdout, 'data'))[0]).trim()))
+  for (const child of all) child.stdin.end()
+  expect(said.toSorted()).toEqual(['got', 'refused', 'refused', 'refused'])
 })
 
 it('torch comes from an index of its own with what it brings, all else from where pip is set to', async () => {
