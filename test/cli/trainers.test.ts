@@ -3,9 +3,8 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, expect, it, vi } from 'vitest'
-import { type InstallOptions, installTrainers, runProgram } from '../../src/cli/trainers/install.js'
+import { type InstallOptions, installTrainers } from '../../src/cli/trainers/install.js'
 import { hfEnvironment } from '../../src/hf-environment.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'scaimind-install-'))
@@ -29,6 +28,12 @@ esac
 const trainer = join(folder, 'hf')
 mkdirSync(trainer)
 writeFileSync(join(trainer, 'requirements.lock'), 'nvidia-nccl-cu13==2.30\ntorch==2.15.0\ntriton==3.8.0\ntrl==1.16.0\n')
+
+/** A process that runs a script, in which `it` is a module of the command line. */
+function nodeWith(module: string, script: string) {
+  const url = new URL(`../../dist/cli/${module}`, import.meta.url).href
+  return spawn(process.execPath, ['--input-type=module', '-e', `import * as it from ${JSON.stringify(url)}\n${script}`])
+}
 
 async function install(more: Partial<InstallOptions> = {}): Promise<string[]> {
   const environment = hfEnvironment(folder, trainer)
@@ -57,24 +62,23 @@ it('an environment is made anew where the Python that it was made with is gone',
   expect((await install())[1]).toMatch(/^-m venv/)
 })
 
-it('a process that is asked to end ends the program that it waits for', async () => {
-  const pid = join(folder, 'pid')
-  const running = runProgram('/bin/sh', ['-c', `echo $$ > ${pid}; exec sleep 60`])
-  await vi.waitFor(() => expect(readFileSync(pid, 'utf8')).toMatch(/\d/))
-  process.emit('SIGTERM')
-  await expect(running).rejects.toThrow('failed')
-  expect(() => process.kill(Number(readFileSync(pid, 'utf8')), 0)).toThrow('ESRCH')
+it('a process that is asked to end ends the program that it waits for, and what that has started', async () => {
+  const [started, ended] = [join(folder, 'started'), join(folder, 'ended')]
+  const script = `(trap ': > ${ended}; exit' TERM; : > ${started}; while :; do sleep 0.05; done) & wait`
+  const child = nodeWith('trainers/install.js', `await it.runProgram('/bin/sh', ['-c', ${JSON.stringify(script)}])`)
+  await vi.waitFor(() => expect(existsSync(started)).toBe(true), 30_000)
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  expect(existsSync(ended)).toBe(true)
 })
 
 it('of processes that find a lock which was left behind, one gets it', async () => {
   const lock = join(folder, 'a.lock')
   writeFileSync(lock, JSON.stringify({ pid: 1, startTime: 'never' }))
-  const module = fileURLToPath(new URL('../../dist/cli/up/lock.js', import.meta.url))
   // Each keeps what it got until all have tried.
-  const script = `import { takeLock } from ${JSON.stringify(module)}
-    try { takeLock(${JSON.stringify(lock)}, String); console.log('got') } catch { console.log('refused') }
+  const script = `try { it.takeLock(${JSON.stringify(lock)}, String); console.log('got') } catch { console.log('refused') }
     process.stdin.resume()`
-  const all = Array.from({ length: 4 }, () => spawn(process.execPath, ['--input-type=module', '-e', script]))
+  const all = Array.from({ length: 4 }, () => nodeWith('up/lock.js', script))
   const said = await Promise.all(all.map(async ({ stdout }) => String((await once(stdout, 'data'))[0]).trim()))
   for (const child of all) child.stdin.end()
   expect(said.toSorted()).toEqual(['got', 'refused', 'refused', 'refused'])

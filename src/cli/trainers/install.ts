@@ -94,7 +94,8 @@ export function runProgram(
   { told = () => {}, cwd }: { told?: (line: string) => void; cwd?: string } = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], ...(cwd ? { cwd } : {}) })
+    // A process group of its own, so that it can be ended with what it has started.
+    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...(cwd ? { cwd } : {}) })
     const said: string[] = []
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -105,16 +106,16 @@ export function runProgram(
       })
     }
     // It would go on in an environment that the next one makes anew.
-    const stop = (signal: NodeJS.Signals) => child.kill(signal)
+    const stop = (signal: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, signal)
     for (const signal of endings) process.on(signal, stop)
     child.on('close', () => {
       for (const signal of endings) process.off(signal, stop)
     })
     child.on('error', (error) => reject(new CommandFailed(`${program} cannot be run: ${error.message}`)))
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
       if (code === 0) return resolve(output)
       const command = [program, ...words.slice(0, 3)].join(' ')
-      reject(new CommandFailed(`${[...said.slice(-lastLines), `\`${command} …\` failed`].join('\n')} (exit code ${code}).`))
+      reject(new CommandFailed(`${[...said.slice(-lastLines), `\`${command} …\` failed`].join('\n')} (${signal ?? `exit code ${code}`}).`))
     })
   })
 }
