@@ -55,7 +55,7 @@ function unreliable(messages: { cursor: string }[]): Handler {
   }
 }
 
-const job = { job_id: 'job_1', name: 'n', status: 'COMPLETED', output: { path: '/out', kind: 'adapter' } }
+const job = { job_id: 'job_1', name: 'n', status: 'COMPLETED', output: { path: '/out', kind: 'adapter', registered_path: '/models/n@1f' } }
 const logs = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ cursor: `l${i}`, level: 'INFO', time: '', text: `line ${i}\u001b[2J` }))
 const metrics = (count: number) => Array.from({ length: count }, (_, i) => ({ cursor: `m${i}`, step: i, time: '', values: { loss: 1 } }))
@@ -74,6 +74,7 @@ describe('watching a job', () => {
     expect(code).toBe(0)
     expect(stdout.split('\n').slice(0, 7)).toEqual(['line 0', 'line 1', 'line 2', 'line 3', 'line 4', 'line 5', 'line 6'])
     expect(stdout).toContain('/out (adapter)')
+    expect(stdout).toMatch(/Registered +\/models\/n@1f/)
   })
 
   it('exits with 1 when the job fails', async () => {
@@ -171,7 +172,7 @@ describe('a dry run', () => {
     const { code, stdout, asked } = await run(plan)
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: `The job is valid: 3 records, 300 tokens, 10 steps.
+      stdout: `The job is valid: 3 records, about 300 tokens, 10 steps.
 It needs 90.0 GB of the 80.0 GB of a GPU (a100), and does not fit.
 It would train for about 2.0 h, 2.0 GPU hours.
 It would wait for 2 jobs ahead of it, until about 2026-11-21T09:00:00.000Z.

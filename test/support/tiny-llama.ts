@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import type { Tenant } from './tenant.js'
 
@@ -13,9 +13,8 @@ export const hfPython = process.env.SCAIMIND_HF_PYTHON ?? ''
 /** What a stack needs to be told to train models of HuggingFace; nothing is fetched from anywhere. */
 export const hfSettings = { SCAIMIND_HF_PYTHON: hfPython, SCAIMIND_CPU_SLOTS: '2' }
 
-/** Makes a tiny Llama of random weights, with a tokenizer, that the tenant's jobs may name; answers its folder. The same every time. */
-export async function tinyLlama(tenant: Pick<Tenant, 'files'>): Promise<string> {
-  const folder = join(tenant.files, 'models', 'tiny-llama')
+/** Makes a tiny Llama of random weights, with a tokenizer; answers the folder, by default one that the tenant's jobs may name. The same every time. */
+export async function tinyLlama(tenant: Pick<Tenant, 'files'>, folder = join(tenant.files, 'models', 'tiny-llama')): Promise<string> {
   mkdirSync(dirname(folder), { recursive: true })
   await promisify(execFile)(hfPython, [join(hfTrainer, 'tests/make_tiny.py'), folder], {
     env: { HF_HUB_OFFLINE: '1', OMP_NUM_THREADS: '1' },
@@ -90,11 +89,11 @@ export function tinyLlamaInput(
       maxRetries,
       hyperparameters: Object.entries(given).map(([key, value]) => ({ key, value })),
       environment: [
-        { key: 'HF_HUB_OFFLINE', value: '1' },
+        { key: 'HF_HUB_OFFLINE', value: isAbsolute(model) ? '1' : '0' },
         { key: 'OMP_NUM_THREADS', value: '1' },
       ],
     },
-    dataConfig: { sources: [{ path }], batchSize, maxSeqLength: 64, seed: 7 },
+    dataConfig: { sources: [{ path }], batchSize, ...(trainingType === 'RLHF' ? {} : { maxSeqLength: 64 }), seed: 7 },
     resourceConfig: { gpuCount: 0 },
     ...rest,
   }

@@ -1,21 +1,27 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type LoopbackHub, startHub } from '../support/hub.js'
 import { submit, untilStatus } from '../support/jobs.js'
 import { keepOnFailure, type Stack, startStack } from '../support/stack.js'
 import type { Tenant } from '../support/tenant.js'
 import { hfSettings, outputLoads, tinyLlama, tinyLlamaInput } from '../support/tiny-llama.js'
 
+let hub: LoopbackHub
 let stack: Stack
 let tenant: Tenant
 let model: string
 
 beforeAll(async () => {
-  stack = await startStack(hfSettings)
+  hub = await startHub()
+  stack = await startStack({ ...hfSettings, SCAIMIND_HF_ENDPOINT: hub.url })
   tenant = await stack.tenant()
   model = await tinyLlama(tenant)
 })
-afterAll(() => stack?.close())
+afterAll(async () => {
+  await stack?.close()
+  await hub?.close()
+})
 
 interface Series {
   name: string
@@ -25,6 +31,17 @@ interface Ended {
   output: { kind: string; path: string }
   metrics: Series[]
   attempts: { number: number; cause: string }[]
+}
+
+interface RegisteredModel {
+  name: string
+  kind: string
+  path: string
+  serveCommands: { server: string; command: string }[]
+}
+interface Registered {
+  job: { checkpoints: { nodes: { checkpointId: string; step: number }[] } }
+  registeredModels: { nodes: RegisteredModel[] }
 }
 
 async function ended(id: string) {
@@ -41,20 +58,27 @@ interface Result {
   name: string
   numSamples: number
   scoresJson: Record<string, number>
+  standardErrors: Record<string, number>
+  samples: { prompt: string }[]
 }
 
-async function evaluated(jobId: string): Promise<Result[]> {
-  const texts = ['The number 3 comes after', 'the number 2.'].map((text) => JSON.stringify({ text }))
+async function evaluated(model: { jobId: string; checkpointId?: string }, ...benchmarks: object[]): Promise<Result[]> {
   const asked = `mutation ($input: SubmitEvaluationInput!) {
     submitEvaluation(input: $input) { ... on SubmitEvaluationSuccess { evaluation { evaluationId } } ... on Error { message } }
   }`
   const { submitEvaluation } = await tenant.data<{ submitEvaluation: { evaluation?: { evaluationId: string }; message?: string } }>(asked, {
-    input: { jobId, benchmarks: [{ name: 'perplexity', dataset: tenant.file('held-out.jsonl', texts.join('\n')) }] },
+    input: { ...model, benchmarks },
   })
   const id = submitEvaluation.evaluation?.evaluationId ?? expect.fail(submitEvaluation.message)
   await untilStatus(tenant, id, 'COMPLETED')
-  const query = 'query ($id: ID!) { evaluation(evaluationId: $id) { results { name numSamples scoresJson } } }'
+  const query =
+    'query ($id: ID!) { evaluation(evaluationId: $id) { results { name numSamples scoresJson standardErrors samples { prompt } } } }'
   return (await tenant.data<{ evaluation: { results: Result[] } }>(query, { id })).evaluation.results
+}
+
+function perplexity() {
+  const texts = ['The number 3 comes after', 'the number 2.'].map((text) => JSON.stringify({ text }))
+  return { name: 'perplexity', dataset: tenant.file('held-out.jsonl', texts.join('\n')) }
 }
 
 async function untilStep(jobId: string, least: number): Promise<void> {
@@ -76,6 +100,25 @@ const command = async (name: 'pauseJob' | 'resumeJob', id: string) => {
   expect(answer[name]?.__typename).toBe(`${name[0]?.toUpperCase()}${name.slice(1)}Success`)
 }
 
+const countingRecords = Array.from({ length: 16 }, (_, i) => ({ text: `The number ${i} comes after the number ${i - 1}.` }))
+
+const arcRecords = Array.from({ length: 12 }, (_, i) => ({
+  id: String(i),
+  question: `Is ${i} odd or even?`,
+  choices: { text: ['even', 'odd'], label: ['A', 'B'] },
+  answerKey: i % 2 === 0 ? 'A' : 'B',
+}))
+const arcCard = `---
+configs:
+- config_name: ARC-Easy
+  data_files:
+  - split: train
+    path: ARC-Easy/train.jsonl
+  - split: test
+    path: ARC-Easy/test.jsonl
+---
+`
+
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1)
 
 describe.concurrent('A model of HuggingFace', () => {
@@ -96,11 +139,51 @@ describe.concurrent('A model of HuggingFace', () => {
     const rewards = pointsOf('reward').map(({ value }) => value)
     if (trainingType === 'RLHF') expect(rewards.at(-1)).toBeGreaterThan(rewards[0] ?? 1)
     else expect(last).toBeLessThan(first * 0.9)
-    const [distance, results] = await Promise.all([outputLoads(output, model), evaluated(id)])
+    const [distance, results] = await Promise.all([outputLoads(output, model), evaluated({ jobId: id }, perplexity())])
     expect(distance).toBeGreaterThan(1e-3)
-    expect(results).toEqual([
-      { name: 'perplexity', numSamples: 2, scoresJson: expect.objectContaining({ perplexity: expect.any(Number) }) },
-    ])
+    expect(results).toMatchObject([{ name: 'perplexity', numSamples: 2, scoresJson: { perplexity: expect.any(Number) } }])
+  })
+
+  it('is registered as its adapter and as the model with the adapter merged in, both with commands that serve them; a checkpoint is evaluated', async () => {
+    keepOnFailure(stack)
+    const outputConfig = { registerAs: 'counting', mergeAdapter: true, saveStrategy: 'STEPS', saveSteps: 2 }
+    const id = await submit(tenant, tinyLlamaInput(tenant, model, { hyperparameters: { max_steps: '4' }, outputConfig }))
+    await untilStatus(tenant, id, 'COMPLETED')
+    const { job, registeredModels } = await tenant.data<Registered>(
+      `query ($id: ID!) {
+        job(jobId: $id) { checkpoints(last: 1) { nodes { checkpointId step } } }
+        registeredModels(filter: { jobId: $id }, first: 10) { nodes { name kind path isCurrent serveCommands { server command } } }
+      }`,
+      { id },
+    )
+    const [adapter, merged] = registeredModels.nodes.sort((a, b) => a.name.localeCompare(b.name))
+    expect(adapter).toMatchObject({ name: 'counting', kind: 'adapter', isCurrent: true })
+    expect(merged).toMatchObject({ name: 'counting-merged', kind: 'model', isCurrent: true })
+    if (!adapter || !merged) return
+    const vllmOf = ({ serveCommands }: RegisteredModel) => serveCommands.find(({ server }) => server === 'VLLM')?.command
+    expect(vllmOf(adapter)).toContain(`--lora-modules counting=${adapter.path}`)
+    expect(vllmOf(merged)).toContain(`vllm serve ${merged.path}`)
+    const [far, asFar] = await Promise.all([outputLoads(adapter, model), outputLoads(merged, model)])
+    expect(far).toBeGreaterThan(1e-3)
+    expect(asFar).toBeCloseTo(far, 4)
+    const [oldest] = job.checkpoints.nodes
+    expect(oldest?.step).toBe(2)
+    expect(await evaluated({ jobId: id, checkpointId: oldest?.checkpointId }, perplexity())).toMatchObject([{ numSamples: 2 }])
+  })
+
+  it('is named by its id on a hub, and so are its data; a benchmark of lm-evaluation-harness brings its own from there', async () => {
+    keepOnFailure(stack)
+    await tinyLlama(tenant, join(hub.folder, 'acme', 'tiny-llama'))
+    hub.dataset('acme/counting/train.jsonl', countingRecords)
+    for (const split of ['train', 'test'] as const) hub.dataset(`allenai/ai2_arc/ARC-Easy/${split}.jsonl`, arcRecords)
+    writeFileSync(join(hub.folder, 'allenai/ai2_arc/README.md'), arcCard)
+    const dataConfig = { sources: [{ type: 'huggingface', path: 'acme/counting' }], batchSize: 4, maxSeqLength: 64 }
+    const id = await submit(tenant, tinyLlamaInput(tenant, 'acme/tiny-llama', { hyperparameters: { max_steps: '2' }, dataConfig }))
+    expect(await ended(id)).toMatchObject({ output: { kind: 'adapter' } })
+    const [result] = await evaluated({ jobId: id }, { name: 'arc_easy' })
+    expect(result).toMatchObject({ name: 'arc_easy', numSamples: arcRecords.length, scoresJson: { acc: expect.any(Number) } })
+    expect(result?.standardErrors.acc).toBeGreaterThan(0)
+    expect(result?.samples[0]?.prompt).toContain('Question: Is 0 odd or even?')
   })
 
   it('is trained by two processes, which FSDP spreads it over', async () => {

@@ -42,6 +42,7 @@ export function describeOutcome({ failure, output, final_evaluation: evaluation 
     rows.push(['Loss', `${evaluation.base.loss.toFixed(4)} before, ${evaluation.tuned.loss.toFixed(4)} after training`])
   }
   if (output?.path) rows.push(['Output', `${output.path}${output.kind ? ` (${output.kind})` : ''}`])
+  if (output?.registered_path) rows.push(['Registered', output.registered_path])
   if (failure) {
     rows.push(['Failure', plainText(failure.message ?? '')])
     for (const line of failure.evidence ?? []) rows.push(['', plainText(line)])

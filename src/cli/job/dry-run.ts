@@ -48,7 +48,8 @@ function problemsOf({ path, readable, problems }: Plan['sources'][number], index
 /** The plan for people: what it is, whether it fits, how long it takes, and when it would start. */
 export function describePlan(plan: Plan): string {
   const { nodes, starts_now: startsNow, jobs_ahead: jobsAhead, estimated_start: start, estimated_run_seconds: seconds } = plan
-  const lines = [`The job is valid: ${plan.records} records, ${plan.tokens} tokens, ${plan.total_steps} steps.`]
+  const steps = Number(plan.total_steps) > 0 ? `, ${plan.total_steps} steps` : ''
+  const lines = [`The job is valid: ${plan.records} records, about ${plan.tokens} tokens${steps}.`]
   for (const { gpu_type: gpuType, bytes_needed: needed, bytes_available: available, fits } of plan.memory) {
     const where = gpuType === '' ? 'the machine' : `a GPU (${plainText(gpuType)})`
     lines.push(`It needs ${gigabytes(needed)} of the ${gigabytes(available)} of ${where}${fits ? '' : ', and does not fit'}.`)

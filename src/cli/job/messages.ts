@@ -14,7 +14,7 @@ export interface JobMessage {
   training_config?: { training_type?: string; base_model?: { model_id?: string } | null } | null
   progress?: ProgressMessage | null
   failure?: { message?: string; hint?: string; evidence?: string[] } | null
-  output?: { kind?: string; path?: string } | null
+  output?: { kind?: string; path?: string; registered_path?: string } | null
   final_evaluation?: FinalEvaluationMessage | null
   available_actions?: string[]
 }

@@ -26,12 +26,13 @@ const wordsMax = 500
 
 /** SCAIMIND_HF_SETUP=auto: the environment is made by a process of its own, whose last words say how far it is. */
 export function hfSetup({ cacheHome, command = [process.execPath, scaimind, 'trainers', 'install'], log, clock }: HfSetupOptions): HfSetup {
-  const [program = '', ...words] = command
+  // `env` adds to the environment of the coordinator itself, which is read elsewhere: pip needs its proxies and indexes.
+  const words = [`XDG_CACHE_HOME=${cacheHome}`, ...command]
   let state: { child: ReturnType<typeof spawn> | null; since: Date; last: string } | null = null
 
   function begin() {
     const begun = {
-      child: spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, XDG_CACHE_HOME: cacheHome } }),
+      child: spawn('env', words, { stdio: ['ignore', 'ignore', 'pipe'] }),
       since: clock(),
       last: '',
     }

@@ -142,15 +142,26 @@ export const TrainingConfigRef = builder.objectRef<TrainingConfig__Output>('Trai
 const DataSourceRef = builder.objectRef<DataSource__Output>('DataSource').implement({
   description: 'One source of training data.',
   fields: (t) => ({
-    path: t.exposeString('path', { description: 'A file under the data roots; for the type `dataset` the id of an uploaded data set.' }),
-    type: t.string({ nullable: true, description: '`file` or `dataset`; null: `file`.', resolve: (c) => orNull(c.type) }),
-    split: t.string({ nullable: true, description: 'Split of the data set; null: all of it.', resolve: (c) => orNull(c.split) }),
-    format: t.string({ nullable: true, description: '`jsonl`, `txt`, …; null: from the file’s name.', resolve: (c) => orNull(c.format) }),
+    path: t.exposeString('path', {
+      description:
+        'A file or folder under the data roots, the id of an uploaded data set, or the name of one on the hub: what the type says.',
+    }),
+    type: t.string({ nullable: true, description: '`file`, `dataset` or `huggingface`; null: `file`.', resolve: (c) => orNull(c.type) }),
+    split: t.string({
+      nullable: true,
+      description: 'Split of a data set on the hub, or of a folder; null: `train`.',
+      resolve: (c) => orNull(c.split),
+    }),
+    format: t.string({
+      nullable: true,
+      description: '`jsonl`, `csv`, `parquet` or `txt`; null: from the file’s name.',
+      resolve: (c) => orNull(c.format),
+    }),
     columns: t.exposeStringList('columns', { description: 'Columns that are used; empty: all.' }),
     filters: entries(t, 'Which records are used.', (c) => c.filters),
     filtersJson: asJson(t, 'Which records are used.', (c) => c.filters),
-    sampling: entries(t, 'How records are sampled.', (c) => c.sampling),
-    samplingJson: asJson(t, 'How records are sampled.', (c) => c.sampling),
+    sampling: entries(t, 'How records are drawn: `weight` among the sources, `max_records`, `fraction`.', (c) => c.sampling),
+    samplingJson: asJson(t, 'How records are drawn: `weight` among the sources, `max_records`, `fraction`.', (c) => c.sampling),
   }),
 })
 

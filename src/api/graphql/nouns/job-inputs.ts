@@ -65,13 +65,23 @@ const TrainingConfigInput = builder.inputType('TrainingConfigInput', {
 export const DataSourceInput = builder.inputType('DataSourceInput', {
   description: 'One source of training data.',
   fields: (t) => ({
-    path: t.string({ required: true, description: 'A file under the data roots; for the type `dataset` the id of an uploaded data set.' }),
-    type: t.string({ description: '`file`, the default, or `dataset` for an uploaded data set.' }),
-    split: t.string({ description: 'Split of the data set; default all of it.' }),
-    format: t.string({ description: '`jsonl`, `txt`, …; default from the file’s name.' }),
+    path: t.string({
+      required: true,
+      description:
+        'A file or folder under the data roots; for the type `dataset` the id of an uploaded data set; for `huggingface` `org/name` or `org/name:config`.',
+    }),
+    type: t.string({ description: '`file`, the default, `dataset` for an uploaded data set, or `huggingface` for one on the hub.' }),
+    split: t.string({ description: 'Split of a data set on the hub, or of a folder; default `train`.' }),
+    format: t.string({ description: '`jsonl`, `csv`, `parquet` or `txt`; default from the file’s name.' }),
     columns: t.stringList({ description: 'Columns that are used; default all.' }),
-    filters: t.field({ type: [KeyValueInput], description: 'Which records are used, by column; default all.' }),
-    sampling: t.field({ type: [KeyValueInput], description: 'How records are sampled; default each once an epoch.' }),
+    filters: t.field({
+      type: [KeyValueInput],
+      description: 'Which records are used, by column: `value`, `!=v`, `>v`, `a|b`; default all.',
+    }),
+    sampling: t.field({
+      type: [KeyValueInput],
+      description: 'How records are drawn: `weight` among the sources, `max_records`, `fraction`; default each once an epoch.',
+    }),
   }),
 })
 

@@ -47,7 +47,10 @@ export const JobPlanRef = builder.objectRef<JobPlan__Output>('JobPlan').implemen
     }),
     records: t.field({ type: 'BigInt', description: 'Usable records over all sources.', resolve: (p) => p.records }),
     tokens: t.field({ type: 'BigInt', description: 'Tokens of these records, by estimate.', resolve: (p) => p.tokens }),
-    totalSteps: t.int({ description: 'Optimizer steps that it would train.', resolve: (p) => Number(p.total_steps) }),
+    totalSteps: t.int({
+      description: 'Optimizer steps that it would train; of a trainer that is not asked, by the usual reckoning; 0 where it is not known.',
+      resolve: (p) => Number(p.total_steps),
+    }),
     memory: t.field({
       type: [MemoryEstimateRef],
       complexity: { field: 1, multiplier: 3 },

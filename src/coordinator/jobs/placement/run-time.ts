@@ -1,7 +1,7 @@
 import type { Progress__Output } from '../../../generated/proto/scaimind/v1/Progress.js'
 import type { Database } from '../records/database.js'
 import { type JobRecord, placementOf, specOf } from '../records/record.js'
-import type { Spec } from '../records/spec.js'
+import { processesOf, type Spec } from '../records/spec.js'
 
 /** How much is to be read in training. */
 export interface Work {
@@ -37,17 +37,37 @@ export async function estimateRunSeconds(database: Database, tenantId: string, s
 }
 
 /** Tokens over all steps: rows hold a record each, or are filled where they are packed. Pure. */
-export function tokensToRead(
-  { data_config: data, training_config: { hyperparameters } }: Spec,
-  { totalSteps, records, tokens }: Work,
-): number {
+export function tokensToRead(spec: Spec, { totalSteps, records, tokens }: Work): number {
   if (totalSteps === 0 || records === 0) return 0
-  const rows = totalSteps * data.batch_size * data.gradient_accumulation_steps
   const record = tokens / records
-  const longest = data.max_seq_length || Number.POSITIVE_INFINITY
-  const isPacked = hyperparameters.packing === 'true' && data.max_seq_length > 0
-  return rows * (isPacked ? longest : Math.min(record, longest))
+  const longest = spec.data_config.max_seq_length || Number.POSITIVE_INFINITY
+  return totalSteps * rowsOfAStep(spec) * (isPacked(spec) && Number.isFinite(longest) ? longest : Math.min(record, longest))
 }
+
+/**
+ * Optimizer steps by the usual reckoning, for a trainer that is not asked: max_steps, else what so many records are in the epochs, less those that are held
+ * out; 0 where it is not known. Pure.
+ */
+export function estimateSteps(spec: Spec, { records, tokens }: Omit<Work, 'totalSteps'>): number {
+  const { training_config: training, data_config: data } = spec
+  const given = training.hyperparameters
+  const most = Number(given.max_steps ?? 0)
+  if (most > 0) return most
+  if (training.framework.type === 'CUSTOM') return 0
+  const rows = isPacked(spec) ? (data.max_seq_length > 0 ? tokens / data.max_seq_length : 0) : records
+  // A row of RLHF is a completion.
+  const each = training.training_type === 'RLHF' ? Number(given.num_generations ?? defaultGenerations) : 1
+  return Math.ceil((rows * (1 - (data.validation_split ?? 0)) * each * Number(given.num_train_epochs ?? 1)) / rowsOfAStep(spec))
+}
+
+/** As many as trl's GRPOConfig has. */
+const defaultGenerations = 8
+
+const rowsOfAStep = (spec: Spec): number =>
+  spec.data_config.batch_size * spec.data_config.gradient_accumulation_steps * Math.max(1, processesOf(spec))
+
+const isPacked = ({ training_config: { hyperparameters, training_type: type } }: Spec): boolean =>
+  hyperparameters.packing === undefined ? type === 'CONTINUED_PRETRAIN' : hyperparameters.packing.toLowerCase() === 'true'
 
 /** Tokens a second and GPU (or, without GPUs, of the whole job). */
 function paceOf(job: JobRecord): number | null {

@@ -15,7 +15,7 @@ import { seenBy, toBlockerMessage } from '../placement/blockers.js'
 import { toEmptyMachine } from '../placement/cluster-limits.js'
 import type { JobQueue } from '../placement/queue.js'
 import { findRoom } from '../placement/room.js'
-import { estimateRunSeconds } from '../placement/run-time.js'
+import { estimateRunSeconds, estimateSteps } from '../placement/run-time.js'
 import type { Database } from '../records/database.js'
 import { needsOf } from '../records/needs.js'
 import type { JobSettings } from '../records/settings.js'
@@ -50,7 +50,7 @@ export async function planJob(
   const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
-  const totalSteps = checked.totalSteps ?? 0
+  const totalSteps = checked.totalSteps ?? estimateSteps(spec, { records, tokens })
   const seconds = await estimateRunSeconds(database, tenantId, spec, { totalSteps, records, tokens })
   const startsNow = decision?.placement != null
   return {

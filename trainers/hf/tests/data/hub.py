@@ -1,9 +1,13 @@
-"""A hub on loopback that serves folders as data sets, as far as `datasets` asks it."""
+"""
+A hub on loopback that serves folders as models and data sets, as far as `transformers` and `datasets` ask it: `python hub.py ROOT`
+prints its address, and serves until its input ends.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +17,7 @@ COMMIT = "0" * 39 + "1"
 
 
 class Hub:
-    """Serves the folders `org/name` below a root. Data sets whose organisation is `gated` want a token."""
+    """Serves each folder `org/name` below a root, as model and as data set. What the organisation `gated` has wants a token."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -47,12 +51,14 @@ class Hub:
                 parts = path.strip("/").split("/")
                 is_api = parts[:1] == ["api"]
                 parts = parts[1:] if is_api else parts
-                folder = hub.root / "/".join(parts[1:3])
-                if parts[:1] != ["datasets"] or len(parts) < 3 or not folder.is_dir():
+                # Only the files of models have no kind before them.
+                parts = parts[1:] if is_api or parts[:1] == ["datasets"] else parts
+                folder = hub.root / "/".join(parts[:2])
+                if len(parts) < 2 or not folder.is_dir():
                     return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-                if parts[1] == "gated" and not self.headers.get("Authorization"):
-                    return self._send(401, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "This data set is gated."})
-                rest = parts[3:]
+                if parts[0] == "gated" and not self.headers.get("Authorization"):
+                    return self._send(401, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "This repository is gated."})
+                rest = parts[2:]
                 if not is_api:
                     return self._file(folder.joinpath(*rest[2:]))
                 files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -64,7 +70,7 @@ class Hub:
                     return self._json([hub._entry(file, folder) for file in files if str(file.relative_to(folder)) in body["paths"]])
                 siblings = [{"rfilename": str(file.relative_to(folder))} for file in files]
                 if rest[:1] in ([], ["revision"]):
-                    return self._json({"id": "/".join(parts[1:3]), "sha": COMMIT, "siblings": siblings, "tags": [], "private": False})
+                    return self._json({"id": "/".join(parts[:2]), "sha": COMMIT, "siblings": siblings, "tags": [], "private": False})
                 return self._send(404, b"{}")
 
             def _file(self, file: Path):
@@ -90,3 +96,10 @@ class Hub:
         content = file.read_bytes()
         name = str(file.relative_to(folder))
         return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+
+
+if __name__ == "__main__":
+    hub = Hub(Path(sys.argv[1]))
+    print(hub.url, flush=True)
+    sys.stdin.read()
+    hub.close()
