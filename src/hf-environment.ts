@@ -25,3 +25,6 @@ export function hfEnvironment(cacheHome: string, trainerFolder = hfTrainerFolder
   const folder = join(cacheHome, 'scaimind', `venv-${hash.slice(0, 12)}`)
   return { folder, python: join(folder, 'bin', 'python'), lockFile, marker: join(folder, '.scaimind-complete') }
 }
+
+/** Whether an environment was made to its end and its interpreter is still there: that is a link to the Python it was made with, which may have been replaced since. */
+export const isWhole = ({ marker, python }: Pick<HfEnvironment, 'marker' | 'python'>): boolean => existsSync(marker) && existsSync(python)

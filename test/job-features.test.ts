@@ -143,7 +143,7 @@ describe('Over the real coordinator', () => {
     const accepted = await dryRun(sound)
     expect({ exitCode: accepted.exitCode, stderr: accepted.stderr }).toEqual({ exitCode: 0, stderr: '' })
     expect(accepted.stdout).toMatch(
-      /^The job is valid: 8 records, \d+ tokens, 12 steps\.\nIt needs .* GB of .*\n(It would train .*\n)?It would start at once on /,
+      /^The job is valid: 8 records, about \d+ tokens, 12 steps\.\nIt needs .* GB of .*\n(It would train .*\n)?It would start at once on /,
     )
   })
 

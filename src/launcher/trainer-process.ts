@@ -45,10 +45,12 @@ export const trainerEnvironment = (
   { environment }: LaunchOrder,
   { inherit }: LauncherArguments,
   own: NodeJS.ProcessEnv,
-): NodeJS.ProcessEnv => ({
-  ...environment,
-  ...inheritedVariables(inherit, own),
-})
+): NodeJS.ProcessEnv => {
+  const inherited = inheritedVariables(inherit, own)
+  // What lies beside the ordered interpreter, such as its starters, is found where modules have none.
+  if (inherited.PATH !== undefined && environment.PATH) inherited.PATH = `${inherited.PATH}:${environment.PATH}`
+  return { ...environment, ...inherited }
+}
 
 /** The variables that tell a trainer's processes from all others; no starter changes them. */
 export const identityOf = (directory: string, rank: number) => ({ SCAIMIND_JOB_DIR: directory, NODE_RANK: String(rank) })

@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, expect, it, vi } from 'vitest'
 import { type InstallOptions, installTrainers } from '../../src/cli/trainers/install.js'
 import { hfEnvironment } from '../../src/hf-environment.js'
 
@@ -27,6 +29,12 @@ const trainer = join(folder, 'hf')
 mkdirSync(trainer)
 writeFileSync(join(trainer, 'requirements.lock'), 'nvidia-nccl-cu13==2.30\ntorch==2.15.0\ntriton==3.8.0\ntrl==1.16.0\n')
 
+/** A process that runs a script, in which `it` is a module of the command line. */
+function nodeWith(module: string, script: string) {
+  const url = new URL(`../../dist/cli/${module}`, import.meta.url).href
+  return spawn(process.execPath, ['--input-type=module', '-e', `import * as it from ${JSON.stringify(url)}\n${script}`])
+}
+
 async function install(more: Partial<InstallOptions> = {}): Promise<string[]> {
   const environment = hfEnvironment(folder, trainer)
   if (!environment) throw new Error('There is a lock file.')
@@ -47,6 +55,33 @@ it('an environment whose making failed is made anew, and one that is whole is le
   expect(steps.at(-1)).toMatch(/ nvidia-nccl-cu13==2\.30 torch==2\.15\.0 triton==3\.8\.0 trl==1\.16\.0$/)
   expect(await install()).toEqual([])
   expect((await install({ extras: ['qlora'] })).join()).toMatch(/-m pip install .* bitsandbytes==[\d.]+$/)
+})
+
+it('an environment is made anew where the Python that it was made with is gone', async () => {
+  rmSync(hfEnvironment(folder, trainer)?.python ?? '')
+  expect((await install())[1]).toMatch(/^-m venv/)
+})
+
+it('a process that is asked to end ends the program that it waits for, and what that has started', async () => {
+  const [started, ended] = [join(folder, 'started'), join(folder, 'ended')]
+  const script = `(trap ': > ${ended}; exit' TERM; : > ${started}; while :; do sleep 0.05; done) & wait`
+  const child = nodeWith('trainers/install.js', `await it.runProgram('/bin/sh', ['-c', ${JSON.stringify(script)}])`)
+  await vi.waitFor(() => expect(existsSync(started)).toBe(true), 30_000)
+  child.kill('SIGTERM')
+  await once(child, 'close')
+  expect(existsSync(ended)).toBe(true)
+})
+
+it('of processes that find a lock which was left behind, one gets it', async () => {
+  const lock = join(folder, 'a.lock')
+  writeFileSync(lock, JSON.stringify({ pid: 1, startTime: 'never' }))
+  // Each keeps what it got until all have tried.
+  const script = `try { it.takeLock(${JSON.stringify(lock)}, String); console.log('got') } catch { console.log('refused') }
+    process.stdin.resume()`
+  const all = Array.from({ length: 4 }, () => nodeWith('up/lock.js', script))
+  const said = await Promise.all(all.map(async ({ stdout }) => String((await once(stdout, 'data'))[0]).trim()))
+  for (const child of all) child.stdin.end()
+  expect(said.toSorted()).toEqual(['got', 'refused', 'refused', 'refused'])
 })
 
 it('torch comes from an index of its own with what it brings, all else from where pip is set to', async () => {

@@ -68,6 +68,12 @@ describe('Launchers on several nodes', () => {
     expect(seen).not.toHaveProperty('SECRET')
   })
 
+  it('find beside an ordered interpreter what the modules that they inherit do not have', async () => {
+    const folder = orderOf('console.log(process.env.PATH)', { environment: { PATH: '/venv/bin:/usr/bin:/bin' } })
+    await exited(folder, ['--inherit', 'PATH'], { PATH: '/modules/bin:/usr/bin' })
+    expect(logs(folder)[0]?.text).toBe('/modules/bin:/usr/bin:/venv/bin:/usr/bin:/bin')
+  })
+
   it.each([
     [['--rank', '2', '--nodes', '2'], '--rank must be 0 to 1, not 2'],
     [['--nodes', 'many'], '--nodes must be a number from 1, not many'],

@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Command, Option } from 'commander'
-import { type HfEnvironment, hfEnvironment, hfTrainerFolder } from '../../hf-environment.js'
+import { type HfEnvironment, hfEnvironment, hfTrainerFolder, isWhole } from '../../hf-environment.js'
 import { CommandFailed, UsageError } from '../failure.js'
 import { type Extra, extras, installTrainers, runProgram } from './install.js'
 
@@ -53,13 +52,15 @@ Examples:
     .addHelpText('after', '\nExample:\n  scaimind trainers status')
     .action(async ({ json }: { json?: boolean }) => {
       const environment = requireEnvironment()
-      const isInstalled = existsSync(environment.marker)
+      const isInstalled = isWhole(environment)
       const versions = isInstalled ? await versionsIn(environment) : {}
       if (json) process.stdout.write(`${JSON.stringify({ installed: isInstalled, folder: environment.folder, versions })}\n`)
       else
         for (const [name, version] of Object.entries(versions)) process.stdout.write(`${name.padEnd(16)} ${version ?? 'not installed'}\n`)
       if (!isInstalled)
-        throw new CommandFailed(json ? '' : `There is no environment in ${environment.folder}: \`scaimind trainers install\` makes it.`)
+        throw new CommandFailed(
+          json ? '' : `There is no whole environment in ${environment.folder}: \`scaimind trainers install\` makes it.`,
+        )
       if (!json) process.stdout.write(`${environment.folder}\n`)
     })
 }

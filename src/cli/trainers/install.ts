@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { HfEnvironment } from '../../hf-environment.js'
+import { type HfEnvironment, isWhole } from '../../hf-environment.js'
 import { CommandFailed } from '../failure.js'
 import { takeLock } from '../up/lock.js'
 
@@ -34,7 +34,7 @@ export async function installTrainers(
   const unlock = takeLock(`${folder}.lock`, (pid) => `The environment in ${folder} is being made by process ${pid}.`)
   try {
     const pinned = pinsIn(lockFile)
-    if (!existsSync(marker)) {
+    if (!isWhole(environment)) {
       await requirePython(python)
       rmSync(folder, { recursive: true, force: true })
       screen.write(`Making ${folder}\n`)
@@ -85,15 +85,17 @@ async function install({ python, folder }: HfEnvironment, words: string[], scree
 }
 
 const lastLines = 15
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-/** Runs a program to its end and answers its output; each line of it is told at once. Throws CommandFailed with the last lines of what it said where it fails. */
+/** Runs a program to its end and answers its output; each line of it is told at once. What asks this process to end, ends the program. Throws CommandFailed with the last lines of what it said where it fails. */
 export function runProgram(
   program: string,
   words: string[],
   { told = () => {}, cwd }: { told?: (line: string) => void; cwd?: string } = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], ...(cwd ? { cwd } : {}) })
+    // A process group of its own, so that it can be ended with what it has started.
+    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...(cwd ? { cwd } : {}) })
     const said: string[] = []
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -103,11 +105,17 @@ export function runProgram(
         if (stream === child.stdout) output += `${line}\n`
       })
     }
+    // It would go on in an environment that the next one makes anew.
+    const stop = (signal: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, signal)
+    for (const signal of endings) process.on(signal, stop)
+    child.on('close', () => {
+      for (const signal of endings) process.off(signal, stop)
+    })
     child.on('error', (error) => reject(new CommandFailed(`${program} cannot be run: ${error.message}`)))
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
       if (code === 0) return resolve(output)
       const command = [program, ...words.slice(0, 3)].join(' ')
-      reject(new CommandFailed(`${[...said.slice(-lastLines), `\`${command} …\` failed`].join('\n')} (exit code ${code}).`))
+      reject(new CommandFailed(`${[...said.slice(-lastLines), `\`${command} …\` failed`].join('\n')} (${signal ?? `exit code ${code}`}).`))
     })
   })
 }

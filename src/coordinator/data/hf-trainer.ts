@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
-import { type HfEnvironment, hfEnvironment, hfTrainerFolder } from '../../hf-environment.js'
+import { type HfEnvironment, hfEnvironment, hfTrainerFolder, isWhole } from '../../hf-environment.js'
 import { trainerSearchPath } from './environment.js'
 import type { HfSetup } from './hf-setup.js'
 import { findProgram } from './programs.js'
@@ -90,7 +90,7 @@ const installCommand = 'scaimind trainers install'
 
 function ofEnvironment(cacheHome: string, folder: string): HfEnvironment | null {
   const environment = hfEnvironment(cacheHome, folder)
-  return environment && existsSync(environment.marker) ? environment : null
+  return environment && isWhole(environment) ? environment : null
 }
 
 function hasPackage({ folder }: HfEnvironment, name: string): boolean {

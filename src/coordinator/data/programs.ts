@@ -16,8 +16,13 @@ export const isFile = (path: string): Promise<boolean> =>
   )
 
 /** Whether this process may run it. */
-export const isExecutable = (path: string): Promise<boolean> =>
-  access(path, constants.X_OK).then(
+export const isExecutable = (path: string): Promise<boolean> => mayBe(path, constants.X_OK)
+
+/** Whether this process may read it. */
+export const isReadable = (path: string): Promise<boolean> => mayBe(path, constants.R_OK)
+
+const mayBe = (path: string, mode: number): Promise<boolean> =>
+  access(path, mode).then(
     () => true,
     () => false,
   )

@@ -128,7 +128,8 @@ describe('The trainer for real models', () => {
       trainer: null,
       problems: [{ path: 'training_config.base_model.model_id', message: expect.stringMatching(/Qwen.*run `scaimind trainers install`/) }],
     })
-    writeFileSync(environment?.marker ?? '', '')
+    mkdirSync(join(environment?.folder ?? '', 'bin'))
+    for (const file of [environment?.python, environment?.marker]) writeFileSync(file ?? '', '')
     expect(await ask({}, { python: null })).toMatchObject({ trainer: { command: [environment?.python, main] } })
   })
 

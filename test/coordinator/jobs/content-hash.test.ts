@@ -1,5 +1,9 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
+import { jobContent } from '../../../src/coordinator/jobs/content/content.js'
 import { contentHashOf, type Ingredients } from '../../../src/coordinator/jobs/content/content-hash.js'
 import { completeSpec } from '../../../src/coordinator/jobs/records/spec.js'
 import type { JobSpec__Output } from '../../../src/generated/proto/scaimind/v1/JobSpec.js'
@@ -93,6 +97,13 @@ describe('The content hash of a job', () => {
     ['the environment', (given) => Object.assign(given.training_config, { environment: { SEED: '1' } })],
   ])('changes with %s', (_, change) => expect(hash(change)).not.toBe(hash()))
 
+  it('takes the settings of a script as they are written: only our trainers read 1.10 and 1.1 as one number', () => {
+    const code = (trainer: string) => ({ code: { trainer, version: '', content_hash: 'sha256:dd' } })
+    const withVersion = (version: string) => (given: Submission) => Object.assign(given.training_config.hyperparameters, { version })
+    expect(hash(withVersion('1.10'), code('custom'))).not.toBe(hash(withVersion('1.1'), code('custom')))
+    expect(hash(withVersion('1.10'), code('hf'))).toBe(hash(withVersion('1.1'), code('hf')))
+  })
+
   it('changes with the records, the code and what stands at a path of a model', () => {
     const record = { path: '/data/a.jsonl', content_hash: 'sha256:bb', records: '3', dataset_id: '' }
     const others = [
@@ -133,5 +144,51 @@ describe('The content hash of a job', () => {
 
   it('is not known before the records are', () => {
     expect(hash(undefined, { dataHashes: [{ path: '', content_hash: '', records: '0', dataset_id: '' }] })).toBe('')
+  })
+})
+
+describe('What the settings of the trainer for real models name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'scaimind-named-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const file = (name: string, text: string) => {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), text)
+    return join(folder, name)
+  }
+  file('model/config.json', '{"model_type": "llama"}')
+  const data = file('data.jsonl', '{"text": "one"}\n')
+  let commit: string | null = '1'
+  const hashes = { of: async () => ({ contentHash: 'sha256:aa', records: 1, bytes: 1 }), known: async () => null }
+  const hf = { python: null, wrapper: [], modules: [], cacheHome: folder, megatronPath: null }
+  const content = jobContent({ hashes, hub: { commitOf: async () => commit }, settings: { trainer: { python: 'python3', hf } } })
+  async function hashWith(training: object): Promise<string> {
+    const given = structuredClone(submission)
+    Object.assign(given.training_config, { base_model: { model_id: join(folder, 'model') }, ...training })
+    Object.assign(given.data_config.sources[0] ?? {}, { path: data, type: '', filters: {} })
+    const spec = completeSpec(given as unknown as JobSpec__Output)
+    return (await content.soon({ given: spec, resolved: spec })).contentHash
+  }
+  const megatron = (config: object) => ({ training_type: 'FULL_FINETUNE', framework: { type: 'MEGATRON', config } })
+
+  it.each<[string, object, string]>([
+    ['a reward model', { hyperparameters: { reward_model: join(folder, 'reward') } }, 'reward/config.json'],
+    ['a reward function', { hyperparameters: { reward_function: join(folder, 'reward.py') } }, 'reward.py'],
+    ['a checkout of Megatron-LM', megatron({ megatron_path: join(folder, 'megatron') }), 'megatron/pretrain_gpt.py'],
+    ['a vocabulary', megatron({ vocab_file: join(folder, 'vocab.json') }), 'vocab.json'],
+  ])('%s counts by what stands there', async (_, training, name) => {
+    file(name, 'before')
+    const before = await hashWith(training)
+    expect(await hashWith(training)).toBe(before)
+    file(name, 'afterwards')
+    expect(await hashWith(training)).not.toBe(before)
+  })
+
+  it('counts on a hub by its commit, and nothing is known while that is not', async () => {
+    const training = { hyperparameters: { reward_model: 'org/reward' } }
+    const before = await hashWith(training)
+    commit = '2'
+    expect(await hashWith(training)).not.toBe(before)
+    commit = null
+    expect(await hashWith(training)).toBe('')
   })
 })

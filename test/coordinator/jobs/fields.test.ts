@@ -151,6 +151,18 @@ describe('A submission for the trainer of HuggingFace models', () => {
       /sources\[0\]\.path: .*org\/name/,
     ],
     [
+      'a data set on the hub without its owner',
+      lora,
+      (spec) => Object.assign(spec.data_config.sources[0] ?? {}, { type: 'huggingface', path: 'squad' }),
+      /sources\[0\]\.path: .*org\/name.*not squad/,
+    ],
+    [
+      'the format of a data set on the hub',
+      lora,
+      (spec) => Object.assign(spec.data_config.sources[0] ?? {}, { type: 'huggingface', path: 'org/data', format: 'jsonl' }),
+      /sources\[0\]\.format: .*its own format/,
+    ],
+    [
       'an unknown word of sampling',
       lora,
       (spec) => Object.assign(spec.data_config.sources[0]?.sampling ?? {}, { wieght: '1' }),

@@ -1,4 +1,5 @@
-import { rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SubmitJobResponse__Output } from '../../../src/generated/proto/scaimind/v1/SubmitJobResponse.js'
 import { type CoordinatorTenant, keepOnFailure, startTestCoordinator, type TestCoordinator } from '../../support/coordinator.js'
@@ -70,6 +71,23 @@ describe('What a job is made of', () => {
     expect(one?.code).toMatchObject({ trainer: 'custom', version: '' })
     expect(same?.content_hash).toBe(one?.content_hash)
     expect(other?.content_hash).not.toBe(one?.content_hash)
+  })
+
+  it('includes what stands at the path of a tokenizer, and a model’s folder with a link that leads nowhere has one, too', async () => {
+    const folder = join(tenant.files, 'tokenizer')
+    mkdirSync(folder)
+    symlinkSync('/nowhere', join(folder, 'link'))
+    const training = { base_model: { model_id: folder, tokenizer_id: folder } }
+    const hashed = async (more: object = {}) =>
+      (await submitted({ ...tenant.custom('tokenizes', { training: { ...training, ...more } }), ...later }))?.content_hash
+    const own = await hashed()
+    const other = { base_model: { model_id: 'org/name', tokenizer_id: folder } }
+    const before = await hashed(other)
+    expect(own).toMatch(/^sha256:/)
+    expect(await hashed({ base_model: { model_id: folder } })).toBe(own)
+    expect(await hashed(other)).toBe(before)
+    writeFileSync(join(folder, 'tokenizer.json'), '{}')
+    expect(await hashed(other)).not.toBe(before)
   })
 
   it('is found out in the background for large files, and told by an event', async () => {
@@ -153,6 +171,26 @@ describe('Work that was done before', () => {
     expect(theirs.message).toContain('No finished job has done this work.')
     rmSync((await tenant.job(id)).output?.path ?? '', { recursive: true })
     expect(await again(tenant, 'gone', later)).toMatchObject({ reused: false })
+  })
+
+  it('is found for data that is a folder of files, until one of them changes', async () => {
+    const path = join(tenant.files, 'folder')
+    mkdirSync(path)
+    writeFileSync(join(path, 'a.txt'), 'a line\n')
+    await done('folder', { data_config: { sources: [{ path }] } })
+    const ask = () => again(tenant, 'folder', { ...later, data_config: { sources: [{ path }] } })
+    expect(await ask()).toMatchObject({ reused: true })
+    writeFileSync(join(path, 'a.txt'), 'another\n')
+    expect(await ask()).toMatchObject({ reused: false })
+  })
+
+  it('is done again where the model that it registered was deleted', async () => {
+    const output_config = { register_as: 'registered' }
+    const id = await done('registered', { output_config })
+    const ask = () => again(tenant, 'registered', { ...later, output_config })
+    expect(await ask()).toMatchObject({ reused: true })
+    await tenant.call('DeleteRegisteredModel', { registered_model_id: (await tenant.job(id)).output?.registered_model_id })
+    expect(await ask()).toMatchObject({ reused: false })
   })
 
   it('is done again where it is archived, or its output is not what is asked for', async () => {

@@ -82,8 +82,32 @@ describe('An evaluation of a job’s model', () => {
     ['a type that there is none of', { gpu_type: 'h100' }, 'gpu_type', /has no GPU of type "h100"; it has A100-SXM4-80GB/],
     ['a variable that is ours', { environment: { RANK: '1' } }, 'environment.RANK', /is set by the coordinator/],
     ['another place for what is fetched', { environment: { HF_HOME: '/tmp' } }, 'environment.HF_HOME', /set by the coordinator/],
+    [
+      'a setting that the harness has not',
+      { benchmarks: [{ name: 'hellaswag', parameters: { num_fewshots: '2' } }] },
+      'benchmarks[0].parameters.num_fewshots',
+      /did you mean num_fewshot\?/,
+    ],
+    [
+      'a setting of another kind',
+      { benchmarks: [{ name: 'hellaswag', parameters: { seed: '-1' } }] },
+      'benchmarks[0].parameters.seed',
+      /whole number from 0/,
+    ],
+    ['a job’s model and another', { model_uri: 'org/other' }, 'model_uri', /a job or a model, not both/],
   ])('that asks for %s is refused by field', async (_, more, field, message) => {
     expect(await refused(more)).toMatchObject({ fields: [{ path: field, message: expect.stringMatching(message) }] })
+  })
+
+  it('on records of one’s own is measured by what the trainer has for it, with settings of that', async () => {
+    const dataset = tenant.file('questions.jsonl', '{"prompt": "one", "completion": "two"}\n')
+    const fieldsOf = async (name: string, parameters: Record<string, string>) =>
+      (await refused({ benchmarks: [{ name, dataset, parameters }] })).fields.map(({ path }) => path)
+    expect(await fieldsOf('bytes_accuracy', {})).toEqual(['benchmarks[0].name'])
+    expect(await fieldsOf('mine', { metric: 'accuracy' })).toEqual(['benchmarks[0].parameters.metric'])
+    expect(await fieldsOf('contains', { metric: 'exact_match' })).toEqual(['benchmarks[0].parameters.metric'])
+    expect(await fieldsOf('perplexity', { max_tokens: '8' })).toEqual(['benchmarks[0].parameters.max_tokens'])
+    expect(await fieldsOf('mine', { metric: 'contains', max_tokens: '8', toString: 'x' })).toEqual(['benchmarks[0].parameters.toString'])
   })
 
   it('of the embedded trainer has no GPUs', async () => {

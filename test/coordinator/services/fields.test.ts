@@ -70,7 +70,9 @@ describe('A dry run', () => {
       specOfCell({ situation: { trainer: 'hf', type: 'RLHF', framework: 'HF_TRAINER' }, field: rewardFunction }, { ...files, reward })
     const rewardFunction = fields.find(({ path }) => path.endsWith('.reward_function')) as (typeof fields)[number]
     expect(await refusedFields(rlhf('reward.py') as JobSpec)).toEqual([])
-    expect(await refusedFields(rlhf('/etc/passwd') as JobSpec)).toEqual(['training_config.hyperparameters.reward_function'])
+    // The last is a folder.
+    for (const reward of ['/etc/passwd', tenant.files])
+      expect(await refusedFields(rlhf(reward) as JobSpec)).toEqual(['training_config.hyperparameters.reward_function'])
     const strict = await startTestCoordinator({ SCAIMIND_HF_WRAPPER: 'env', SCAIMIND_ALLOW_CUSTOM_CODE: 'false' })
     try {
       const other = strict.tenant()

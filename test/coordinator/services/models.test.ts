@@ -124,10 +124,33 @@ describe('With publish_checkpoints', () => {
     keepOnFailure(coordinator)
     const tenant = coordinator.tenant()
     const go = join(tenant.files, 'go')
+    // Names as transformers, peft and accelerate write them.
+    const state = [
+      'optimizer.pt',
+      'optimizer.bin',
+      'scheduler.pt',
+      'scaler.pt',
+      'rng_state.pth',
+      'rng_state_0.pth',
+      'training_args.bin',
+      'trainer_state.json',
+    ]
+    const others = ['global_step2/mp_rank_00_model_states.pt', 'optimizer_0/__0_0.distcp', 'random_states_0.pkl', 'manifest.json']
+    const left = JSON.stringify(Object.fromEntries([...state, ...others].map((name) => [name, 'large']))).slice(1, -1)
+    const weights = ['model-00001-of-00002.safetensors', 'model.safetensors.index.json', 'config.json', 'generation_config.json']
+    const tokenizer = ['tokenizer.json', 'tokenizer.model', 'spiece.model', 'qwen.tiktoken', 'vocab.json', 'vocab.txt', 'merges.txt']
+    const more = [
+      'chat_template.jinja',
+      'additional_chat_templates/tools.jinja',
+      'added_tokens.json',
+      'special_tokens_map.json',
+      'modeling_own.py',
+    ]
+    const kept = Object.fromEntries([...weights, ...tokenizer, ...more, 'preprocessor_config.json'].map((name) => [name, 'served']))
     const then = `
 for (const step of [1, 2]) {
   const path = 'checkpoints/step-' + step
-  write(path + '.part', { ...${JSON.stringify(adapterFiles(''))}, 'adapter_model.safetensors': 'step ' + step, 'optimizer.pt': 'large', 'trainer_state.json': '{}', 'manifest.json': '{}' })
+  write(path + '.part', { ...${JSON.stringify(adapterFiles(''))}, 'adapter_model.safetensors': 'step ' + step, ${left}, ...${JSON.stringify(kept)} })
   renameSync(path + '.part', path)
   tell({ type: 'checkpoint', checkpoint_id: 'step-' + step, step, path, bytes: 1, metrics: {} })
   while (!existsSync(${JSON.stringify(go)} + step)) await new Promise((later) => setTimeout(later, 10))
@@ -142,7 +165,9 @@ for (const step of [1, 2]) {
         () => list(tenant),
         ({ models: found }) => found.length === 1,
       )
-      expect(models).toMatchObject([{ step: String(step), current: true, job_id: id, files: Object.keys(adapterFiles('')).sort() }])
+      expect(models).toMatchObject([
+        { step: String(step), current: true, job_id: id, files: [...Object.keys(adapterFiles('')), ...Object.keys(kept)].sort() },
+      ])
       writeFileSync(go + step, '')
     }
     await tenant.until(id, 'COMPLETED')

@@ -25,11 +25,13 @@ export function contentHashOf({ spec, dataHashes, code, modelContent }: Ingredie
   const { custom_script_path: ___, config, distributed, ...withoutScript } = framework
   const { sources, preprocess, ...data } = spec.data_config
   const { gpu_count: gpus, num_nodes: nodes } = spec.resource_config
+  // What a program of others makes of a text is its own matter: to it `1.10` may be another version than `1.1`.
+  const settings = code.trainer === 'embedded' || code.trainer === 'hf' ? inOneSpelling : asGiven
   const content = {
     data: sources.map(({ path: _____, type: ______, columns, sampling, ...source }, index) => ({
       ...source,
       columns: [...new Set(columns)].sort(),
-      sampling: inOneSpelling(sampling),
+      sampling: settings(sampling),
       content: dataHashes[index]?.content_hash ?? '',
     })),
     data_config: { ...data, preprocess: isEmpty(preprocess) ? null : preprocess },
@@ -40,13 +42,13 @@ export function contentHashOf({ spec, dataHashes, code, modelContent }: Ingredie
       revision: modelContent.startsWith('name:') ? model.revision : '',
       source: '',
       tokenizer_id: model.tokenizer_id === model.model_id ? '' : model.tokenizer_id,
-      model_kwargs: inOneSpelling(model.model_kwargs),
+      model_kwargs: settings(model.model_kwargs),
     },
     training: {
       ...training,
       environment: variables,
-      framework: { ...withoutScript, config: inOneSpelling(config), distributed: toDistributed(distributed) },
-      hyperparameters: inOneSpelling(hyperparameters),
+      framework: { ...withoutScript, config: settings(config), distributed: toDistributed(distributed, settings) },
+      hyperparameters: settings(hyperparameters),
     },
     // A batch is of each device: their number makes another training of it, wherever they are.
     devices: gpus || nodes,
@@ -56,10 +58,10 @@ export function contentHashOf({ spec, dataHashes, code, modelContent }: Ingredie
 }
 
 /** How processes work together, null where it is left to the framework. */
-function toDistributed(distributed: Spec['training_config']['framework']['distributed']) {
+function toDistributed(distributed: Spec['training_config']['framework']['distributed'], settings: typeof inOneSpelling) {
   if (!distributed) return null
   const backend = distributed.backend === 'nccl' ? '' : distributed.backend
-  const said = { ...distributed, backend, config: inOneSpelling(distributed.config) }
+  const said = { ...distributed, backend, config: settings(distributed.config) }
   return isEmpty(said) ? null : said
 }
 
@@ -81,3 +83,5 @@ function inOneSpelling(values: Record<string, string>): Record<string, string> {
     }),
   )
 }
+
+const asGiven: typeof inOneSpelling = (values) => values

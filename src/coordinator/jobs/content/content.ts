@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { DataHash__Output } from '../../../generated/proto/scaimind/v1/DataHash.js'
@@ -9,10 +9,11 @@ import type { FileHashes } from '../../data/hash.js'
 import type { Hub } from '../../data/hub.js'
 import { hashFile } from '../../data/line-hash.js'
 import { chooseTrainer, type TrainerKind } from '../../data/trainer.js'
-import { hashFolder } from '../../journal/folders.js'
+import { bytesUnder, hashFolder } from '../../journal/folders.js'
 import type { JobSettings } from '../records/settings.js'
 import type { Spec } from '../records/spec.js'
 import { contentHashOf } from './content-hash.js'
+import { fingerprint, withNamedContent } from './named-content.js'
 import { isFileSource, isLocalModel } from './resolve.js'
 
 /** What a job is made of, by content, as far as it is known. */
@@ -60,12 +61,16 @@ export function jobContent({
     async soon(submission) {
       const sizes = await Promise.all(submission.resolved.data_config.sources.filter(isFileSource).map(({ path }) => sizeOf(path)))
       const isSmall = sizes.reduce((sum, size) => sum + size, 0) <= smallBytes
-      const hash = isSmall ? hashes.of : hashes.known
+      const hash: FileHashes['known'] = isSmall ? read : hashes.known
       // What cannot be read now is told when the job runs.
       return await describe(submission, (path, format) => hash(path, format).catch(() => null))
     },
-    whole: (submission) =>
-      describe(submission, async (path, format) => ((await isFolder(path)) ? ofFolder(path) : hashes.of(path, format))),
+    whole: (submission) => describe(submission, read),
+  }
+
+  async function read(path: string, format?: string) {
+    const isFolder = (await stat(path)).isDirectory()
+    return isFolder ? { contentHash: await hashFolder(path), records: 0, bytes: 0 } : await hashes.of(path, format)
   }
 
   async function describe({ given, resolved }: Submission, hash: FileHashes['known']): Promise<Content> {
@@ -84,7 +89,11 @@ export function jobContent({
     }
     const { kind, code } = await codeOf(resolved)
     const modelContent = await modelContentOf(kind, model, environment)
-    const spec = { ...given, data_config: { ...given.data_config, sources: withFormats({ given, resolved }) } }
+    // What is named without a revision is taken from the main branch.
+    const contentOf = (id: string) => modelContentOf(kind, { model_id: id, revision: '' }, environment)
+    const named = await withNamedContent({ given, resolved }, { contentOf, inCode: kind === 'hf' ? broughtCode : [] })
+    if (!named) return { dataHashes, code, contentHash: '' }
+    const spec = { ...named, data_config: { ...named.data_config, sources: withFormats({ given, resolved }) } }
     return { dataHashes, code, contentHash: contentHashOf({ spec, dataHashes, code, modelContent }) }
   }
 
@@ -96,7 +105,11 @@ export function jobContent({
   }
 
   /** What a script or a program makes of a model's name is its own matter, and the embedded trainer's models come with it. */
-  async function modelContentOf(kind: TrainerKind, { model_id: id, revision }: BaseModel, environment: Record<string, string>) {
+  async function modelContentOf(
+    kind: TrainerKind,
+    { model_id: id, revision }: Pick<BaseModel, 'model_id' | 'revision'>,
+    environment: Record<string, string>,
+  ) {
     if (isLocalModel(id)) return fingerprint(id)
     if (kind !== 'hf') return `name:${id}`
     const commit = await hub.commitOf({ kind: 'models', id, revision }, environment)
@@ -105,7 +118,7 @@ export function jobContent({
 
   async function codeOf({ training_config: { base_model: model, framework, hyperparameters } }: Spec) {
     const { kind, program } = await chooseTrainer({ modelId: model.model_id, frameworkType: framework.type }, settings.trainer)
-    const read = (): Promise<TrainerCode__Output> => {
+    const readCode = async (): Promise<TrainerCode__Output> => {
       switch (kind) {
         case 'custom':
           return scriptCode('custom', framework.custom_script_path)
@@ -114,13 +127,20 @@ export function jobContent({
         // Ours are read once: a coordinator is started anew with another build.
         case 'hf':
           hf ??= readHfCode(settings.trainer.hf?.folder ?? hfTrainerFolder)
-          return hf.then((code) => withFile(code, hyperparameters.reward_function))
+          return withBrought(await hf, [
+            ...(hyperparameters.reward_function === undefined
+              ? []
+              : [(await hashFile(hyperparameters.reward_function, 'bytes')).contentHash]),
+            ...(framework.type === 'MEGATRON'
+              ? [await megatronCode(framework.config.megatron_path ?? settings.trainer.hf?.megatronPath)]
+              : []),
+          ])
         case 'embedded':
           embedded ??= readEmbeddedCode(dirname(settings.trainer.embeddedPath ?? join(packageFolder, 'dist/trainer/main.js')))
           return embedded
       }
     }
-    return { kind, code: await read() }
+    return { kind, code: await readCode() }
   }
 }
 
@@ -144,34 +164,26 @@ async function readHfCode(folder: string): Promise<TrainerCode__Output> {
   return { trainer: 'hf', version, content_hash: await hashFolder(folder, isCode) }
 }
 
-/** The same with a file that its job brings along. */
-async function withFile(code: TrainerCode__Output, path: string | undefined): Promise<TrainerCode__Output> {
-  if (path === undefined) return code
-  const { contentHash } = await hashFile(path, 'bytes')
-  return { ...code, content_hash: `sha256:${createHash('sha256').update(`${code.content_hash}\n${contentHash}`).digest('hex')}` }
+/** The settings that name code which a job brings along for the trainer of real models. */
+const broughtCode = ['reward_function', 'megatron_path']
+
+/** The same with the digests of what its job brings along. */
+function withBrought(code: TrainerCode__Output, digests: string[]): TrainerCode__Output {
+  if (digests.length === 0) return code
+  const whole = [code.content_hash, ...digests].join('\n')
+  return { ...code, content_hash: `sha256:${createHash('sha256').update(whole).digest('hex')}` }
 }
+
+/** The Python code of a checkout of Megatron-LM; empty where there is none. */
+const megatronCode = async (checkout: string | null | undefined): Promise<string> =>
+  checkout ? await hashFolder(checkout, (name) => name.endsWith('.py')) : ''
 
 async function scriptCode(trainer: 'custom' | 'program', script: string): Promise<TrainerCode__Output> {
   return { trainer, version: '', content_hash: (await hashFile(script, 'bytes')).contentHash }
 }
 
-/** What stands at a model's path, told from names, sizes and times: weights are too large to be read for it. */
-async function fingerprint(folder: string): Promise<string> {
-  const names = await readdir(folder).catch(() => [])
-  const files = await Promise.all(
-    names.sort().map(async (name) => {
-      const { size, mtimeMs } = await stat(join(folder, name))
-      return `${name} ${size} ${mtimeMs}`
-    }),
-  )
-  return `files:${createHash('sha256').update(files.join('\n')).digest('hex')}`
-}
-
-const isFolder = async (path: string) => (await stat(path)).isDirectory()
-const ofFolder = async (path: string) => ({ contentHash: await hashFolder(path), records: 0, bytes: 0 })
-
 const sizeOf = (path: string): Promise<number> =>
   stat(path).then(
-    ({ size }) => size,
+    (found) => (found.isDirectory() ? bytesUnder(path) : found.size),
     () => 0,
   )

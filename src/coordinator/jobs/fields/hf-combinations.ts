@@ -170,6 +170,10 @@ function dataRules({ data_config: data, training_config: training }: Spec, { typ
   for (const [index, source] of sources.entries()) {
     const at = `data_config.sources[${index}]`
     if (weights > 0 && !('weight' in source.sampling)) refuse(`${at}.sampling.weight`, 'Either every source has a weight, or none has.')
+    if (source.type === 'huggingface' && !source.path.includes('/'))
+      refuse(`${at}.path`, `A data set on the hub is named org/name, or org/name:config, not ${source.path}.`)
+    if (source.type === 'huggingface' && source.format !== '')
+      refuse(`${at}.format`, 'A data set on the hub knows its own format: leave it empty.')
     if (source.type !== 'huggingface' && source.split !== '' && /\.\w+$/.test(source.path))
       refuse(`${at}.split`, 'A file is one split: leave it empty, and use data_config.validation_split.')
   }

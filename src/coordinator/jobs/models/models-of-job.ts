@@ -44,22 +44,34 @@ async function folderOf({ path }: Extract<TrainerEvent, { type: 'artefact' }>, d
   return folder.startsWith(join(directory, sep)) && (await liesWithin(folder, directory)) ? folder : null
 }
 
-/** What a server needs of a checkpoint; optimizers, schedules and random states stay behind. */
-const servedFile =
-  /^(adapter_config\.json|(adapter_)?model[^/]*\.(safetensors|bin)|pytorch_model[^/]*\.bin|[^/]+\.index\.json|config\.json|generation_config\.json|tokenizer[^/]*|special_tokens_map\.json|added_tokens\.json|vocab\.[a-z]+|merges\.txt|chat_template[^/]*|(pre)?processor_config\.json)$/
+/** What a server needs of a checkpoint: weights, configuration, tokenizer, and the code that a model brings; optimizers, schedules and random states stay behind. */
+const servedFiles = [
+  /^(adapter_)?model[^/]*\.(safetensors|bin)$/,
+  /^pytorch_model[^/]*\.bin$/,
+  /^[^/]+\.index\.json$/,
+  /^[^/]*config\.json$/,
+  /^(tokenizer|chat_template)[^/]*$/,
+  /^additional_chat_templates\/[^/]+\.jinja$/,
+  /^(special_tokens_map|added_tokens|normalizer|byte_maps)\.json$/,
+  // Each kind of tokenizer has names of its own: spiece.model, sentencepiece.bpe.model, qwen.tiktoken, entity_vocab.json.
+  /^[^/]+\.(model|tiktoken|py)$/,
+  /^[^/]*vocab[^/]*\.(json|txt)$/,
+  /^(merges\.txt|bpe\.codes)$/,
+]
+const isServed = (name: string) => servedFiles.some((kind) => kind.test(name))
 const weights = /\.(safetensors|bin)$/
 
 /** A complete checkpoint as a model; null where it lies elsewhere than its job, or holds no weights under names that servers know. */
 export async function checkpointModel(job: JobRecord, checkpoint: Checkpoint, settings: JobSettings): Promise<NewModel | null> {
   const { path: source, checkpointId, step, attempt } = checkpoint
   if (!(await liesWithin(source, attemptDirectory(settings.dataDir, job.tenantId, job.jobId, attempt)))) return null
-  const served = (await filesUnder(source)).filter((name) => servedFile.test(name))
+  const served = (await filesUnder(source)).filter(isServed)
   if (!served.some((name) => weights.test(name))) return null
   const kind = served.includes('adapter_config.json') ? 'adapter' : 'model'
   return {
     ...(await describe(job, { source, kind }, settings)),
     name: specOf(job).output_config.register_as,
-    isMeant: (name) => servedFile.test(name),
+    isMeant: isServed,
     checkpoint: { checkpointId, step },
   }
 }

@@ -1,7 +1,6 @@
 import { toEvaluation } from '../../../contract/evaluation.js'
 import { Failure, type FieldProblem, InvalidInput } from '../../../contract/failure.js'
 import { newEvaluationId, parseEvaluationId } from '../../../contract/ids.js'
-import type { Benchmark__Output } from '../../../generated/proto/scaimind/v1/Benchmark.js'
 import type { Evaluation__Output } from '../../../generated/proto/scaimind/v1/Evaluation.js'
 import type { EvaluationRun__Output } from '../../../generated/proto/scaimind/v1/EvaluationRun.js'
 import type { ListEvaluationsRequest__Output } from '../../../generated/proto/scaimind/v1/ListEvaluationsRequest.js'
@@ -13,6 +12,7 @@ import { type TrainerCheck, type TrainerKind, TrainerTooSlow, validateWithTraine
 import type { Engine } from '../../engines/engine.js'
 import { type EvaluationFile, evaluationTrainer, fieldOf, resolveEvaluation } from '../content/evaluation-file.js'
 import { toJobFile } from '../content/job-file.js'
+import { benchmarkProblems } from '../fields/benchmarks.js'
 import { hfEnvironmentProblems } from '../fields/hf-combinations.js'
 import { inventoryProblems } from '../placement/cluster-limits.js'
 import type { TakeIn } from '../placement/intake.js'
@@ -115,7 +115,8 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
     const { model, of } = await findModel(tenantId, request, problems)
     const run: EvaluationRun__Output = {
       job_id: request.job_id,
-      model_uri: request.model_uri,
+      // Of both, which is refused, the job's is judged on.
+      model_uri: request.job_id === '' ? request.model_uri : '',
       checkpoint_id: request.checkpoint_id,
       benchmarks: request.benchmarks,
       results: [],
@@ -193,9 +194,6 @@ function fieldProblems(request: Omit<SubmitEvaluationRequest__Output, 'idempoten
   return [...problems, ...environmentProblems(environment, 'environment')]
 }
 
-/** What measures the answers to questions of the user's own; every other name is a task of lm-evaluation-harness, which brings its data. */
-const ownDataMeasures = ['perplexity', 'exact_match', 'contains', 'multiple_choice', 'bytes_accuracy']
-
 /** What the trainer that is to evaluate would refuse. */
 function trainerProblems(
   { benchmarks, environment, gpu_count: gpus = 0 }: Omit<SubmitEvaluationRequest__Output, 'idempotency_key'>,
@@ -203,17 +201,10 @@ function trainerProblems(
 ): FieldProblem[] {
   const isTooMuch = kind === 'embedded' && gpus > 0
   return [
-    ...benchmarkProblems(benchmarks, kind),
+    ...benchmarkProblems(benchmarks, kind === 'hf'),
     ...(kind === 'hf' ? hfEnvironmentProblems(environment, 'environment') : []),
     ...(isTooMuch ? [{ path: 'gpu_count', message: 'This model is evaluated by the embedded trainer, which runs on a CPU.' }] : []),
   ]
-}
-
-function benchmarkProblems(benchmarks: Benchmark__Output[], kind: TrainerKind | undefined): FieldProblem[] {
-  return benchmarks.flatMap(({ name, dataset }, index) => {
-    if (dataset !== '' || (kind === 'hf' && !ownDataMeasures.includes(name))) return []
-    return [{ path: `benchmarks[${index}].dataset`, message: 'Name a file, or the id of an uploaded data set.' }]
-  })
 }
 
 /** Variables by which models are fetched: those of the job hold for what is made of its model. */

@@ -21,7 +21,8 @@ export async function findReusable(
     take: candidatesMax,
     include: { attempts: { orderBy: { number: 'asc' } } },
   })
-  for (const job of candidates) if (hasWhatIsAsked(specOf(job), spec) && (await hasOutput(job))) return job
+  for (const job of candidates)
+    if (hasWhatIsAsked(specOf(job), spec) && (await hasOutput(job)) && (await hasModel(database, job, spec))) return job
   return null
 }
 
@@ -30,6 +31,13 @@ function hasWhatIsAsked({ output_config: its }: Spec, { output_config: asked }: 
   const format = (config: typeof its) => config.export_format || 'safetensors'
   const isAt = (place: 'output_uri' | 'register_as') => asked[place] === '' || asked[place] === its[place]
   return its.merge_adapter === asked.merge_adapter && format(its) === format(asked) && isAt('output_uri') && isAt('register_as')
+}
+
+/** Whether the model that a submission would register is registered still; a job that left none to register would leave none again. */
+async function hasModel(database: Database, { tenantId, output }: JobRecord, { output_config: asked }: Spec): Promise<boolean> {
+  const { registered_model_id: registeredModelId } = JSON.parse(output ?? '{}') as { registered_model_id?: string }
+  if (asked.register_as === '' || !registeredModelId) return true
+  return (await database.registeredModel.count({ where: { tenantId, registeredModelId, deleting: false } })) > 0
 }
 
 async function hasOutput({ output }: JobRecord): Promise<boolean> {

@@ -101,7 +101,7 @@ export function jobSubmission({ store, queue, idempotency, content, takeIn, cloc
   /** Why no finished job is answered. */
   function noneFor(contentHash: string): string {
     if (contentHash !== '') return 'No finished job has done this work.'
-    return 'Whether a finished job has done this work is not known: there is so much data that only the job itself reads it through.'
+    return 'Whether a finished job has done this work is not known: it has so much data that only the job itself reads it through, or names something whose hub does not say which it is now.'
   }
 
   function ofPlan(acceptable: boolean, isReadThrough: boolean): string {

@@ -1,4 +1,5 @@
 import { type FieldProblem, InvalidInput } from '../../../contract/failure.js'
+import { isFile, isReadable } from '../../data/programs.js'
 import { type CheckedSource, findTrainer, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
 import type { Engine } from '../../engines/engine.js'
 import { toJobFile, trainerChoiceOf } from '../content/job-file.js'
@@ -99,7 +100,10 @@ async function askTrainer(
   const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
   const found = await findTrainer(trainerChoiceOf(spec), settings.trainer)
   if (!found.trainer) return { ...nothing, problems: found.problems }
-  if (found.trainer.kind === 'hf') return { ...nothing, problems: [...hfProblems(spec), ...megatronProblems(spec, settings.trainer.hf)] }
+  if (found.trainer.kind === 'hf') {
+    const ofFiles = [...(await rewardFunctionProblems(spec)), ...megatronProblems(spec, settings.trainer.hf)]
+    return { ...nothing, problems: withNews(hfProblems(spec), ofFiles) }
+  }
   if (found.trainer.kind !== 'embedded') return { ...nothing, problems: [] }
   const check = (asked: Spec) =>
     validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
@@ -110,6 +114,13 @@ async function askTrainer(
     const { problems } = await check(withoutSources(spec))
     return { ...nothing, isEmbedded: true, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
   }
+}
+
+/** Its path has been followed; that a folder has no functions, and who may read it, has not been looked at. */
+async function rewardFunctionProblems({ training_config: { hyperparameters } }: Spec): Promise<FieldProblem[]> {
+  const { reward_function: file } = hyperparameters
+  if (file === undefined || ((await isFile(file)) && (await isReadable(file)))) return []
+  return [{ path: 'training_config.hyperparameters.reward_function', message: `${JSON.stringify(file)} is not a file that can be read.` }]
 }
 
 /** Sources without a path are not read. */
