@@ -120,7 +120,7 @@ describe('A job with register_as', () => {
 })
 
 describe('With publish_checkpoints', () => {
-  it('a server that follows the link gets each checkpoint’s weights while the job trains, and then its output', async () => {
+  it('a server that follows the link gets each checkpoint’s weights while the job trains, and then its output; the checkpoint before stays for who still reads it', async () => {
     keepOnFailure(coordinator)
     const tenant = coordinator.tenant()
     const go = join(tenant.files, 'go')
@@ -148,7 +148,7 @@ describe('With publish_checkpoints', () => {
     ]
     const kept = Object.fromEntries([...weights, ...tokenizer, ...more, 'preprocessor_config.json'].map((name) => [name, 'served']))
     const then = `
-for (const step of [1, 2]) {
+for (const step of [1, 2, 3]) {
   const path = 'checkpoints/step-' + step
   write(path + '.part', { ...${JSON.stringify(adapterFiles(''))}, 'adapter_model.safetensors': 'step ' + step, ${left}, ...${JSON.stringify(kept)} })
   renameSync(path + '.part', path)
@@ -159,20 +159,22 @@ for (const step of [1, 2]) {
     const output_config = { register_as: 'live', publish_checkpoints: true }
     const id = await tenant.submit(tenant.custom(script, { training: base, output_config }))
     const served = () => join(folderOf(tenant), 'live@current', 'adapter_model.safetensors')
-    for (const step of [1, 2]) {
+    for (const step of [1, 2, 3]) {
       await eventually(() => existsSync(served()) && readFileSync(served(), 'utf8') === `step ${step}`)
+      const before = step === 1 ? [] : [{ step: String(step - 1), current: false }]
       const { models } = await eventually(
         () => list(tenant),
-        ({ models: found }) => found.length === 1,
+        ({ models: found }) => found.length === 1 + before.length,
       )
       expect(models).toMatchObject([
         { step: String(step), current: true, job_id: id, files: [...Object.keys(adapterFiles('')), ...Object.keys(kept)].sort() },
+        ...before,
       ])
       writeFileSync(go + step, '')
     }
     await tenant.until(id, 'COMPLETED')
     expect(readFileSync(served(), 'utf8')).toBe('done')
-    expect((await list(tenant)).models).toMatchObject([{ content_hash: hashOf(adapterFiles('done')), checkpoint_id: '' }])
+    expect((await list(tenant)).models).toMatchObject([{ content_hash: hashOf(adapterFiles('done')), checkpoint_id: '' }, { step: '3' }])
   })
 })
 

@@ -144,7 +144,7 @@ const OutputConfigInput = builder.inputType('OutputConfigInput', {
     exportFormat: t.string({ description: 'Format of the output; default `safetensors`.' }),
     registerAs: t.string({
       description:
-        'Name that the output is registered under, 1 to 128 letters, digits and `_ . -`, the first no dot; default none. See RegisteredModel.',
+        'Name that the output is registered under, 1 to 128 letters, digits and `_ . -`, the first no dot or dash; default none. See RegisteredModel.',
     }),
     publishCheckpoints: t.boolean({
       description:

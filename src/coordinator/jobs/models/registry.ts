@@ -115,7 +115,8 @@ export function modelRegistry({ database, dataDir, log, clock }: RegistryOptions
   return {
     /**
      * Registers a model and makes it current, unless `isWanted`, which may lock what it looks at, says that it is not wanted any more: then answers null.
-     * Safe to repeat after a crash at any point. What was published of the same job's checkpoints under the name goes. Throws ModelNotCopied.
+     * Safe to repeat after a crash at any point. What was published of the same job's checkpoints under the name goes, but for the one before, which a server
+     * may still be reading. Throws ModelNotCopied.
      */
     register: (model: NewModel, isWanted: (tx: Transaction) => Promise<boolean>): Promise<RegisteredModel__Output | null> =>
       inTurn(keyOf(model), async () => {
@@ -132,7 +133,8 @@ export function modelRegistry({ database, dataDir, log, clock }: RegistryOptions
         }
         await followRecord(model)
         const published = { tenantId, name, jobId, checkpointId: { not: null }, NOT: idOf(row) }
-        for (const older of await database.registeredModel.findMany({ where: published })) {
+        const [, ...past] = await database.registeredModel.findMany({ where: published, orderBy: lastFirst })
+        for (const older of past) {
           if ((await userOf(database, older)) === null) await remove(older)
         }
         return toModelMessage(row, dataDir)
@@ -193,7 +195,7 @@ export function modelRegistry({ database, dataDir, log, clock }: RegistryOptions
 export type ModelRegistry = ReturnType<typeof modelRegistry>
 
 /** `models/<name>@<hash>`, with at least 12 characters of the hash. */
-export const modelReference = /^models\/([A-Za-z0-9_-][A-Za-z0-9._-]{0,127})@([0-9a-f]{12,64})$/
+export const modelReference = /^models\/([A-Za-z0-9_][A-Za-z0-9._-]{0,127})@([0-9a-f]{12,64})$/
 
 const lastFirst = [{ registeredAt: 'desc' as const }, { registeredModelId: 'desc' as const }]
 const idOf = ({ registeredModelId }: Pick<RegisteredModel, 'registeredModelId'>) => ({ registeredModelId })

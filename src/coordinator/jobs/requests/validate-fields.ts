@@ -7,7 +7,7 @@ import type { Spec } from '../records/spec.js'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const controlCharacters = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 const word = /^[A-Za-z0-9_.:-]+$/
-const registeredName = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/
+const registeredName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/
 const url = /^[a-z][a-z0-9+.-]*:\/\//i
 
 /** What is wrong with a submission as far as it can be told from its own words, each problem by field. Pure. */
@@ -156,7 +156,7 @@ function outputProblems(output: Spec['output_config']): FieldProblem[] {
     ...when(
       registerAs !== '' && !isName,
       'output_config.register_as',
-      `A registered name is 1 to ${lengthMax} letters, digits and _ . - only, the first no dot.`,
+      `A registered name is 1 to ${lengthMax} letters, digits and _ . - only, the first no dot or dash.`,
     ),
     ...when(
       publishes && registerAs === '',
