@@ -135,6 +135,7 @@ const mistakes: [string, (job: Parts) => unknown, string, RegExp][] = [
   ['a result outside the roots', output({ output_uri: '/etc/result' }), 'output_config.output_uri', /allowed|under|roots/],
   ['a registered name that is a path', output({ register_as: '../best' }), 'output_config.register_as', /letters/],
   ['a registered name that is hidden', output({ register_as: '.best' }), 'output_config.register_as', /no dot/],
+  ['a registered name that commands take for an option', output({ register_as: '-best' }), 'output_config.register_as', /no dot or dash/],
   ['a registered name that is too long', output({ register_as: 'b'.repeat(129) }), 'output_config.register_as', /128/],
   [
     'a registered name that is too long for what is merged',

@@ -13,8 +13,11 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tiny(folder: Path, hidden: int = 64, layers: int = 2, positions: int = 256) -> Path:
-    """Writes config, weights and a byte-level tokenizer with a chat template; answers the folder. The same every time."""
+def make_tiny(folder: Path, hidden: int = 64, layers: int = 2, positions: int = 256, dtype: str = "float32", **config) -> Path:
+    """
+    Writes config, weights and a byte-level tokenizer with a chat template; answers the folder. The same every time. `config` overrules
+    arguments of LlamaConfig.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -31,21 +34,20 @@ def make_tiny(folder: Path, hidden: int = 64, layers: int = 2, positions: int = 
     )
     fast.chat_template = CHAT_TEMPLATE
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(fast),
-            hidden_size=hidden,
-            intermediate_size=2 * hidden,
-            num_hidden_layers=layers,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=positions,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-            tie_word_embeddings=False,
-        )
-    )
+    arguments = {
+        "vocab_size": len(fast),
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": positions,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": False,
+    }
+    model = LlamaForCausalLM(LlamaConfig(**{**arguments, **config})).to(getattr(torch, dtype))
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)

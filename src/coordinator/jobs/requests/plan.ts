@@ -50,7 +50,7 @@ export async function planJob(
   const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
-  const totalSteps = checked.totalSteps ?? estimateSteps(spec, { records, tokens })
+  const totalSteps = checked.totalSteps ?? (checked.dataProblems.length > 0 ? 0 : estimateSteps(spec, { records, tokens }))
   const seconds = await estimateRunSeconds(database, tenantId, spec, { totalSteps, records, tokens })
   const startsNow = decision?.placement != null
   return {
