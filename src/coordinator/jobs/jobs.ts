@@ -72,7 +72,8 @@ export function buildJobs(options: JobsOptions) {
   const queue = scheduler ? schedulerQueue({ ...parts, scheduler }) : jobQueue(parts)
   const nodesChanged = new EventEmitter().setMaxListeners(0)
   const answers = idempotency({ database, clock })
-  const content = jobContent({ hashes: fileHashes({ database, clock }), hub: newHub({ endpoint: settings.hubEndpoint, clock }), settings })
+  const hub = newHub({ endpoint: settings.hubEndpoint, clock })
+  const content = jobContent({ hashes: fileHashes({ database, clock }), hub, settings })
   const retention = jobRetention({ database, store, dataDir: settings.dataDir, log, clock })
   const overtaken = overtakenUpdates({ database, keptMs: updatesKeptMs, log, clock })
   const takeIn = takingIn({ database, limitsOf, readUsage: usage.read, clock })
@@ -94,7 +95,7 @@ export function buildJobs(options: JobsOptions) {
       },
       clock,
     }),
-    submission: jobSubmission({ store, limitsOf, queue, idempotency: answers, content, takeIn, clock, engine, database, settings }),
+    submission: jobSubmission({ store, limitsOf, queue, idempotency: answers, content, hub, takeIn, clock, engine, database, settings }),
     control,
     evaluations: jobEvaluations({ database, store, idempotency: answers, control, takeIn, engine, limitsOf, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),

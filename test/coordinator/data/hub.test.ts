@@ -9,8 +9,8 @@ beforeEach(() => {
   now = Date.parse('2030-01-01')
 })
 
-/** A hub with one model, one data set, and one model that wants a token; what it was asked is kept. */
-async function startHub() {
+/** A hub with one model, one data set, and one model that wants a token; what it was asked is kept. A mirror gives no codes of its errors. */
+async function startHub({ isMirror = false } = {}) {
   const asked: string[] = []
   let head = 0
   const answerTo = ({ url = '', headers }: IncomingMessage) => {
@@ -19,7 +19,10 @@ async function startHub() {
   }
   const server = createServer((request, response) => {
     asked.push(request.url ?? '')
-    response.writeHead(answerTo(request), { 'content-type': 'application/json' }).end(JSON.stringify({ sha: commits[head] }))
+    const status = answerTo(request)
+    const code =
+      status === 404 && !isMirror ? { 'x-error-code': request.url?.includes('/org/model/') ? 'RevisionNotFound' : 'RepoNotFound' } : {}
+    response.writeHead(status, { 'content-type': 'application/json', ...code }).end(JSON.stringify({ sha: commits[head] }))
   })
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
   onTestFinished(() => void server.close())
@@ -82,5 +85,27 @@ describe('A hub', () => {
     expect(await hub.commitOf(model, { HF_ENDPOINT: theirs.endpoint })).toBeNull()
     expect(await hub.commitOf(model, { HF_ENDPOINT: `${ours.endpoint}/` })).toBe(commits[0])
     expect(theirs.asked).toEqual([])
+  })
+
+  it('says what it does not have: no such repository or revision, or none without the right token', async () => {
+    const { endpoint, asked } = await startHub()
+    const hub = hubAt(endpoint)
+    expect(await hub.isMissing(model, {})).toBe(false)
+    expect(await hub.isMissing({ ...model, id: 'org/none' }, {})).toBe(true)
+    expect(await hub.isMissing({ ...model, revision: 'v3' }, {})).toBe(true)
+    expect(await hub.isMissing({ ...model, id: 'org/gated' }, {})).toBe(true)
+    expect(await hub.isMissing({ ...model, id: 'org/gated' }, { HF_TOKEN: 'hf_right' })).toBe(false)
+    expect(asked).toHaveLength(5)
+    await hub.commitOf(model, {})
+    expect(asked).toHaveLength(5)
+  })
+
+  it('that is away, or does not know the question, says nothing is missing', async () => {
+    const none = { ...model, id: 'org/none' }
+    const { endpoint, close } = await startHub({ isMirror: true })
+    expect(await hubAt(endpoint).isMissing(none, {})).toBe(false)
+    close()
+    expect(await hubAt(endpoint).isMissing({ ...none, revision: 'v3' }, {})).toBe(false)
+    expect(await hubAt('').isMissing(none, {})).toBe(false)
   })
 })

@@ -51,7 +51,7 @@ export function jobContent({
   settings,
 }: {
   hashes: FileHashes
-  hub: Hub
+  hub: Pick<Hub, 'commitOf'>
   settings: Pick<JobSettings, 'trainer'>
 }): JobContent {
   let embedded: Promise<TrainerCode__Output> | undefined

@@ -1,6 +1,8 @@
+import { InvalidInput } from '../../../contract/failure.js'
 import { newJobId } from '../../../contract/ids.js'
 import type { SubmitJobRequest__Output } from '../../../generated/proto/scaimind/v1/SubmitJobRequest.js'
 import type { SubmitJobResponse__Output } from '../../../generated/proto/scaimind/v1/SubmitJobResponse.js'
+import type { Hub } from '../../data/hub.js'
 import type { JobContent } from '../content/content.js'
 import { contentColumns } from '../content/keep-content.js'
 import type { TakeIn } from '../placement/intake.js'
@@ -12,6 +14,7 @@ import { type JobRecord, toJobMessage } from '../records/record.js'
 import { completeSpec, type Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import type { Asker } from './control.js'
+import { hubProblems } from './hub-problems.js'
 import { newRow } from './new-row.js'
 import { planJob } from './plan.js'
 import { findReusable } from './reuse.js'
@@ -19,6 +22,7 @@ import { type ValidateOptions, validateSubmission } from './validate.js'
 
 /** What taking in jobs needs. */
 export interface SubmitOptions extends ValidateOptions {
+  hub: Hub
   store: JobStore
   queue: JobQueue
   idempotency: Idempotency
@@ -33,8 +37,13 @@ const checksMax = 4
 export function jobSubmission({ store, queue, idempotency, content, takeIn, clock, ...lookups }: SubmitOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
-  const check = (spec: Spec, tenantId: string, { toleratesData = false } = {}) =>
-    inTurn(() => validateSubmission(spec, tenantId, lookups, { toleratesData }))
+  async function check(spec: Spec, tenantId: string, { toleratesData = false } = {}) {
+    const checked = await inTurn(() => validateSubmission(spec, tenantId, lookups, { toleratesData }))
+    // A hub that is slow to answer keeps nobody else waiting.
+    const problems = await hubProblems(checked.spec, lookups)
+    if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
+    return checked
+  }
   return {
     /**
      * Checks a submission and stores it, QUEUED; with `reuse`, answers a finished job that has done its work already; or, in a dry run, plans it and stores nothing. Throws, in a
