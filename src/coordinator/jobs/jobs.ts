@@ -97,7 +97,7 @@ export function buildJobs(options: JobsOptions) {
     }),
     submission: jobSubmission({ store, limitsOf, queue, idempotency: answers, content, hub, takeIn, clock, engine, database, settings }),
     control,
-    evaluations: jobEvaluations({ database, store, idempotency: answers, control, takeIn, engine, limitsOf, settings, clock }),
+    evaluations: jobEvaluations({ database, store, idempotency: answers, control, takeIn, engine, hub, limitsOf, settings, clock }),
     journals: jobJournals({ store, database, changes, history, dataDir: settings.dataDir }),
     batches: jobBatches({ database, dataDir: settings.dataDir }),
     retention,

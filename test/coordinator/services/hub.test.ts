@@ -74,4 +74,11 @@ describe('What a submission names of a hub', () => {
     await tenant.submit(job({ model, environment: { HF_HUB_OFFLINE: '1' } }))
     await tenant.submit(job({ model, environment: { HF_ENDPOINT: 'https://hub.example' } }))
   })
+
+  it('is refused the same way for an evaluation', async () => {
+    const benchmarks = [{ name: 'hellaswag' }]
+    await tenant.call('SubmitEvaluation', { model_uri: 'org/model', benchmarks })
+    const { fields } = await tenant.refused('SubmitEvaluation', { model_uri: 'org/modell', benchmarks })
+    expect(fields).toEqual([{ path: 'model_uri', message: expect.stringContaining(`${endpoint} has no model org/modell,`) }])
+  })
 })

@@ -8,6 +8,7 @@ import type { ListEvaluationsResponse__Output } from '../../../generated/proto/s
 import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1/ModelArtefact.js'
 import type { SubmitEvaluationRequest__Output } from '../../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
 import { environmentProblems } from '../../data/environment.js'
+import type { Hub } from '../../data/hub.js'
 import { type TrainerCheck, type TrainerKind, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
 import type { Engine } from '../../engines/engine.js'
 import { type EvaluationFile, evaluationTrainer, fieldOf, resolveEvaluation } from '../content/evaluation-file.js'
@@ -28,6 +29,7 @@ import type { JobSettings } from '../records/settings.js'
 import { completeSpec, type Spec } from '../records/spec.js'
 import type { JobStore } from '../records/store.js'
 import type { Asker, jobControl } from './control.js'
+import { hubProblems } from './hub-problems.js'
 import { newRow } from './new-row.js'
 import { priorityProblems } from './validate-fields.js'
 
@@ -39,6 +41,7 @@ export interface EvaluationsOptions {
   control: ReturnType<typeof jobControl>
   takeIn: TakeIn
   engine: Engine
+  hub: Hub
   limitsOf: (tenantId: string) => TenantLimits
   settings: JobSettings
   clock: () => Date
@@ -50,7 +53,18 @@ const checksMax = 2
 const controlCharacters = /[\u0000-\u001f\u007f-\u009f]/
 
 /** Evaluations: jobs that measure a model. They share the queue, the lifecycle and the journals of jobs that train. */
-export function jobEvaluations({ database, store, idempotency, control, takeIn, engine, limitsOf, settings, clock }: EvaluationsOptions) {
+export function jobEvaluations({
+  database,
+  store,
+  idempotency,
+  control,
+  takeIn,
+  engine,
+  hub,
+  limitsOf,
+  settings,
+  clock,
+}: EvaluationsOptions) {
   // Each check reads the data in a process of its own.
   const inTurn = atMost(checksMax)
   const answer = (job: JobRecord): Evaluation__Output => toEvaluation(toJobMessage(job, clock()))
@@ -137,6 +151,9 @@ export function jobEvaluations({ database, store, idempotency, control, takeIn, 
       const field = path === 'model_uri' && request.job_id !== '' ? 'job_id' : path
       if (!problems.some((problem) => problem.path === field)) problems.push({ path: field, message })
     }
+    // A hub is asked only for what is right otherwise; whose model is a job's has been fetched.
+    const ofHub = problems.length > 0 || request.job_id !== '' ? [] : await hubProblems(spec, { hub, settings })
+    problems.push(...ofHub.map(({ path, message }) => ({ path: fieldOf(path), message })))
     if (problems.length > 0) throw new InvalidInput(problems, 'INVALID_ARGUMENT')
     return { run, spec }
   }

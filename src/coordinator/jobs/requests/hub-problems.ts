@@ -18,7 +18,7 @@ export async function hubProblems(
       if (!(await hub.isMissing(repository, environment))) return []
       const { kind, id, revision } = repository
       const what = `${kind === 'models' ? 'model' : 'data set'} ${id}${revision === '' ? '' : ` at ${revision}`}`
-      const message = `${hub.endpoint} has no ${what}, or none without a token that may read it: check the name, or give HF_TOKEN in training_config.environment.`
+      const message = `${hub.endpoint} has no ${what}, or none without a token that may read it: check the name, or give HF_TOKEN in the environment.`
       return [{ path, message }]
     }),
   )
