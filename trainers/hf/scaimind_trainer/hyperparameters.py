@@ -67,7 +67,8 @@ RULES: dict[str, Rule] = {
     "adam_beta2": Rule(number(0, 0.999999), EVERY, 0.999),
     "adam_epsilon": Rule(number(0, 1, above=True), EVERY, 1e-8),
     "max_grad_norm": Rule(number(0, 1_000_000), EVERY, 1.0),
-    "optim": Rule(one_of(*OPTIMIZERS), EVERY, "adamw_torch"),
+    # As transformers has it; the fused kernel computes the same.
+    "optim": Rule(one_of(*OPTIMIZERS), EVERY, "adamw_torch_fused"),
     "gradient_checkpointing": Rule(boolean(), EVERY, False),
     "logging_steps": Rule(integer(1, 1_000_000), EVERY, 10),
     "eval_steps": Rule(integer(1, 10_000_000), EVERY - _rlhf),

@@ -114,7 +114,7 @@ def megatron_arguments(job: dict[str, Any], settings: Settings, *, save: Path, w
         raise TrainerFailure("UNKNOWN", "Megatron-LM counts steps, not epochs: give max_steps.", field=f"{H}.max_steps")
     if values["lr_scheduler_type"] not in SCHEDULES:
         raise TrainerFailure("UNKNOWN", f"Megatron-LM has the schedules {', '.join(SCHEDULES)}.", field=f"{H}.lr_scheduler_type")
-    if values["optim"] != "adamw_torch":
+    if not values["optim"].startswith("adamw_torch"):
         raise TrainerFailure("UNKNOWN", "With MEGATRON the optimizer is Adam: leave optim out.", field=f"{H}.optim")
     if not data.max_seq_length:
         raise TrainerFailure("UNKNOWN", "Megatron-LM needs the tokens of a row.", field="data_config.max_seq_length")

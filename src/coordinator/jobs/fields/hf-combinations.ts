@@ -83,7 +83,8 @@ function megatronRules({ training_config: { hyperparameters: given }, data_confi
   const schedule = given.lr_scheduler_type ?? 'linear'
   if (!['linear', 'cosine', 'constant', 'constant_with_warmup'].includes(schedule))
     refuse(at('lr_scheduler_type'), `Megatron-LM has the schedules linear, cosine, constant and constant_with_warmup, not ${schedule}.`)
-  if ((given.optim ?? 'adamw_torch') !== 'adamw_torch') refuse(at('optim'), 'With MEGATRON the optimizer is Adam: leave optim out.')
+  if (!(given.optim ?? 'adamw_torch').startsWith('adamw_torch'))
+    refuse(at('optim'), 'With MEGATRON the optimizer is Adam: leave optim out.')
   if (data.max_seq_length === 0) refuse('data_config.max_seq_length', 'Megatron-LM needs the tokens of a row: give max_seq_length.')
 }
 

@@ -60,7 +60,7 @@ const rows: Record<string, Row> = {
     embedded: true,
   },
   optim: {
-    acts: 'The optimizer; those of 8 bits, paged ones and lion need bitsandbytes.',
+    acts: 'The optimizer; those of 8 bits, paged ones and lion need bitsandbytes. Default adamw_torch_fused.',
     kind: oneOf(...optimizers),
     example: 'adamw_torch',
   },
