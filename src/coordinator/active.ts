@@ -51,6 +51,13 @@ export async function beginWork(
     clock,
   })
   const setup = config.SCAIMIND_HF_SETUP === 'auto' ? hfSetup({ cacheHome: config.XDG_CACHE_HOME, log, clock }) : null
+  let isToldUnchecked = false
+  const onUnchecked = (reason: string) => {
+    // Each submission would say it again.
+    if (!isToldUnchecked)
+      log.warn({ reason }, 'what jobs of HuggingFace models have wrong in their data is found by the jobs themselves only')
+    isToldUnchecked = true
+  }
   const trainer = {
     python: config.SCAIMIND_PYTHON,
     programs: config.SCAIMIND_TRAINERS,
@@ -61,6 +68,7 @@ export async function beginWork(
       megatronPath: config.SCAIMIND_MEGATRON_PATH ?? null,
       cacheHome: config.XDG_CACHE_HOME,
       setup,
+      onUnchecked,
     },
   }
   const models = modelRegistry({ database, dataDir: config.SCAIMIND_DATA_DIR, log, clock })

@@ -19,6 +19,8 @@ export interface HfSettings {
   megatronPath: string | null
   /** Has the environment made where it is missing, and says how far that is. Default: who operates this makes it. */
   setup?: Pick<HfSetup, 'ask'> | null
+  /** Told why it could not be asked about a job before that runs. Default: nobody is. */
+  onUnchecked?: (reason: string) => void
   /** The trainer's package. Default: `trainers/hf` of this package. */
   folder?: string
 }

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process'
 import { dirname, extname, isAbsolute } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { z } from 'zod'
 import type { FieldProblem } from '../../contract/failure.js'
 import { trainerSearchPath } from './environment.js'
 import { findHfTrainer, type HfSettings } from './hf-trainer.js'
@@ -107,50 +105,6 @@ export const embeddedTrainer = (settings: TrainerSettings): Trainer => ({
 const operatorMaySet = 'The operator sets a program for a framework by SCAIMIND_TRAINERS.'
 
 const frameworkOf = (frameworkType: string) => (['', 'FRAMEWORK_TYPE_UNSPECIFIED'].includes(frameworkType) ? 'HF_TRAINER' : frameworkType)
-
-/** A source of data, as counted by the trainer. */
-export interface CheckedSource {
-  source: number
-  records: number
-  bytes: number
-  tokens: number
-}
-
-/** What a trainer says about a job that it has not started. */
-export interface TrainerCheck {
-  problems: FieldProblem[]
-  data: CheckedSource[]
-  /** Null where the trainer did not say. */
-  totalSteps: number | null
-}
-
-/** The trainer did not answer in time: there is more data than can be read through while a caller waits. */
-export class TrainerTooSlow extends Error {}
-
-/** Asks the embedded trainer whether it would run a `job.json`: configuration, model and every line of the data. Starts no training. Throws TrainerTooSlow where it does not answer in time. */
-export async function validateWithTrainer(job: unknown, settings: TrainerSettings): Promise<TrainerCheck> {
-  const [program = '', ...words] = embeddedCommand(settings)
-  const { checkTimeoutMs = 10_000 } = settings
-  const limits = { timeout: checkTimeoutMs, killSignal: 'SIGKILL', maxBuffer: 4 * 2 ** 20 } as const
-  const answer = await new Promise<string>((done, failed) => {
-    const child = execFile(program, [...words, '--validate'], { ...limits, env: { TZ: 'UTC' } }, (error, stdout, stderr) => {
-      if (!error) return done(stdout)
-      if (error.killed) return failed(new TrainerTooSlow(`The trainer did not answer within ${checkTimeoutMs} ms.`))
-      failed(new Error(`The trainer's check of the job failed: ${stderr.trim().slice(-500) || error.message}.`, { cause: error }))
-    })
-    // It may end before it has read all; its answer tells.
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(JSON.stringify(job))
-  })
-  const { problems, data, total_steps: totalSteps = null } = checkShape.parse(JSON.parse(answer))
-  return { problems, data, totalSteps }
-}
-
-const checkShape = z.object({
-  problems: z.array(z.object({ path: z.string(), message: z.string() })),
-  data: z.array(z.object({ source: z.number(), records: z.number(), bytes: z.number(), tokens: z.number() })),
-  total_steps: z.number().nullish(),
-})
 
 // Three folders up from here is the package, in `src` and in `dist`.
 const builtTrainer = fileURLToPath(new URL('../../../dist/trainer/main.js', import.meta.url))

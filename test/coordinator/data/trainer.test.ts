@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readCoordinatorConfig } from '../../../src/config.js'
 import type { HfSettings } from '../../../src/coordinator/data/hf-trainer.js'
-import { findTrainer, type TrainerChoice, validateWithTrainer } from '../../../src/coordinator/data/trainer.js'
+import { findTrainer, type Trainer, type TrainerChoice } from '../../../src/coordinator/data/trainer.js'
+import { validateWithHfTrainer, validateWithTrainer } from '../../../src/coordinator/data/trainer-check.js'
 import { requireEngine } from '../../../src/coordinator/engine-choice.js'
 import { hfEnvironment } from '../../../src/hf-environment.js'
 
@@ -164,7 +165,7 @@ describe("The trainer's check of a job", () => {
     }
     const check = await validateWithTrainer(job, settings)
     expect(check.problems.map(({ path }) => path)).toContain('training_config.hyperparameters.nonsense')
-    expect(check.data).toMatchObject([{ source: 0, bytes: 19 }])
+    expect(check.data).toMatchObject([{ source: 0, records: 1 }])
   })
 
   it('is given up where it takes too long or fails', async () => {
@@ -174,5 +175,47 @@ describe("The trainer's check of a job", () => {
     )
     const broken = file('broken.mjs', 'throw new Error("broken")')
     await expect(validateWithTrainer({}, { ...settings, embeddedPath: broken })).rejects.toThrow('broken')
+  })
+})
+
+describe('The check of a job by the trainer for HuggingFace models', () => {
+  const told: string[] = []
+  const hf = {
+    python: null,
+    wrapper: [],
+    modules: [],
+    cacheHome: folder,
+    megatronPath: null,
+    onUnchecked: (reason: string) => void told.push(reason),
+  }
+  const ask = (text: string, more: Partial<Trainer> = {}, checkTimeoutMs = 5000) => {
+    const trainer: Trainer = {
+      kind: 'hf',
+      command: [process.execPath, file('check.mjs', text)],
+      framework: '',
+      searchPath: ['/usr/bin', '/bin'],
+    }
+    return validateWithHfTrainer({}, { ...trainer, ...more }, { ...settings, hf, checkTimeoutMs })
+  }
+
+  it('is made in an environment that holds nothing of the coordinator, through what wraps its interpreter', async () => {
+    const answer =
+      'console.log(JSON.stringify({ problems: [{ path: process.argv[2], message: Object.keys(process.env).sort().join() }], data: [] }))'
+    const check = await ask(answer, { wrapper: ['env', 'WRAPPED=1'] })
+    expect(check?.problems).toEqual([{ path: '--check', message: 'HF_HUB_OFFLINE,LANG,OMP_NUM_THREADS,PATH,TZ,WRAPPED' }])
+  })
+
+  it.each([
+    ['cannot be started', '', { command: ['/no/such/python'] }, /ENOENT/],
+    ['fails', 'throw new Error("no numpy")', {}, /no numpy/],
+    ['answers something else', 'console.log("{}")', {}, /answered "\{\}/],
+    ['is had on the nodes only', '', { modules: ['python/3.12'] }, /nodes only/],
+  ])('is left to the job where its interpreter %s, and it is told why', async (_, text, more, reason) => {
+    expect(await ask(text, more)).toBeNull()
+    expect(told.at(-1)).toMatch(reason)
+  })
+
+  it('is given up where it takes too long', async () => {
+    await expect(ask('setInterval(() => {}, 1000)', {}, 300)).rejects.toThrow('did not answer within 300 ms')
   })
 })

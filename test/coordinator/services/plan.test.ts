@@ -1,3 +1,6 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openDatabase } from '../../../src/coordinator/jobs/records/database.js'
 import type { JobPlan__Output } from '../../../src/generated/proto/scaimind/v1/JobPlan.js'
@@ -9,8 +12,22 @@ import { records } from '../../support/jobs.js'
 let coordinator: TestCoordinator
 let tenant: CoordinatorTenant
 
+/** Stands in for the interpreter of the trainer for HuggingFace models: finds line 42 of a bad file wrong, and 300 records in every other. */
+const interpreter = `#!${process.execPath}
+const { training_config, data_config } = JSON.parse(require('node:fs').readFileSync(0, 'utf8'))
+const at = (source) => \`data_config.sources[\${source}].path\`
+const problems = data_config.sources.flatMap(({ path }, source) =>
+  path.endsWith('/bad.jsonl') ? [{ path: at(source), message: 'bad.jsonl:42: not JSON.' }] : [],
+)
+if (data_config.max_seq_length > 256) problems.push({ path: 'data_config.max_seq_length', message: 'The model has 256 positions.' })
+const data = data_config.sources.flatMap(({ path }, source) => (path ? [{ source, records: 300, tokens: 6000 }] : []))
+console.log(JSON.stringify({ problems, data, total_steps: null }))
+`
+
 beforeAll(async () => {
-  coordinator = await startTestCoordinator()
+  const python = join(mkdtempSync(join(tmpdir(), 'scaimind-hf-stub-')), 'python')
+  writeFileSync(python, interpreter, { mode: 0o755 })
+  coordinator = await startTestCoordinator({ SCAIMIND_HF_PYTHON: python })
   tenant = coordinator.tenant()
 })
 afterAll(async () => {
@@ -130,5 +147,35 @@ describe('The plan of a job', () => {
       records: '1',
       sources: [{ readable: true, sample: 'some text' }],
     })
+  })
+})
+
+describe('The plan of a job on a HuggingFace model', () => {
+  const model = () => tenant.file('llama/config.json', '{"model_type": "llama"}').replace(/\/config\.json$/, '')
+  const tuned = (paths: string[], more: object = {}): JobSpec => ({
+    name: 'planned',
+    training_config: { training_type: 'SFT', base_model: { model_id: model() }, hyperparameters: { num_train_epochs: '2' } },
+    data_config: { sources: paths.map((path) => ({ path })), batch_size: 16, ...more },
+    resource_config: { gpu_count: 0 },
+  })
+
+  it('counts records as its trainer does, and the steps that they are', async () => {
+    const paths = [tenant.file('table.csv', 'text\none\n'), tenant.file('table.parquet', 'PAR1')]
+    const plan = await planOf(tuned(paths))
+    expect(plan).toMatchObject({ acceptable: true, records: '600', tokens: '12000', total_steps: '76' })
+  })
+
+  it('tells the bad lines that its trainer names, for which the submission is refused', async () => {
+    const spec = tuned([tenant.file('bad.jsonl', '{"text": \n')])
+    const plan = await planOf(spec)
+    expect(plan).toMatchObject({ acceptable: false, total_steps: '0', sources: [{ problems: [{ line: '42', message: 'not JSON.' }] }] })
+    expect((await tenant.refused('SubmitJob', { spec })).fields).toEqual([
+      { path: 'data_config.sources[0].path', message: 'bad.jsonl:42: not JSON.' },
+    ])
+  })
+
+  it('is refused for any other field that its trainer finds wrong', async () => {
+    const spec = tuned([tenant.file('fine.jsonl', records(3))], { max_seq_length: 512 })
+    expect((await tenant.refused('SubmitJob', { spec, dry_run: true })).fields).toMatchObject([{ path: 'data_config.max_seq_length' }])
   })
 })

@@ -23,6 +23,7 @@ from .requests import STOPPED, Requests, Stopped
 USAGE = """The trainer for real models.
 
   SCAIMIND_JOB_DIR=DIR python main.py     run the attempt that DIR/job.json describes
+  python main.py --check                  tell what is wrong with the job on standard input, and what its data hold, as JSON
   python main.py --version                print its version and those of its packages as JSON
 """
 
@@ -38,6 +39,13 @@ def main(arguments: list[str]) -> int:
     directory = os.environ.get("SCAIMIND_JOB_DIR")
     if arguments == ["--version"]:
         print(json.dumps({"trainer": "hf", "version": __version__, "packages": package_versions()}))
+        return 0
+    if arguments == ["--check"]:
+        # Whoever asked may have been killed, and its question with it.
+        die_with_starter()
+        from .check import check_data
+
+        print(json.dumps(check_data(json.load(sys.stdin))))
         return 0
     if arguments == ["--help"]:
         print(USAGE, end="")

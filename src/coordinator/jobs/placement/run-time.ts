@@ -57,7 +57,10 @@ export function estimateSteps(spec: Spec, { records, tokens }: Omit<Work, 'total
   const rows = isPacked(spec) ? (data.max_seq_length > 0 ? tokens / data.max_seq_length : 0) : records
   // A row of RLHF is a completion.
   const each = training.training_type === 'RLHF' ? Number(given.num_generations ?? defaultGenerations) : 1
-  return Math.ceil((rows * (1 - (data.validation_split ?? 0)) * each * Number(given.num_train_epochs ?? 1)) / rowsOfAStep(spec))
+  const trained = (rows - Math.round(rows * (data.validation_split ?? 0))) * each
+  // As transformers has it: an epoch ends with a batch, and with a step, that may be smaller.
+  const batches = Math.ceil(trained / (data.batch_size * Math.max(1, processesOf(spec))))
+  return Math.ceil(Math.ceil(batches / data.gradient_accumulation_steps) * Number(given.num_train_epochs ?? 1))
 }
 
 /** As many as trl's GRPOConfig has. */

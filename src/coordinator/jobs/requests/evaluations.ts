@@ -9,7 +9,8 @@ import type { ModelArtefact__Output } from '../../../generated/proto/scaimind/v1
 import type { SubmitEvaluationRequest__Output } from '../../../generated/proto/scaimind/v1/SubmitEvaluationRequest.js'
 import { environmentProblems } from '../../data/environment.js'
 import type { Hub } from '../../data/hub.js'
-import { type TrainerCheck, type TrainerKind, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
+import type { TrainerKind } from '../../data/trainer.js'
+import { validateWithTrainer, whereTooSlow } from '../../data/trainer-check.js'
 import type { Engine } from '../../engines/engine.js'
 import { type EvaluationFile, evaluationTrainer, fieldOf, resolveEvaluation } from '../content/evaluation-file.js'
 import { toJobFile } from '../content/job-file.js'
@@ -282,9 +283,3 @@ const evaluationRow = (run: EvaluationRun__Output, row: ReturnType<typeof newRow
   isEvaluation: true,
   evaluatesJobId: run.job_id || null,
 })
-
-/** What more there is than can be read through while a caller waits, the evaluation itself judges. */
-function whereTooSlow(error: unknown): Pick<TrainerCheck, 'problems'> {
-  if (error instanceof TrainerTooSlow) return { problems: [] }
-  throw error
-}

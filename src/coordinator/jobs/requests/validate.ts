@@ -1,6 +1,14 @@
 import { type FieldProblem, InvalidInput } from '../../../contract/failure.js'
 import { isFile, isReadable } from '../../data/programs.js'
-import { type CheckedSource, findTrainer, TrainerTooSlow, validateWithTrainer } from '../../data/trainer.js'
+import { findTrainer } from '../../data/trainer.js'
+import {
+  type CheckedSource,
+  type TrainerCheck,
+  TrainerTooSlow,
+  validateWithHfTrainer,
+  validateWithTrainer,
+  whereTooSlow,
+} from '../../data/trainer-check.js'
 import type { Engine } from '../../engines/engine.js'
 import { toJobFile, trainerChoiceOf } from '../content/job-file.js'
 import { megatronProblems } from '../content/megatron.js'
@@ -16,12 +24,13 @@ import { fieldProblems } from './validate-fields.js'
 
 /** What is learned about a submission that is right. */
 export interface Checked {
+  /** What the trainer counts; of a source that it was not asked about, or that it could not read, nothing. */
   data: CheckedSource[]
-  /** Null where the trainer does not say: a tenant's own program never does. */
+  /** Null where the trainer does not say: only the embedded one does. */
   totalSteps: number | null
   /** False where there is so much data that only the job itself will read it through. */
   isReadThrough: boolean
-  /** Whether the embedded trainer is to read the data; what another program makes of it, nobody else knows. */
+  /** Whether the embedded trainer is to read the data, which can be asked for more about it. */
   isEmbedded: boolean
   /** With its paths followed. */
   spec: Spec
@@ -100,19 +109,26 @@ async function askTrainer(
   const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
   const found = await findTrainer(trainerChoiceOf(spec), settings.trainer)
   if (!found.trainer) return { ...nothing, problems: found.problems }
-  if (found.trainer.kind === 'hf') {
-    const ofFiles = [...(await rewardFunctionProblems(spec)), ...megatronProblems(spec, settings.trainer.hf)]
-    return { ...nothing, problems: withNews(hfProblems(spec), ofFiles) }
+  const { trainer } = found
+  if (trainer.kind !== 'embedded' && trainer.kind !== 'hf') return { ...nothing, problems: [] }
+  const isEmbedded = trainer.kind === 'embedded'
+  const ofFields = isEmbedded
+    ? []
+    : withNews(hfProblems(spec), [...(await rewardFunctionProblems(spec)), ...megatronProblems(spec, settings.trainer.hf)])
+  const check = async (asked: Spec): Promise<TrainerCheck> => {
+    const file = toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null })
+    if (isEmbedded) return await validateWithTrainer(file, settings.trainer)
+    return (await validateWithHfTrainer(file, trainer, settings.trainer)) ?? { problems: [], data: [], totalSteps: null }
   }
-  if (found.trainer.kind !== 'embedded') return { ...nothing, problems: [] }
-  const check = (asked: Spec) =>
-    validateWithTrainer(toJobFile(asked, { job_id: '', tenant_id: '', attempt: 1, token: '', resume_from: null }), settings.trainer)
   try {
-    return { ...(await check(spec)), isReadThrough: true, isEmbedded: true }
+    const checked = await check(spec)
+    return { ...checked, problems: withNews(ofFields, checked.problems), isReadThrough: true, isEmbedded }
   } catch (error) {
     if (!(error instanceof TrainerTooSlow)) throw error
-    const { problems } = await check(withoutSources(spec))
-    return { ...nothing, isEmbedded: true, isReadThrough: false, problems: problems.filter(({ path }) => !sourcePath.test(path)) }
+    // A machine that is too slow even for that leaves all to the job.
+    const { problems } = await check(withoutSources(spec)).catch(whereTooSlow)
+    const others = problems.filter(({ path }) => !sourcePath.test(path))
+    return { ...nothing, isEmbedded, isReadThrough: false, problems: withNews(ofFields, others) }
   }
 }
 

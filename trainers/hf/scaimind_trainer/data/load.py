@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy
-from datasets.arrow_writer import ArrowWriter
 
 from ..problems import TrainerFailure
 from .origin import Origin, open_origin
@@ -16,6 +15,11 @@ from .rows import Rows, Scan
 from .sample import draw, mix, repeat, set_aside
 from .scratch import make_scratch
 from .share import once_a_machine
+from .size import characters_of
+
+# Only what is trained on is written as Arrow: whoever checks data need not wait for the package.
+if TYPE_CHECKING:
+    import datasets
 
 # The writer counts rows only, and some are whole books.
 HELD_CHARACTERS_MAX = 8 << 20
@@ -52,6 +56,8 @@ def load_data(job: dict) -> LoadedData:
     Rows are read twice, to learn their types and to write those that are drawn; none are held.
     They lie in a temporary folder as long as the process runs, one for all processes of a machine.
     """
+    import datasets
+
     plan = read_plan(job)
     made = once_a_machine(lambda: _prepare(plan))
     folder = Path(made["folder"])
@@ -70,9 +76,7 @@ def _prepare(plan: DataPlan) -> dict:
     origins = [open_origin(source, plan) for source in plan.sources]
     rows = Rows(plan)
     scans = [rows.scan(source, origin) for source, origin in zip(plan.sources, origins, strict=True)]
-    drawn = [draw(len(scan.digests), source.sampling, plan.seed, source.index) for source, scan in zip(plan.sources, scans, strict=True)]
-    aside = set_aside([scan.digests[part] for scan, part in zip(scans, drawn, strict=True)], plan.validation_split, plan.seed)
-    training, validation = _arrange(plan, origins, aside)
+    drawn, training, validation = choose(plan, origins, scans)
     folder = make_scratch()
     _write(folder / ROWS, plan, origins, rows, drawn)
     numpy.save(folder / TRAINING, training)
@@ -86,6 +90,13 @@ def _prepare(plan: DataPlan) -> dict:
         "sources": [asdict(report) for report in reports],
         "remarks": _remarks(origins, scans, drawn),
     }
+
+
+def choose(plan: DataPlan, origins: list[Origin], scans: list[Scan]) -> tuple[list[numpy.ndarray], numpy.ndarray, numpy.ndarray]:
+    """Which rows of each source are drawn, and which of all that are drawn are for training and for validation. Raises TrainerFailure where none are left."""
+    drawn = [draw(len(scan.digests), source.sampling, plan.seed, source.index) for source, scan in zip(plan.sources, scans, strict=True)]
+    aside = set_aside([scan.digests[part] for scan, part in zip(scans, drawn, strict=True)], plan.validation_split, plan.seed)
+    return drawn, *_arrange(plan, origins, aside)
 
 
 def _arrange(plan: DataPlan, origins: list[Origin], aside: list[numpy.ndarray]) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -109,6 +120,8 @@ def _arrange(plan: DataPlan, origins: list[Origin], aside: list[numpy.ndarray]) 
 
 def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn: list[numpy.ndarray]) -> None:
     """All rows that are drawn, one source after the other."""
+    from datasets.arrow_writer import ArrowWriter
+
     features = rows.columns.features()
     held = 0
     with ArrowWriter(features=features, path=str(path)) as writer:
@@ -119,7 +132,7 @@ def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn:
                 if number != next_wanted:
                     continue
                 writer.write(features.encode_example(row))
-                held += _characters(row)
+                held += characters_of(row)
                 if held > HELD_CHARACTERS_MAX:
                     writer.write_examples_on_file()
                     held = 0
@@ -129,15 +142,6 @@ def _write(path: Path, plan: DataPlan, origins: list[Origin], rows: Rows, drawn:
             if next_wanted is not None:
                 raise TrainerFailure("DATA", f"{origin.name} has changed while it was read.", field=source.at("path"))
         writer.finalize()
-
-
-def _characters(value) -> int:
-    """About how much memory a value takes."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(_characters, value.values()))
-    return sum(map(_characters, value)) if isinstance(value, list) else 1
 
 
 def _remarks(origins: list[Origin], scans: list[Scan], drawn: list[numpy.ndarray]) -> list[str]:

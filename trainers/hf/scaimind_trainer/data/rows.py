@@ -17,6 +17,7 @@ from .origin import Origin
 from .plan import DataPlan, SourcePlan
 from .readers import BadRecord
 from .record import read_record, shape_of
+from .size import characters_of
 
 BAD_NAMED = 5
 # Of a source's records, so large a part may be skipped.
@@ -30,6 +31,10 @@ class Scan:
     records: int = 0
     filtered: int = 0
     bad: int = 0
+    # Of the usable rows.
+    characters: int = 0
+    # The columns that any record has.
+    columns: set[str] = field(default_factory=set)
     # The first bad ones, with their places.
     named: list[str] = field(default_factory=list)
     # A number for the content of each usable row.
@@ -46,8 +51,13 @@ class Rows:
 
     def scan(self, source: SourcePlan, origin: Origin) -> Scan:
         """Reads a source whole, holding a number a row. Raises TrainerFailure for what its fields or its records have wrong."""
+        scan = self.survey(source, origin)
+        self.judge(source, origin, scan)
+        return scan
+
+    def survey(self, source: SourcePlan, origin: Origin) -> Scan:
+        """Reads a source whole, whatever its records have wrong. Raises TrainerFailure where it cannot be read."""
         scan = Scan()
-        seen: set[str] = set()
         digests = array("Q")
 
         def on_bad(place: str, bad: BadRecord) -> None:
@@ -58,19 +68,23 @@ class Rows:
         def on_record(fields: dict | None) -> None:
             scan.records += 1
             if fields is not None:
-                seen.update(fields)
+                scan.columns.update(fields)
 
         for row, digest in self._usable(source, origin, on_record, on_bad):
             self.columns.note(row)
+            scan.characters += characters_of(row)
             digests.append(digest)
         scan.digests = numpy.array(digests, dtype=numpy.uint64)
         scan.filtered = scan.records - scan.bad - len(scan.digests)
-        _check_names(source, seen)
+        return scan
+
+    def judge(self, source: SourcePlan, origin: Origin, scan: Scan) -> None:
+        """Raises TrainerFailure where what was found cannot be trained on."""
+        _check_names(source, scan.columns)
         self._check_bad(source, origin, scan)
         if len(scan.digests) == 0:
             what = "no record that its filters accept" if scan.filtered else "no records"
             raise TrainerFailure("DATA", f"{origin.name} has {what}.", field=source.at("filters" if scan.filtered else "path"))
-        return scan
 
     def read(self, source: SourcePlan, origin: Origin) -> Iterator[dict]:
         """The usable rows again, in the order of the scan, ready to be written."""
