@@ -1,11 +1,13 @@
+import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type LoopbackHub, startHub } from '../support/hub.js'
 import { submit, untilStatus } from '../support/jobs.js'
 import { keepOnFailure, type Stack, startStack } from '../support/stack.js'
 import type { Tenant } from '../support/tenant.js'
-import { hfSettings, outputLoads, tinyLlama, tinyLlamaInput } from '../support/tiny-llama.js'
+import { hfPython, hfSettings, outputLoads, tinyLlama, tinyLlamaInput } from '../support/tiny-llama.js'
 
 let hub: LoopbackHub
 let stack: Stack
@@ -119,6 +121,39 @@ configs:
 ---
 `
 
+interface Planned {
+  acceptable?: boolean
+  records?: number
+  totalSteps?: number
+  sources?: { problems: { line: number; message: string }[] }[]
+  fields?: { path: string; message: string }[]
+}
+
+async function planned(sources: object[], { trainingType = 'SFT', ...dataConfig }: { trainingType?: string; maxSeqLength?: number } = {}) {
+  const query = `query ($input: SubmitJobInput!) {
+    planJob(input: $input) {
+      ... on PlanJobSuccess { plan { acceptable records totalSteps sources { problems { line message } } } }
+      ... on InvalidInput { fields { path message } }
+    }
+  }`
+  const input = {
+    name: 'planned',
+    trainingConfig: { trainingType, baseModel: { modelId: model } },
+    dataConfig: { sources, batchSize: 8, ...dataConfig },
+    resourceConfig: { gpuCount: 0 },
+  }
+  const { planJob } = await tenant.data<{ planJob: { plan?: Planned; fields?: Planned['fields'] } }>(query, { input })
+  return { fields: planJob.fields, ...planJob.plan }
+}
+
+async function parquet(name: string, count: number): Promise<string> {
+  const path = join(tenant.files, name)
+  const code = `import pyarrow, pyarrow.parquet
+pyarrow.parquet.write_table(pyarrow.table({"text": [f"number {i}" for i in range(${count})]}), ${JSON.stringify(path)})`
+  await promisify(execFile)(hfPython, ['-c', code], { env: {} })
+  return path
+}
+
 const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1)
 
 describe.concurrent('A model of HuggingFace', () => {
@@ -222,5 +257,28 @@ describe.concurrent('A model of HuggingFace', () => {
     expect([...new Set(steps)]).toEqual(upTo(100))
     const { resume_from: from } = JSON.parse(readFileSync(join(folder, '../2/job.json'), 'utf8')) as { resume_from: string }
     expect(Number(/step-(\d+)$/.exec(from)?.[1])).toBeGreaterThanOrEqual(10)
+  })
+})
+
+describe('The plan of a job on a model of HuggingFace', () => {
+  it('counts the records of each format as the trainer does', async () => {
+    const csv = tenant.file('plan.csv', ['text', ...upTo(100).map((i) => `number ${i}`)].join('\n'))
+    const plan = await planned([{ path: csv }, { path: await parquet('plan.parquet', 300) }])
+    expect(plan).toMatchObject({ acceptable: true, records: 400, totalSteps: 50 })
+  })
+
+  it('names the lines that are wrong', async () => {
+    const lines = upTo(120).map((i) => (i === 42 ? '{"text": ' : JSON.stringify({ text: `number ${i}` })))
+    const plan = await planned([{ path: tenant.file('bad.jsonl', lines.join('\n')) }])
+    expect(plan).toMatchObject({ acceptable: false, records: 119, totalSteps: 0 })
+    expect(plan.sources?.[0]?.problems[0]).toMatchObject({ line: 42, message: expect.stringMatching(/^not JSON/) })
+  })
+
+  it('is refused for records of another kind than its training type learns from, and for rows that the model has no room for', async () => {
+    const path = tenant.file('plan.jsonl', JSON.stringify({ prompt: 'one', completion: 'two' }))
+    const ofPairs = await planned([{ path }], { trainingType: 'DPO' })
+    expect(ofPairs.sources?.[0]?.problems[0]).toMatchObject({ line: 1, message: expect.stringContaining('"chosen" and "rejected"') })
+    const tooLong = await planned([{ path, filters: [{ key: 'langg', value: 'de' }] }], { maxSeqLength: 100_000 })
+    expect(tooLong.fields?.map((field) => field.path)).toEqual(['dataConfig.maxSeqLength', 'dataConfig.sources[0].filters.langg'])
   })
 })
