@@ -55,11 +55,11 @@ export async function validateSources(
 
   /** Where a source is, unless it is one that is read by nothing but the trainer itself. */
   async function unlessUnchecked(source: { path: string; type: string; format: string }): Promise<Located> {
-    if (source.type === 'huggingface') return { path: null, problem: notChecked('A data set on a hub is fetched by the job') }
+    if (source.type === 'huggingface') return { path: null, problem: notChecked('A data set on a hub is fetched by the job', 'PREPARING') }
     const place = await locate(source.path, source.type)
     const format = formatOfSource(source)
     if (place.path === null || format === null || format === 'jsonl' || format === 'txt') return place
-    return { path: null, problem: notChecked(`${format} is read by the trainer for HuggingFace models`) }
+    return { path: null, problem: notChecked(`${format} is read by the trainer for HuggingFace models`, 'submitted') }
   }
 
   async function locate(path: string, type: string): Promise<Located> {
@@ -82,7 +82,7 @@ interface Located {
   problem: string
 }
 
-const notChecked = (why: string) => `${why}; nothing of it was checked here. Its records are checked when the job is PREPARING.`
+const notChecked = (why: string, when: string) => `${why}; nothing of it was checked here. Its records are checked when the job is ${when}.`
 
 const unreadable = (message: string): Inspection => ({
   readable: false,

@@ -46,7 +46,8 @@ def check_data(job: dict[str, Any]) -> dict[str, Any]:
     else:
         paths = [source.get("path") for source in object_at(job, "data_config")["sources"]]
         here = [source for source in plan.sources if paths[source.index] and not source.is_hub]
-        found = _survey(plan, here, problems)
+        rows = Rows(plan)
+        found = _survey(rows, here, problems)
         data = [_counted(plan, one) for one in found]
         if found and len(found) == len(plan.sources) and all(one.is_usable for one in found):
             try:
@@ -63,13 +64,12 @@ def _plan_of_all(job: dict[str, Any]) -> DataPlan:
     return read_plan({**job, "data_config": {**config, "sources": sources}})
 
 
-def _survey(plan: DataPlan, sources: list[SourcePlan], problems: list[Problem]) -> list[Found]:
-    rows = Rows(plan)
+def _survey(rows: Rows, sources: list[SourcePlan], problems: list[Problem]) -> list[Found]:
     found: list[Found] = []
     for source in sources:
         scan = None
         try:
-            origin = open_origin(source, plan)
+            origin = open_origin(source, rows.plan)
             scan = rows.survey(source, origin)
             rows.judge(source, origin, scan)
             found.append(Found(source, origin, scan, is_usable=True))
