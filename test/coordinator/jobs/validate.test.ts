@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -29,15 +29,18 @@ else {
   console.log(JSON.stringify({ problems, data: [] }))
 }`,
 )
+const interpreter = file('python', `#!/bin/sh\nexec ${process.execPath} ${endless}`)
+chmodSync(interpreter, 0o755)
+const hf = { python: interpreter, wrapper: [], modules: [], cacheHome: folder, megatronPath: null }
 const settings = {
   dataRoots: [folder],
-  trainer: { python: 'python3', embeddedPath: endless, checkTimeoutMs: 3000 },
+  trainer: { python: 'python3', embeddedPath: endless, checkTimeoutMs: 3000, hf },
 } as unknown as JobSettings
 
-function validate(hyperparameters: Record<string, string>) {
+function validate(hyperparameters: Record<string, string>, model = 'scaimind/byte-tiny') {
   const spec = completeSpec({
     name: 'large',
-    training_config: { training_type: 'LORA', base_model: { model_id: 'scaimind/byte-tiny' }, hyperparameters },
+    training_config: { training_type: 'LORA', base_model: { model_id: model }, hyperparameters },
     data_config: {
       sources: [
         { path: file('large.jsonl', '{"text": "one"}\n'), type: '', split: '', format: '', columns: [], filters: {}, sampling: {} },
@@ -61,9 +64,12 @@ function validate(hyperparameters: Record<string, string>) {
 }
 
 describe('A submission with more data than can be read through while its caller waits', () => {
-  it('is judged by everything but its data, and says that it was not read', async () => {
-    expect(await validate({})).toMatchObject({ isReadThrough: false, dataProblems: [], totalSteps: null })
-  })
+  it.each(['scaimind/byte-tiny', 'org/model'])(
+    'is judged by everything but its data, and says that it was not read (%s)',
+    async (model) => {
+      expect(await validate({}, model)).toMatchObject({ isReadThrough: false, dataProblems: [], totalSteps: null })
+    },
+  )
 
   it('is refused for what else is wrong', async () => {
     await expect(validate({ nonsense: '1' })).rejects.toMatchObject({ fields: [{ path: 'training_config.hyperparameters.nonsense' }] })
