@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import torch
 
@@ -112,6 +113,25 @@ def test_continued_pretraining_packs_its_texts_into_full_rows(job):
     assert falls(attempt.losses())
     # 2 rows of 64 tokens, but for the one that the texts end in.
     assert attempt.events("progress")[-1]["tokens_seen"] > 20 * 2 * 64 * 0.9
+
+
+def test_held_out_texts_are_scored_to_their_ends_where_texts_are_packed(job, capsys):
+    job.training["training_type"] = "CONTINUED_PRETRAIN"
+    job.write_data([{"text": f"{number:02} the quick brown fox " * 40} for number in range(20)])
+    job.set(lora_r=None, max_steps=1)
+    job.spec["data_config"].update(max_seq_length=64, validation_split=0.15)
+    told = {}
+    for packing in ("true", "false"):
+        job.set(packing=packing)
+        attempt = job.new_attempt()
+        assert attempt.run() == 0
+        (told[packing],) = attempt.events("evaluation")
+        cut = "3 of 3 held-out records fill a row of 64 tokens" in capsys.readouterr().out
+        assert cut == (packing == "false")
+    # Three texts of 23 * 40 characters and an end each, in rows of which the first token is not predicted.
+    tokens = 3 * (23 * 40 + 1)
+    assert told["true"]["tokens"] == tokens - math.ceil(tokens / 64)
+    assert told["false"]["tokens"] == 3 * 63
 
 
 def test_packed_records_are_learnt_from_like_unpacked_ones(job):
