@@ -70,6 +70,7 @@ def _prepare(plan: DataPlan) -> dict:
     origins = [open_origin(source, plan) for source in plan.sources]
     rows = Rows(plan)
     scans = [rows.scan(source, origin) for source, origin in zip(plan.sources, origins, strict=True)]
+    rows.check_mapping()
     drawn = [draw(len(scan.digests), source.sampling, plan.seed, source.index) for source, scan in zip(plan.sources, scans, strict=True)]
     aside = set_aside([scan.digests[part] for scan, part in zip(scans, drawn, strict=True)], plan.validation_split, plan.seed)
     training, validation = _arrange(plan, origins, aside)
@@ -147,8 +148,8 @@ def _remarks(origins: list[Origin], scans: list[Scan], drawn: list[numpy.ndarray
         told = []
         if scan.filtered:
             told.append(f"{scan.filtered} left out by filters")
-        if scan.bad:
-            told.append(f"{scan.bad} skipped as bad ({'; '.join(scan.named)})")
+        if scan.bad.count:
+            told.append(f"{scan.bad.count} skipped as bad ({scan.bad.told()})")
         if len(part) < len(scan.digests):
             told.append(f"{len(part)} drawn")
         if told:
