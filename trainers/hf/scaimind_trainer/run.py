@@ -15,6 +15,7 @@ from typing import Any
 from . import __version__
 from .failures import Facts, to_failure
 from .fence import FENCED, Fence
+from .hub import leave_unreachable_hub, names_hub
 from .journal import Journal
 from .parsing import object_at
 from .problems import TrainerFailure
@@ -116,6 +117,8 @@ def _run(job: dict[str, Any], directory: Path, journal: Journal, fence: Fence, r
     # The heavy packages are imported only below, so that the handlers are in place while they load and a wrong field is told at once.
     if job.get("evaluation"):
         quiet_environment()
+        if names_hub(job):
+            leave_unreachable_hub()
         from .evaluation import run_evaluation
 
         run_evaluation(job, journal, requests)
@@ -130,6 +133,8 @@ def _run(job: dict[str, Any], directory: Path, journal: Journal, fence: Fence, r
         run_megatron(job, settings, directory=directory, journal=journal, fence=fence, requests=requests)
         return
     quiet_environment(sharded=settings.framework.type in ("FSDP", "DEEPSPEED"))
+    if names_hub(job):
+        leave_unreachable_hub()
     from .training.train import train
 
     train(job, settings, directory=directory, journal=journal, fence=fence, requests=requests, facts=facts)
