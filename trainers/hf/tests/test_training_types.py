@@ -145,7 +145,7 @@ def test_packed_records_are_learnt_from_like_unpacked_ones(job):
     assert any(line["values"].get("samples_per_second", 0) > 0 for line in attempt.metrics())
 
 
-def test_dpo_with_adapters_prefers_the_chosen_answers(job):
+def test_dpo_with_adapters_prefers_the_chosen_answers(job, capsys):
     job.training["training_type"] = "DPO"
     job.write_data(pairs())
     job.set(learning_rate=0.005)
@@ -158,6 +158,8 @@ def test_dpo_with_adapters_prefers_the_chosen_answers(job):
     values = attempt.metrics()[-2]["values"]
     assert values["rewards_chosen"] > values["rewards_rejected"]
     assert values["rewards_margin"] > 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("step 20/20 "))
+    assert f" rewards_margin {values['rewards_margin']:.4f} rewards_accuracy 1.0000 " in line
     assert attempt.events("artefact")[0]["kind"] == "adapter"
     (evaluation,) = attempt.events("evaluation")
     assert evaluation["tokens"] > 0
@@ -192,7 +194,7 @@ def rlhf(job) -> None:
     job.spec["data_config"]["batch_size"] = 16
 
 
-def test_rlhf_learns_what_a_reward_function_rewards(job):
+def test_rlhf_learns_what_a_reward_function_rewards(job, capsys):
     rlhf(job)
     attempt = job.new_attempt()
 
@@ -201,6 +203,7 @@ def test_rlhf_learns_what_a_reward_function_rewards(job):
     rewards = [line["values"]["reward"] for line in attempt.metrics() if "reward" in line["values"]]
     assert sum(rewards[-4:]) > sum(rewards[:4])
     assert "kl" in attempt.metrics()[-1]["values"]
+    assert f" reward {rewards[-1]:.4f} " in capsys.readouterr().out
     assert attempt.events("progress")[-1]["tokens_seen"] > 0
 
 
