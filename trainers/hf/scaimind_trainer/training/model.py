@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+from ..failures import INSTALLED_BY
 from ..hub import fetching
 from ..parsing import near_miss
 from ..problems import TrainerFailure
@@ -93,7 +94,7 @@ def check_quantization() -> None:
     if not torch.cuda.is_available():
         reason = "there is no CUDA device here"
     elif importlib.util.find_spec("bitsandbytes") is None:
-        reason = "bitsandbytes is not installed in the trainer's environment (pip install bitsandbytes)"
+        reason = f"bitsandbytes is not installed in the trainer's environment ({INSTALLED_BY['bitsandbytes']})"
     if reason:
         raise TrainerFailure(
             "UNKNOWN",
