@@ -55,7 +55,8 @@ def test_a_gated_model_is_a_matter_of_access_to_that_model(job, monkeypatch):
     from transformers import AutoConfig
 
     def gated(*args, **kwargs):
-        raise OSError("You are trying to access a gated repo.") from GatedRepoError("no", response=SimpleNamespace(status_code=403, headers={}, request=None))
+        response = SimpleNamespace(status_code=403, headers={}, request=None)
+        raise OSError("You are trying to access a gated repo.") from GatedRepoError("no", response=response)
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", gated)
     job.training["base_model"]["model_id"] = "org/model"
