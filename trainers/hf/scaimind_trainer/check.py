@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .data.bad import UnusableRecords
 from .data.load import choose
 from .data.origin import Origin, open_origin
 from .data.plan import DataPlan, SourcePlan, read_plan
@@ -51,6 +52,7 @@ def check_data(job: dict[str, Any]) -> dict[str, Any]:
         data = [_counted(plan, one) for one in found]
         if found and len(found) == len(plan.sources) and all(one.is_usable for one in found):
             try:
+                rows.check_mapping()
                 choose(plan, [one.origin for one in found], [one.scan for one in found])
             except TrainerFailure as failure:
                 problems.append(_problem(failure))
@@ -81,12 +83,12 @@ def _survey(rows: Rows, sources: list[SourcePlan], problems: list[Problem]) -> l
 
 
 def _problems_of(failure: TrainerFailure, source: SourcePlan, scan: Scan | None) -> list[Problem]:
-    """Bad records one by one, then how many there are."""
-    at = source.at("path")
-    if scan is None or not scan.named or failure.field != at:
+    """Bad records kind by kind, then how many there are."""
+    if scan is None or not isinstance(failure, UnusableRecords):
         return [_problem(failure)]
-    many = f"{scan.bad} of {scan.records} records cannot be used."
-    return [Problem(at, f"{named}.") for named in scan.named] + [Problem(at, f"{many} {failure.hint}" if failure.hint else many)]
+    at = source.at("path")
+    many = f"{scan.bad.count} of {scan.records} records cannot be used."
+    return [Problem(at, f"{kind}.") for kind in scan.bad.kinds()] + [Problem(at, f"{many} {failure.hint}" if failure.hint else many)]
 
 
 def _problem(failure: TrainerFailure) -> Problem:

@@ -27,7 +27,7 @@ LEFT_OUT = ("training_args.bin", "README.md")
 class CheckpointKeeper:
     """Saves at most once a step, and deletes the oldest beyond the limit. Only of its own attempt: what it goes on from belongs to another."""
 
-    def __init__(self, attempt: Attempt, fingerprint: dict[str, str]):
+    def __init__(self, attempt: Attempt, fingerprint: dict[str, Any]):
         self._attempt = attempt
         self._output = attempt.settings.output
         self._fingerprint = fingerprint
@@ -96,14 +96,14 @@ class CheckpointKeeper:
         self._attempt.journal.event({"type": "checkpoint_deleted", "checkpoint_id": f"step-{step}", "step": step, "path": path})
 
 
-def open_checkpoint(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any]:
+def open_checkpoint(folder: Path, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """
     The state in a checkpoint to go on from: its `step`, `metrics` and `base`. Throws TrainerFailure that names the file where the
     folder is not complete and unchanged, or the part of the job that is not the one it was made for.
     """
 
     def refuse(reason: str) -> TrainerFailure:
-        return TrainerFailure("DATA", f"Checkpoint {folder.name} cannot be used: {reason}.", field="resume_from")
+        return TrainerFailure("DATA", f"Checkpoint {folder.name} cannot be used: {reason}.", field="training_config.resume_from_checkpoint")
 
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -120,9 +120,12 @@ def open_checkpoint(folder: Path, fingerprint: dict[str, str]) -> dict[str, Any]
     if STATE not in manifest["files"]:
         raise refuse(f"it has no {STATE}, so another trainer made it")
     state = json.loads((folder / STATE).read_text())
+    made = state["fingerprint"]
     for part, name in PART_NAMES.items():
-        if state["fingerprint"].get(part) != fingerprint[part]:
-            raise refuse(f"it was made with another {name}")
+        if made.get(part) != fingerprint[part]:
+            # Checkpoints of before have no values.
+            differing = _differing(made["fields"], fingerprint["fields"]) if "fields" in made else []
+            raise refuse(f"it was made with {'; '.join(differing) or f'another {name}'}")
     return state
 
 
@@ -131,22 +134,56 @@ PART_NAMES = {"base_model": "base model", "training": "training_config", "data":
 # These change what is told or kept, not what is trained.
 NOT_TRAINING = ("logging_steps", "eval_steps")
 
+# Longer values, as chat templates, are not told.
+VALUE_CHARACTERS_MAX = 60
+SOURCES = "data_config.sources"
 
-def fingerprint_of(attempt: Attempt, data_hashes: list[str]) -> dict[str, str]:
-    """Hashes of what a run depends on, part by part, so that a refusal can say which part differs."""
+
+def fingerprint_of(attempt: Attempt, data_hashes: list[str]) -> dict[str, Any]:
+    """
+    What a run depends on: hashes part by part, which say whether a checkpoint may be gone on from, and under `fields` the values by the
+    submission's fields, so that a refusal can say which one differs.
+    """
     settings = attempt.settings
     values = {name: value for name, value in settings.hyperparameters.items() if name not in NOT_TRAINING}
     model, data = settings.model, settings.data
+    base = {name: getattr(model, name) for name in ("model_id", "revision", "dtype", "tokenizer_id")}
+    rows = {name: getattr(data, name) for name in ("max_seq_length", "batch_size", "gradient_accumulation_steps", "validation_split", "seed")}
+    preprocess = {name: getattr(data, name) for name in ("add_bos", "add_eos", "truncation", "chat_template")}
     return {
-        "base_model": _hash([model.model_id, model.revision, model.dtype, model.tokenizer_id]),
+        "base_model": _hash(list(base.values())),
         "training": _hash([settings.training_type, values]),
-        "data": _hash(
-            [
-                data_hashes, data.max_seq_length, data.batch_size, data.gradient_accumulation_steps, data.validation_split, data.seed,
-                data.add_bos, data.add_eos, data.truncation, data.chat_template,
-            ]
-        ),
-    }  # fmt: skip
+        "data": _hash([data_hashes, *rows.values(), *preprocess.values()]),
+        "fields": {
+            **_below("training_config.base_model", base),
+            "training_config.training_type": settings.training_type,
+            **_below("training_config.hyperparameters", values),
+            SOURCES: data_hashes,
+            **_below("data_config", rows),
+            **_below("data_config.preprocess", preprocess),
+        },
+    }
+
+
+def _below(path: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {f"{path}.{name}": value for name, value in values.items()}
+
+
+def _differing(made: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The fields that differ, with both values where they are short."""
+    told = []
+    for name in {**made, **now}:
+        before, after = made.get(name), now.get(name)
+        if before == after:
+            continue
+        values = [json.dumps(value, ensure_ascii=False) for value in (before, after)]
+        if name == SOURCES:
+            told.append(f"other {name}, or they have changed")
+        elif max(map(len, values)) > VALUE_CHARACTERS_MAX:
+            told.append(f"another {name}")
+        else:
+            told.append(f"{name} {values[0]}, not {values[1]}")
+    return told
 
 
 def _hash(value: Any) -> str:

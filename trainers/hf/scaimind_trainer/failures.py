@@ -32,6 +32,14 @@ HANG = re.compile(
 )
 
 
+# Packages that the trainer's environment has only where someone wants them, by the name they are imported by.
+INSTALLED_BY = {
+    "bitsandbytes": "scaimind trainers install --extra qlora",
+    "deepspeed": "scaimind trainers install --extra deepspeed",
+    "flash_attn": "pip install flash-attn",
+    "vllm": "pip install vllm",
+}
+
 FULL_DISK = "Free space below the data folder and TMPDIR, or keep less: output_config.save_total_limit, or save_steps that come less often."
 
 
@@ -91,9 +99,8 @@ def _access_failure(error: Exception, message: str) -> TrainerFailure | None:
 
 
 def _package_hint(error: ImportError) -> str | None:
-    packages = {"bitsandbytes": "bitsandbytes", "deepspeed": "deepspeed", "flash_attn": "flash-attn", "vllm": "vllm"}
-    found = next((pip for name, pip in packages.items() if name in str(error) or name == error.name), None)
-    return f"Install it in the trainer's environment: pip install {found}." if found else None
+    found = next((name for name in INSTALLED_BY if name in str(error) or name == error.name), None)
+    return f"Install it in the trainer's environment: {INSTALLED_BY[found]}." if found else None
 
 
 def memory_hint(facts: Facts) -> str:
@@ -120,7 +127,7 @@ def memory_hint(facts: Facts) -> str:
     if facts.row_tokens > 256:
         savings.append((activations / 2, f"data_config.max_seq_length {facts.row_tokens // 2}"))
     if not values["optim"].endswith("8bit") and values["optim"] != "adafactor":
-        savings.append((facts.trainable * 6, "hyperparameters.optim adamw_8bit, which needs bitsandbytes"))
+        savings.append((facts.trainable * 6, f"hyperparameters.optim adamw_8bit, which needs bitsandbytes ({INSTALLED_BY['bitsandbytes']})"))
     if facts.weight_bytes > facts.computed_bytes:
         # Weights, gradients and Adam's moments, in 2 bytes each instead of 4.
         savings.append((facts.trainable * 8, "base_model.dtype bfloat16, in which small steps are lost"))

@@ -82,9 +82,10 @@ class FinalEvaluation(TrainerCallback):
         total, tokens = 0.0, 0
         model.eval()
         with self._attempt.heartbeat.paused():
-            for batch in trainer.get_eval_dataloader():
+            for number, batch in enumerate(trainer.get_eval_dataloader()):
                 self.leave_if_asked()
                 inputs = _likelihood_inputs(trainer._prepare_inputs(batch))
+                inputs["labels"] = _without_repeats(inputs, self._rows_left(number))
                 with torch.no_grad(), trainer.compute_loss_context_manager():
                     outputs = model(**inputs, use_cache=False, fused_lm_head=True)
                 total -= outputs.log_probs.double().sum().item()
@@ -92,6 +93,11 @@ class FinalEvaluation(TrainerCallback):
             parts = self._attempt.ranks.gather((total, tokens))
         self._tokens = sum(count for _, count in parts)
         return sum(part for part, _ in parts) / max(self._tokens, 1)
+
+    def _rows_left(self, batch_number: int) -> int:
+        """How many held-out rows there are from this rank's batch on; the ranks take batches in turns."""
+        trainer, ranks = self._trainer, self._attempt.ranks
+        return len(trainer.eval_dataset) - (batch_number * ranks.world_size + ranks.rank) * trainer.args.eval_batch_size
 
     def _continuations(self) -> list[tuple[str, str]]:
         """The same held-out prompts continued by the model as it is. None of a model whose weights are spread over the ranks."""
@@ -135,6 +141,17 @@ def _likelihood_inputs(batch: dict[str, Any]) -> dict[str, Any]:
         inputs["labels"] = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
         inputs = {name: value[: len(value) // 2] for name, value in inputs.items()}
     return inputs
+
+
+def _without_repeats(inputs: dict[str, Any], rows_left: int) -> torch.Tensor:
+    """The labels of a batch without those of rows after the last: the first ones come again there, so that all ranks get equal batches."""
+    labels = inputs["labels"]
+    if "attention_mask" in inputs:
+        rows = torch.arange(len(labels), device=labels.device).unsqueeze(1)
+    else:
+        # Without padding the rows of a batch are one, and each begins with position 0.
+        rows = (inputs["position_ids"] == 0).cumsum(1) - 1
+    return labels.masked_fill(rows >= rows_left, -100)
 
 
 def prompt_of(record: dict[str, Any], tokenizer: Any) -> tuple[str, list[int]]:

@@ -48,6 +48,8 @@ class Heartbeat:
         self._step_began = 0.0
         self._file = os.open(directory / f"heartbeat.{rank}", os.O_WRONLY | os.O_CREAT, 0o644)
         self._closed = threading.Event()
+        # The watch may be about to write when the file is closed.
+        self._writing = threading.Lock()
         if world_size > 1:
             threading.Thread(target=self._watch, daemon=True, name="heartbeat").start()
 
@@ -76,12 +78,15 @@ class Heartbeat:
 
     def close(self) -> None:
         """Ends the watch."""
-        if not self._closed.is_set():
-            self._closed.set()
-            os.close(self._file)
+        with self._writing:
+            if not self._closed.is_set():
+                self._closed.set()
+                os.close(self._file)
 
     def _write(self) -> None:
-        os.pwrite(self._file, f"{self._place[0]:>12} {self._place[1]}\n".encode(), 0)
+        with self._writing:
+            if not self._closed.is_set():
+                os.pwrite(self._file, f"{self._place[0]:>12} {self._place[1]}\n".encode(), 0)
 
     def _watch(self) -> None:
         while not self._closed.wait(1.0):

@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import json
+import logging
 import os
 import signal
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 from .failures import Facts, to_failure
 from .fence import FENCED, Fence
+from .hub import leave_unreachable_hub, names_hub
 from .journal import Journal
 from .parsing import object_at
 from .problems import TrainerFailure
@@ -124,6 +127,8 @@ def _run(job: dict[str, Any], directory: Path, journal: Journal, fence: Fence, r
     # The heavy packages are imported only below, so that the handlers are in place while they load and a wrong field is told at once.
     if job.get("evaluation"):
         quiet_environment()
+        if names_hub(job):
+            leave_unreachable_hub()
         from .evaluation import run_evaluation
 
         run_evaluation(job, journal, requests)
@@ -138,6 +143,8 @@ def _run(job: dict[str, Any], directory: Path, journal: Journal, fence: Fence, r
         run_megatron(job, settings, directory=directory, journal=journal, fence=fence, requests=requests)
         return
     quiet_environment(sharded=settings.framework.type in ("FSDP", "DEEPSPEED"))
+    if names_hub(job):
+        leave_unreachable_hub()
     from .training.train import train
 
     train(job, settings, directory=directory, journal=journal, fence=fence, requests=requests, facts=facts)
@@ -153,17 +160,28 @@ def read_job(directory: Path) -> dict[str, Any]:
 
 
 def quiet_environment(*, sharded: bool = False) -> None:
-    """Settings of the packages that belong to a trainer nobody watches: nothing is sent to anybody, no bars, no prompts."""
+    """Settings of the packages that belong to a trainer nobody watches: nothing is sent, no bars, no prompts, no remarks on what we see to."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    # What is too long for the model is cut after it has become tokens.
+    tokenizers = logging.getLogger("transformers.tokenization_utils_base")
+    if _is_told not in tokenizers.filters:
+        tokenizers.addFilter(_is_told)
+    # How many threads a process has is the machine's affair.
+    warnings.filterwarnings("ignore", message="OMP_NUM_THREADS/MKL_NUM_THREADS unset")
     if (os.environ.get("WORLD_SIZE") or "1") == "1" and not sharded:
         # One process needs no process group, which these would make accelerate set up.
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
             os.environ.pop(name, None)
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Whether a remark of a tokenizer is of use to whoever reads the log."""
+    return "sequence length is longer than" not in record.getMessage()
 
 
 def _leave_fenced() -> None:

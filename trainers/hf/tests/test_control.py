@@ -197,13 +197,32 @@ def test_a_checkpoint_that_was_changed_or_made_for_another_run_is_refused(job):
     changed = job.new_attempt()
     assert changed.run() == 1
     assert "optimizer.pt has 5 bytes" in changed.failure["message"]
-    assert changed.failure["field"] == "resume_from"
+    assert changed.failure["field"] == "training_config.resume_from_checkpoint"
 
     job.spec["resume_from"] = str(first.checkpoint(4))
-    job.set(learning_rate=0.5)
+    job.set(max_steps=3)
+    job.spec["data_config"]["preprocess"] = {"add_eos": False, "chat_template": "{{ messages }}" * 10}
+    job.write_data([{"text": "other"}] * 4)
     other = job.new_attempt()
     assert other.run() == 1
-    assert "made with another training_config" in other.failure["message"]
+    assert other.failure["message"] == (
+        "Checkpoint step-4 cannot be used: it was made with training_config.hyperparameters.max_steps 4, not 3; "
+        "other data_config.sources, or they have changed; data_config.preprocess.add_eos null, not false; "
+        "another data_config.preprocess.chat_template."
+    )
+
+
+def test_of_a_checkpoint_that_holds_no_values_the_part_that_differs_is_named(tmp_path):
+    from scaimind_trainer.checkpoints import open_checkpoint
+    from scaimind_trainer.durable import describe_files
+    from scaimind_trainer.problems import TrainerFailure
+
+    same = {"base_model": "a", "training": "b", "data": "c"}
+    (tmp_path / "scaimind.json").write_text(json.dumps({"step": 4, "metrics": {}, "base": None, "fingerprint": same}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "step": 4, "files": describe_files(tmp_path)}))
+    assert open_checkpoint(tmp_path, {**same, "fields": {}})["step"] == 4
+    with pytest.raises(TrainerFailure, match="made with another training_config"):
+        open_checkpoint(tmp_path, {**same, "training": "d", "fields": {}})
 
 
 def test_an_attempt_that_a_newer_one_has_overtaken_ends_with_86_and_writes_nothing(job, monkeypatch):

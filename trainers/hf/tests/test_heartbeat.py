@@ -34,6 +34,14 @@ def test_a_rank_that_no_longer_touches_its_file_is_missing_wherever_it_was(ranks
     assert ranks[0].missing_ranks() == [2]
 
 
+def test_a_beat_that_comes_after_the_end_writes_nothing(ranks, tmp_path):
+    ranks[0].beat(7, "data")
+    ranks[0].close()
+    written = (tmp_path / "heartbeat.0").read_text()
+    ranks[0].beat(8, "data")
+    assert (tmp_path / "heartbeat.0").read_text() == written
+
+
 def test_no_rank_is_blamed_where_all_wait_in_the_same_place(ranks):
     for heart in ranks:
         heart.beat(7, "compute")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jobs import JobFolder
 
 MAIN = Path(__file__).parent.parent / "main.py"
 
@@ -41,10 +43,29 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def alone_with_the_same_data(job):
+    """An attempt of one step in this process."""
+    other = JobFolder(job.folder / "alone", job.folder)
+    other.spec = copy.deepcopy(job.spec)
+    other.training["framework"].update(type="HF_TRAINER", config={})
+    other.set(max_steps=1)
+    attempt = other.new_attempt()
+    assert attempt.run() == 0
+    (evaluation,) = attempt.events("evaluation")
+    assert evaluation["tokens"] > 0
+    return attempt
+
+
+def held_out_loss(attempt) -> float:
+    """The base model's."""
+    return attempt.metrics()[0]["values"]["eval_loss"]
+
+
 def test_fsdp_in_two_processes_stops_at_a_checkpoint_and_goes_on(job):
     job.training["framework"].update(type="FSDP", config={"version": "2", "sharding_strategy": "full_shard"})
     job.set(max_steps=300)
-    job.spec["data_config"].update(validation_split=0.25, batch_size=2)
+    job.write_data([{"text": f"{number} and " * (number % 5 + 1)} for number in range(17)])
+    job.spec["data_config"].update(validation_split=0.3, batch_size=2)
     job.spec["output_config"].update(save_strategy="STEPS", save_steps=5, save_total_limit=100)
     stopped = job.new_attempt()
     process = start(stopped)
@@ -56,6 +77,10 @@ def test_fsdp_in_two_processes_stops_at_a_checkpoint_and_goes_on(job):
     last = stopped.events("checkpoint")[-1]["step"]
     assert max(stopped.losses()) == last
     assert {"adapter_model.safetensors", "rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in stopped.checkpoint(last).iterdir()}
+
+    # Five rows are held out, and the two processes read eight.
+    alone = alone_with_the_same_data(job)
+    assert held_out_loss(stopped) == pytest.approx(held_out_loss(alone), abs=1e-4)
 
     job.spec["resume_from"] = str(stopped.checkpoint(5))
     resumed = job.new_attempt()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy
 import pytest
 
@@ -97,6 +99,15 @@ def test_rows_are_cut_on_the_side_that_the_submission_says_or_refused(job, learn
     assert attempt.run() == 1
     assert attempt.failure["message"] == "Record 0 of the training data has 17 tokens, and a row has at most 8."
     assert attempt.failure["class"] == "DATA"
+
+
+def test_a_record_that_is_cut_is_no_cause_for_remarks_of_the_tokenizer(job, caplog, monkeypatch):
+    # Where transformers writes was settled when it was imported.
+    monkeypatch.setattr(logging.getLogger("transformers.tokenization_utils_base"), "handlers", [caplog.handler])
+    job.write_data([{"text": "far longer than the model's 256 positions " * 10}] * 4)
+    job.set(max_steps=1)
+    assert job.new_attempt().run() == 0
+    assert caplog.messages == []
 
 
 def test_rows_are_padded_to_the_longest_or_to_the_most_that_a_row_may_have(job, monkeypatch):

@@ -152,3 +152,22 @@ def test_what_the_environment_or_the_model_lacks_is_refused_by_name(job, path, v
     assert attempt.run() == 1
 
     assert attempt.failure["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "hint"),
+    [
+        (f"{F}.type", "DEEPSPEED", "Run scaimind trainers install --extra deepspeed, or give FSDP."),
+        (f"{H}.optim", "adamw_8bit", "Run scaimind trainers install --extra qlora, or give adamw_torch."),
+    ],
+)
+def test_a_package_that_is_missing_comes_with_the_command_that_installs_it(job, monkeypatch, path, value, hint):
+    from scaimind_trainer.training import distributed
+
+    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: None)
+    put(job, path, value)
+    attempt = job.new_attempt()
+
+    assert attempt.run() == 1
+
+    assert attempt.failure["hint"] == hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import torch
 
@@ -114,6 +115,25 @@ def test_continued_pretraining_packs_its_texts_into_full_rows(job):
     assert attempt.events("progress")[-1]["tokens_seen"] > 20 * 2 * 64 * 0.9
 
 
+def test_held_out_texts_are_scored_to_their_ends_where_texts_are_packed(job, capsys):
+    job.training["training_type"] = "CONTINUED_PRETRAIN"
+    job.write_data([{"text": f"{number:02} the quick brown fox " * 40} for number in range(20)])
+    job.set(lora_r=None, max_steps=1)
+    job.spec["data_config"].update(max_seq_length=64, validation_split=0.15)
+    told = {}
+    for packing in ("true", "false"):
+        job.set(packing=packing)
+        attempt = job.new_attempt()
+        assert attempt.run() == 0
+        (told[packing],) = attempt.events("evaluation")
+        cut = "3 of 3 held-out records fill a row of 64 tokens" in capsys.readouterr().out
+        assert cut == (packing == "false")
+    # Three texts of 23 * 40 characters and an end each, in rows of which the first token is not predicted.
+    tokens = 3 * (23 * 40 + 1)
+    assert told["true"]["tokens"] == tokens - math.ceil(tokens / 64)
+    assert told["false"]["tokens"] == 3 * 63
+
+
 def test_packed_records_are_learnt_from_like_unpacked_ones(job):
     job.set(packing="true")
     job.spec["data_config"].update(max_seq_length=256, batch_size=1)
@@ -125,7 +145,7 @@ def test_packed_records_are_learnt_from_like_unpacked_ones(job):
     assert any(line["values"].get("samples_per_second", 0) > 0 for line in attempt.metrics())
 
 
-def test_dpo_with_adapters_prefers_the_chosen_answers(job):
+def test_dpo_with_adapters_prefers_the_chosen_answers(job, capsys):
     job.training["training_type"] = "DPO"
     job.write_data(pairs())
     job.set(learning_rate=0.005)
@@ -138,6 +158,8 @@ def test_dpo_with_adapters_prefers_the_chosen_answers(job):
     values = attempt.metrics()[-2]["values"]
     assert values["rewards_chosen"] > values["rewards_rejected"]
     assert values["rewards_margin"] > 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("step 20/20 "))
+    assert f" rewards_margin {values['rewards_margin']:.4f} rewards_accuracy 1.0000 " in line
     assert attempt.events("artefact")[0]["kind"] == "adapter"
     (evaluation,) = attempt.events("evaluation")
     assert evaluation["tokens"] > 0
@@ -172,7 +194,7 @@ def rlhf(job) -> None:
     job.spec["data_config"]["batch_size"] = 16
 
 
-def test_rlhf_learns_what_a_reward_function_rewards(job):
+def test_rlhf_learns_what_a_reward_function_rewards(job, capsys):
     rlhf(job)
     attempt = job.new_attempt()
 
@@ -181,6 +203,7 @@ def test_rlhf_learns_what_a_reward_function_rewards(job):
     rewards = [line["values"]["reward"] for line in attempt.metrics() if "reward" in line["values"]]
     assert sum(rewards[-4:]) > sum(rewards[:4])
     assert "kl" in attempt.metrics()[-1]["values"]
+    assert f" reward {rewards[-1]:.4f} " in capsys.readouterr().out
     assert attempt.events("progress")[-1]["tokens_seen"] > 0
 
 

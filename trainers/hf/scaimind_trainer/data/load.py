@@ -76,6 +76,7 @@ def _prepare(plan: DataPlan) -> dict:
     origins = [open_origin(source, plan) for source in plan.sources]
     rows = Rows(plan)
     scans = [rows.scan(source, origin) for source, origin in zip(plan.sources, origins, strict=True)]
+    rows.check_mapping()
     drawn, training, validation = choose(plan, origins, scans)
     folder = make_scratch()
     _write(folder / ROWS, plan, origins, rows, drawn)
@@ -151,8 +152,8 @@ def _remarks(origins: list[Origin], scans: list[Scan], drawn: list[numpy.ndarray
         told = []
         if scan.filtered:
             told.append(f"{scan.filtered} left out by filters")
-        if scan.bad:
-            told.append(f"{scan.bad} skipped as bad ({'; '.join(scan.named)})")
+        if scan.bad.count:
+            told.append(f"{scan.bad.count} skipped as bad ({scan.bad.told()})")
         if len(part) < len(scan.digests):
             told.append(f"{len(part)} drawn")
         if told:

@@ -19,7 +19,11 @@ DOCUMENT_CHARACTERS_MIN = 2000
 
 
 class BadRecord(Exception):
-    """A record that cannot be used, and why."""
+    """A record that cannot be used, and why. `unmapped`: the field of the trainer whose column, by the job's mapping, it lacks."""
+
+    def __init__(self, reason: str, unmapped: str | None = None):
+        super().__init__(reason)
+        self.unmapped = unmapped
 
 
 class BrokenFile(Exception):

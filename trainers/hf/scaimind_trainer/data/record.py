@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
+from ..parsing import near_miss
 from .readers import BadRecord
 
 SUPERVISED = ("SFT", "LORA", "QLORA", "FULL_FINETUNE")
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # The trainer hands these to a reward function itself.
 GIVEN_TO_REWARDS = ("prompts", "completions", "completion", "completion_ids", "trainer_state")
+
+# Some tables have hundreds of columns.
+NAMES_MAX = 8
 
 EXPECTED = {
     "text": 'expected a record with "text"',
@@ -39,6 +44,18 @@ def shape_of(row: dict) -> str:
     return " and ".join(f'"{name}"' for name in names) + (" as messages" if are_messages else "")
 
 
+def names_of(names: Iterable[str]) -> str:
+    """Columns quoted, at most so many."""
+    quoted = [json.dumps(name, ensure_ascii=False) for name in names]
+    more = ", …" if len(quoted) > NAMES_MAX else ""
+    return ", ".join(quoted[:NAMES_MAX]) + more or "no field"
+
+
+def unmapped(name: str, column: str, lacks: str, known: Iterable[str]) -> str:
+    """Says that the column which a field is taken from is not there, where `known` are; `lacks` is how: `it does not have`."""
+    return f"field_mapping takes {name} from {names_of([column])}, which {lacks}{near_miss(column, known)}; there are {names_of(known)}"
+
+
 class Record:
     """A record's fields by the names that a trainer expects. `mapping`: expected name → name in the record."""
 
@@ -58,13 +75,19 @@ class Record:
         """Text that is not blank. Raises BadRecord, with what was expected where there is no such field."""
         value = self.get(name)
         if value is None:
-            found = ", ".join(json.dumps(key, ensure_ascii=False) for key in self.fields) or "no field"
-            raise BadRecord(f"{expected}; found {found}")
+            self.refuse_unmapped(name)
+            raise BadRecord(f"{expected}; found {names_of(self.fields)}")
         if not isinstance(value, str):
             raise BadRecord(f"{self.label(name)} must be text")
         if not value.strip():
             raise BadRecord(f"{self.label(name)} is empty")
         return value
+
+    def refuse_unmapped(self, *names: str) -> None:
+        """Raises BadRecord where the mapping takes one of these fields from a column that the record does not have."""
+        for name in names:
+            if (column := self.mapping.get(name, name)) not in self.fields and name in self.mapping:
+                raise BadRecord(unmapped(name, column, "it does not have", self.fields), name)
 
     def turn(self, name: str, expected: str):
         """Text, or messages. Raises BadRecord."""
@@ -113,6 +136,8 @@ def _read_supervised(record: Record) -> dict:
         prompt = "" if record.get("prompt") == "" else record.turn("prompt", EXPECTED["pair"])
         row = {"prompt": prompt, "completion": record.turn("completion", EXPECTED["pair"])}
         return {**_alike(row), **tools}
+    if record.get("text") is None:
+        record.refuse_unmapped("messages", "prompt", "completion")
     return {"text": record.text("text", EXPECTED["supervised"])}
 
 

@@ -11,17 +11,18 @@ import numpy
 
 from ..parsing import near_miss
 from ..problems import TrainerFailure
+from .bad import BadRecords, UnusableRecords
 from .columns import Columns
 from .hash import canonical
 from .origin import Origin
 from .plan import DataPlan, SourcePlan
 from .readers import BadRecord
-from .record import read_record, shape_of
+from .record import read_record, shape_of, unmapped
 from .size import characters_of
 
-BAD_NAMED = 5
 # Of a source's records, so large a part may be skipped.
 BAD_SHARE_MAX = 0.01
+MAPPING = "data_config.preprocess.field_mapping"
 
 
 @dataclass
@@ -30,13 +31,11 @@ class Scan:
 
     records: int = 0
     filtered: int = 0
-    bad: int = 0
+    bad: BadRecords = field(default_factory=BadRecords)
     # Of the usable rows.
     characters: int = 0
     # The columns that any record has.
     columns: set[str] = field(default_factory=set)
-    # The first bad ones, with their places.
-    named: list[str] = field(default_factory=list)
     # A number for the content of each usable row.
     digests: numpy.ndarray = field(default_factory=lambda: numpy.empty(0, dtype=numpy.uint64))
 
@@ -48,6 +47,8 @@ class Rows:
         self.plan = plan
         self.columns = Columns()
         self._shape: str | None = None
+        # The columns of all sources so far.
+        self._seen: set[str] = set()
 
     def scan(self, source: SourcePlan, origin: Origin) -> Scan:
         """Reads a source whole, holding a number a row. Raises TrainerFailure for what its fields or its records have wrong."""
@@ -60,31 +61,34 @@ class Rows:
         scan = Scan()
         digests = array("Q")
 
-        def on_bad(place: str, bad: BadRecord) -> None:
-            scan.bad += 1
-            if len(scan.named) < BAD_NAMED:
-                scan.named.append(f"{place}: {bad}")
-
         def on_record(fields: dict | None) -> None:
             scan.records += 1
             if fields is not None:
                 scan.columns.update(fields)
 
-        for row, digest in self._usable(source, origin, on_record, on_bad):
+        for row, digest in self._usable(source, origin, on_record, scan.bad.note):
             self.columns.note(row)
             scan.characters += characters_of(row)
             digests.append(digest)
         scan.digests = numpy.array(digests, dtype=numpy.uint64)
-        scan.filtered = scan.records - scan.bad - len(scan.digests)
+        scan.filtered = scan.records - scan.bad.count - len(scan.digests)
         return scan
 
     def judge(self, source: SourcePlan, origin: Origin, scan: Scan) -> None:
         """Raises TrainerFailure where what was found cannot be trained on."""
         _check_names(source, scan.columns)
-        self._check_bad(source, origin, scan)
+        kept = [name for name in sorted(scan.columns) if not source.columns or name in source.columns]
+        self._check_bad(source, origin, scan, kept)
+        self._seen.update(kept)
         if len(scan.digests) == 0:
             what = "no record that its filters accept" if scan.filtered else "no records"
             raise TrainerFailure("DATA", f"{origin.name} has {what}.", field=source.at("filters" if scan.filtered else "path"))
+
+    def check_mapping(self) -> None:
+        """Raises TrainerFailure where the mapping names a column that no record of any source has. After all scans."""
+        for name, column in self.plan.mapping.items():
+            if column not in self._seen:
+                raise TrainerFailure("DATA", f"{unmapped(name, column, 'no source gives', sorted(self._seen))}.", field=f"{MAPPING}.{name}")
 
     def read(self, source: SourcePlan, origin: Origin) -> Iterator[dict]:
         """The usable rows again, in the order of the scan, ready to be written."""
@@ -115,17 +119,29 @@ class Rows:
         if shape != self._shape:
             raise BadRecord(f"it has {shape}, where the records before it have {self._shape}; all records of a job are of one kind")
 
-    def _check_bad(self, source: SourcePlan, origin: Origin, scan: Scan) -> None:
-        if scan.bad == 0:
+    def _check_bad(self, source: SourcePlan, origin: Origin, scan: Scan, columns: list[str]) -> None:
+        bad, told = scan.bad, f"{scan.bad.told()}."
+        is_few = bad.count <= scan.records * BAD_SHARE_MAX
+        if bad.count == 0 or (self.plan.skip_bad_records and is_few):
             return
-        more = f"; {scan.bad - len(scan.named)} more records cannot be used" if scan.bad > len(scan.named) else ""
-        message = f"{'; '.join(scan.named)}{more}."
-        if not self.plan.skip_bad_records:
-            hint = f"Mend them, or skip up to {BAD_SHARE_MAX:.0%} of the records with the hyperparameter skip_bad_records=true."
-            raise TrainerFailure("DATA", message, field=source.at("path"), hint=hint)
-        if scan.bad > scan.records * BAD_SHARE_MAX:
-            many = f"{scan.bad} of {scan.records} records of {origin.name} cannot be used, more than {BAD_SHARE_MAX:.0%}: "
-            raise TrainerFailure("DATA", many + message, field=source.at("path"))
+        self._check_mapped(source, origin, bad, columns)
+        if self.plan.skip_bad_records:
+            told = f"{bad.count} of {scan.records} records of {origin.name} cannot be used, more than {BAD_SHARE_MAX:.0%}: {told}"
+        hint = f"Mend them, or skip up to {BAD_SHARE_MAX:.0%} of the records with the hyperparameter skip_bad_records=true."
+        can_skip = not self.plan.skip_bad_records and bad.count < scan.records / 2
+        raise UnusableRecords("DATA", told, field=source.at("path"), hint=hint if can_skip else None)
+
+    def _check_mapped(self, source: SourcePlan, origin: Origin, bad: BadRecords, columns: list[str]) -> None:
+        """Blames the mapping, not the records, for a column that none of the source's has."""
+        for name in bad.unmapped:
+            column = self.plan.mapping[name]
+            if column in columns:
+                continue
+            lacks = f"{source.at('columns')} leaves out" if source.columns and column not in source.columns else f"{origin.name} does not have"
+            # Where another source has it, the mapping is right for that one.
+            at = source.at("path") if column in self._seen else f"{MAPPING}.{name}"
+            hint = "The mapping holds for every source: give all of them the same columns." if len(self.plan.sources) > 1 else None
+            raise TrainerFailure("DATA", f"{unmapped(name, column, lacks, columns)}.", field=at, hint=hint)
 
 
 def _check_names(source: SourcePlan, seen: set[str]) -> None:

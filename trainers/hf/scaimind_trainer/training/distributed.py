@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..failures import INSTALLED_BY
 from ..hyperparameters import BITSANDBYTES_OPTIMIZERS
 from ..problems import TrainerFailure
 from ..settings import Settings
@@ -30,7 +31,7 @@ def check_processes(settings: Settings) -> None:
             "UNKNOWN",
             "DeepSpeed is not installed in the trainer's environment.",
             field=f"{PATH}.type",
-            hint="pip install deepspeed, or give FSDP.",
+            hint=f"Run {INSTALLED_BY['deepspeed']}, or give FSDP.",
         )
     attention = settings.model.kwargs.get("attn_implementation", "")
     if attention.startswith("flash_attention") and importlib.util.find_spec("flash_attn") is None:
@@ -38,14 +39,14 @@ def check_processes(settings: Settings) -> None:
             "UNKNOWN",
             f"{attention} needs flash-attn, which is not installed in the trainer's environment.",
             field="training_config.base_model.model_kwargs.attn_implementation",
-            hint="pip install flash-attn, or give sdpa.",
+            hint=f"Run {INSTALLED_BY['flash_attn']}, or give sdpa.",
         )
     if settings.hyperparameters["optim"] in BITSANDBYTES_OPTIMIZERS and importlib.util.find_spec("bitsandbytes") is None:
         raise TrainerFailure(
             "UNKNOWN",
             f"{settings.hyperparameters['optim']} needs bitsandbytes, which is not installed in the trainer's environment.",
             field="training_config.hyperparameters.optim",
-            hint="pip install bitsandbytes, or give adamw_torch.",
+            hint=f"Run {INSTALLED_BY['bitsandbytes']}, or give adamw_torch.",
         )
 
 

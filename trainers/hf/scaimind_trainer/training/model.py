@@ -10,6 +10,8 @@ import torch
 from peft import LoraConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+from ..failures import INSTALLED_BY
+from ..hub import fetching
 from ..parsing import near_miss
 from ..problems import TrainerFailure
 from ..settings import Settings
@@ -32,7 +34,8 @@ def load_config(settings: Settings) -> Any:
     if model_id.startswith("/") and not (Path(model_id) / "config.json").is_file():
         reason = "that folder has no config.json" if Path(model_id).is_dir() else "there is no such folder"
         raise TrainerFailure("UNKNOWN", f"{model_id} is no model: {reason}.", field=f"{PATH}.model_id")
-    return AutoConfig.from_pretrained(model_id, **source_of(settings))
+    with fetching("The model", model_id, f"{PATH}.model_id"):
+        return AutoConfig.from_pretrained(model_id, **source_of(settings))
 
 
 def weight_dtype(settings: Settings, config: Any) -> torch.dtype:
@@ -58,7 +61,8 @@ def load_tokenizer(settings: Settings) -> Any:
     given = settings.model.tokenizer_id
     source = {"trust_remote_code": settings.model.trust_remote_code} if given else source_of(settings)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(given or settings.model.model_id, **source)
+        with fetching("The tokenizer", given or settings.model.model_id, f"{PATH}.{'tokenizer_id' if given else 'model_id'}"):
+            tokenizer = AutoTokenizer.from_pretrained(given or settings.model.model_id, **source)
     except (OSError, ValueError) as error:
         if given and Path(given).is_absolute():
             raise TrainerFailure("UNKNOWN", f"{given} has no tokenizer: {error}", field=f"{PATH}.tokenizer_id") from error
@@ -78,7 +82,8 @@ def load_model(settings: Settings, dtype: torch.dtype) -> Any:
     if settings.training_type == "QLORA":
         arguments["quantization_config"] = quantization(settings)
         arguments["device_map"] = {"": torch.cuda.current_device()}
-    model = AutoModelForCausalLM.from_pretrained(settings.model.model_id, **arguments)
+    with fetching("The model", settings.model.model_id, f"{PATH}.model_id"):
+        model = AutoModelForCausalLM.from_pretrained(settings.model.model_id, **arguments)
     model.config.use_cache = False
     return model
 
@@ -89,7 +94,7 @@ def check_quantization() -> None:
     if not torch.cuda.is_available():
         reason = "there is no CUDA device here"
     elif importlib.util.find_spec("bitsandbytes") is None:
-        reason = "bitsandbytes is not installed in the trainer's environment (pip install bitsandbytes)"
+        reason = f"bitsandbytes is not installed in the trainer's environment ({INSTALLED_BY['bitsandbytes']})"
     if reason:
         raise TrainerFailure(
             "UNKNOWN",

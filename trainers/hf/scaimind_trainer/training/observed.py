@@ -29,6 +29,8 @@ METRIC_NAMES = {
     "reward": "reward",
     "kl": "kl",
 }
+# What tells the progress of RLHF and of DPO, beside a loss that hardly does.
+REWARDS_LOGGED = {"reward": "reward", "rewards/margins": "rewards_margin", "rewards/accuracies": "rewards_accuracy"}
 # At most this often, in seconds, a `progress` event is written.
 PROGRESS_INTERVAL = 0.4
 # The time left is told from the mean of this many steps.
@@ -221,8 +223,9 @@ class Observer(TrainerCallback):
                 }
             )
         if step % self._attempt.settings.hyperparameters["logging_steps"] == 0 or step == total:
+            rewards = "".join(f" {name} {logs[given]:.4f}" for given, name in REWARDS_LOGGED.items() if given in logs)
             journal.log(
-                f"step {step}/{total} epoch {epoch} loss {loss:.4f} learning_rate {logs.get('learning_rate', 0):.3e} "
+                f"step {step}/{total} epoch {epoch} loss {loss:.4f}{rewards} learning_rate {logs.get('learning_rate', 0):.3e} "
                 f"grad_norm {norm:.3f} {self._step_tokens / seconds:.0f} tokens/s, {left} s left"
             )
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from ..checkpoints import CheckpointKeeper
+from ..hub import fetching
 from ..problems import TrainerFailure
 from .attempt import Attempt, Parts
 from .model import source_of
@@ -126,8 +127,9 @@ def _load_reward_model(attempt: Attempt, model_id: str) -> tuple[Any, Any]:
     if model_id.startswith("/") and not (Path(model_id) / "config.json").is_file():
         raise TrainerFailure("UNKNOWN", f"{model_id} is no folder of a model.", field=field)
     trust = {"trust_remote_code": attempt.settings.model.trust_remote_code}
-    model = AutoModelForSequenceClassification.from_pretrained(model_id, num_labels=1, **trust)
-    tokenizer = AutoTokenizer.from_pretrained(model_id, **trust)
+    with fetching("The reward model", model_id, field):
+        model = AutoModelForSequenceClassification.from_pretrained(model_id, num_labels=1, **trust)
+        tokenizer = AutoTokenizer.from_pretrained(model_id, **trust)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -11,7 +11,7 @@ from ..checkpoints import CheckpointKeeper
 from ..problems import TrainerFailure
 from .attempt import Attempt, Parts
 from .observed import observed
-from .tokens import check_left_out, mark_ends, refuse_long_rows, refuse_without_template
+from .tokens import check_left_out, mark_ends, refuse_long_rows, refuse_without_template, tell_full_rows
 
 PATH = "training_config.hyperparameters"
 
@@ -22,14 +22,16 @@ def sft_arguments(attempt: Attempt, arguments: dict[str, Any], row_tokens: int) 
     values, data = settings.hyperparameters, settings.data
     # Whoever wants long records refused must see their whole length.
     shortens = data.truncation != "error"
+    # Plain text flows over the rows' ends; records of other kinds stay whole.
+    flows = settings.training_type == "CONTINUED_PRETRAIN"
     return SFTConfig(
         **arguments,
         max_length=row_tokens if shortens else None,
         truncation_mode="keep_end" if data.truncation == "left" else "keep_start",
         packing=values["packing"],
-        # Plain text flows over the rows' ends; records of other kinds stay whole.
-        packing_strategy="wrapped" if settings.training_type == "CONTINUED_PRETRAIN" else "bfd",
-        eval_packing=False,
+        packing_strategy="wrapped" if flows else "bfd",
+        # So that documents held out are scored to their ends. Of other records a row holds one, as much of it as in training.
+        eval_packing=values["packing"] and flows,
         pad_to_multiple_of=row_tokens if data.padding == "max_length" else None,
         completion_only_loss=values.get("completion_only_loss"),
         assistant_only_loss=values.get("assistant_only_loss") or False,
@@ -54,8 +56,11 @@ def sft_trainer(attempt: Attempt, arguments: SFTConfig, parts: Parts, keeper: Ch
     )
     if settings.data.truncation == "error":
         refuse_long_rows([len(ids) for ids in trainer.train_dataset["input_ids"]], parts.row_tokens)
+    held_out = trainer.eval_dataset
     # Packed rows are fewer than the records in them.
-    check_left_out(attempt, parts, training if arguments.packing else trainer.train_dataset, trainer.eval_dataset)
+    check_left_out(attempt, parts, training if arguments.packing else trainer.train_dataset, validation if arguments.eval_packing else held_out)
+    if held_out is not None and not arguments.eval_packing:
+        tell_full_rows(attempt, [len(ids) for ids in held_out["input_ids"]], parts.row_tokens)
     return trainer
 
 

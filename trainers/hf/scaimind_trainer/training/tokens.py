@@ -45,6 +45,13 @@ def check_left_out(attempt: Attempt, parts: Parts, training: Any, held_out: Any)
         attempt.journal.log(f"warning: {len(given) - len(left)} of {len(given)} records for {what} are left out: of each, {reason}")
 
 
+def tell_full_rows(attempt: Attempt, lengths: list[int], most: int) -> None:
+    """Tells how many held-out records, of these lengths in tokens, fill a row of `most` tokens: of longer ones the rest is not scored."""
+    full = sum(length >= most for length in lengths)
+    if full:
+        attempt.journal.log(f"warning: {full} of {len(lengths)} held-out records fill a row of {most} tokens; what is longer is cut, as in training")
+
+
 def mark_ends(data: Dataset, tokenizer: Any, settings: Settings) -> Dataset:
     """
     The records as tokens with the beginning and the end marked as `add_bos` and `add_eos` say; unchanged where they say nothing. Where

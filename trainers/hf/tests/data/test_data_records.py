@@ -99,11 +99,53 @@ def test_a_bad_record_has_a_place_in_every_format(data, name, content, place):
     assert data.refusal(data.write(name, content)).message.startswith(place)
 
 
-def test_the_first_bad_records_are_named_and_the_others_counted(data):
-    refused = data.refusal(data.write("train.jsonl", [{"text": "a"}] + [{"text": ""}] * 7))
-    assert [f"train.jsonl:{line}: " in refused.message for line in (2, 6, 7)] == [True, True, False]
-    assert "2 more records cannot be used" in refused.message
+def test_a_mapped_column_that_a_source_does_not_have_is_blamed_on_the_mapping(data):
+    path = data.write("train.jsonl", [{"question": "a", "reply": "b"}] * 3)
+    refused = data.refusal(path, mapping={"prompt": "question", "completion": "replies"})
+    assert refused.message == (
+        'field_mapping takes completion from "replies", which train.jsonl does not have (did you mean reply?); there are "question", "reply".'
+    )
+    assert (refused.field, refused.hint) == ("data_config.preprocess.field_mapping.completion", None)
+    left_out = data.refusal({"path": path, "columns": ["question"]}, mapping={"prompt": "question", "completion": "reply"})
+    assert 'from "reply", which data_config.sources[0].columns leaves out; there are "question".' in left_out.message
+    unread = data.refusal(path, mapping={"prompt": "question", "completion": "reply", "tools": "functions"})
+    assert unread.message.startswith('field_mapping takes tools from "functions", which no source gives')
+    assert unread.field == "data_config.preprocess.field_mapping.tools"
+
+
+def test_a_source_that_names_its_columns_otherwise_than_the_mapping_is_to_blame(data):
+    mapped, plain = data.write("a.jsonl", [{"question": "a", "reply": "b"}]), data.write("b.jsonl", [{"prompt": "a", "completion": "b"}])
+    refused = data.refusal(mapped, plain, mapping={"prompt": "question", "completion": "reply"})
+    assert 'field_mapping takes prompt from "question", which b.jsonl does not have; there are "completion", "prompt".' == refused.message
+    assert refused.field == "data_config.sources[1].path"
+    assert "holds for every source" in refused.hint
+
+
+def test_a_record_without_a_mapped_column_names_the_mapping(data):
+    path = data.write("train.jsonl", [{"question": "a", "reply": "b"}] * 3 + [{"question": "c"}])
+    refused = data.refusal(path, mapping={"prompt": "question", "completion": "reply"})
+    assert refused.message == 'train.jsonl:4: field_mapping takes completion from "reply", which it does not have; there are "question".'
+    assert refused.field == "data_config.sources[0].path"
+
+
+def test_the_first_bad_records_of_each_kind_are_named_and_the_others_counted(data):
+    lines = ['{"text": "a"}'] * 20 + ['{"text": ""}'] * 7 + ['{"text": "a"', '{"text": "long"'] + ["[]"]
+    refused = data.refusal(data.write("train.jsonl", "\n".join(lines)))
+    assert refused.message == (
+        'train.jsonl:21: "text" is empty; the same at train.jsonl:22, train.jsonl:23 and 4 more; '
+        "train.jsonl:28: not JSON: Expecting ',' delimiter: line 2 column 1 (char 13); the same at train.jsonl:29; "
+        "train.jsonl:30: expected a JSON object."
+    )
     assert "skip_bad_records=true" in refused.hint
+
+
+def test_many_kinds_of_bad_records_are_told_in_few_words(data):
+    kinds = [{f"{letter * 80}": "a"} for letter in "abcdefgh"]
+    refused = data.refusal(data.write("train.jsonl", kinds * 100))
+    assert len(refused.message) < 450
+    assert refused.message.endswith("; 700 more records cannot be used.")
+    # So many are no slip in a few lines.
+    assert refused.hint is None
 
 
 def test_records_of_another_kind_than_those_before_are_bad(data):
