@@ -93,6 +93,21 @@ describe('watching a job', () => {
   })
 })
 
+describe('showing a job', () => {
+  it('names the newest of its checkpoints, to start other jobs from', async () => {
+    const checkpoints = [40, 30, 20, 10].map((step) => ({ checkpoint_id: `ckpt_${step}`, step: String(step) }))
+    const env = await serve({ 'GET /jobs/job_1': answer(job), 'GET /jobs/job_1/checkpoints': answer({ checkpoints }) })
+    const { stdout } = await scaimind(['job', 'show', 'job_1'], { env }).finished
+    expect(stdout).toMatch(/Checkpoints +ckpt_40 at step 40\n +ckpt_30 at step 30\n +ckpt_20 at step 20\n +and 1 older\n$/)
+  })
+
+  it('works while the coordinator is away, without checkpoints', async () => {
+    const away = refuse(503, 'COORDINATOR_UNAVAILABLE', 'It is away.')
+    const env = await serve({ 'GET /jobs/job_1': answer(job), 'GET /jobs/job_1/checkpoints': away })
+    expect(await scaimind(['job', 'show', 'job_1'], { env }).finished).toMatchObject({ code: 0, stdout: expect.stringContaining('job_1') })
+  })
+})
+
 describe('submitting a job', () => {
   it('sends the file with its key, numbers of string maps as text, and the paths that are there as absolute ones', async () => {
     let sent: { body?: unknown; authorization?: string | undefined; key?: unknown } = {}

@@ -1,8 +1,10 @@
 import { plainText } from '../plain-text.js'
-import type { JobMessage } from './messages.js'
+import type { CheckpointMessage, JobMessage } from './messages.js'
 
-/** A job in full, for people. */
-export function describeJob(job: JobMessage): string {
+const checkpointsShown = 3
+
+/** A job in full, for people, with the newest of its complete checkpoints (newest first). */
+export function describeJob(job: JobMessage, checkpoints: CheckpointMessage[] = []): string {
   const { progress, training_config: training } = job
   const rows: [string, string | undefined | null][] = [
     ['Job', job.job_id],
@@ -28,7 +30,14 @@ export function describeJob(job: JobMessage): string {
     ['Finished', job.finished_at],
     ['Possible now', (job.available_actions ?? []).join(' ').toLowerCase()],
   ]
-  return `${table(rows)}${describeOutcome(job)}`
+  return `${table(rows)}${describeOutcome(job)}${describeCheckpoints(checkpoints)}`
+}
+
+function describeCheckpoints(checkpoints: CheckpointMessage[]): string {
+  const older = checkpoints.length - checkpointsShown
+  const lines = checkpoints.slice(0, checkpointsShown).map(({ checkpoint_id: id, step }) => `${plainText(id)} at step ${step}`)
+  if (older > 0) lines.push(`and ${older} older`)
+  return table(lines.map((line, index) => [index === 0 ? 'Checkpoints' : '', line]))
 }
 
 /** What came of a job: its evaluation and output, or why it failed. Empty while there is nothing to tell. */

@@ -96,6 +96,12 @@ const mistakes: [string, (job: Parts) => unknown, string, RegExp][] = [
     /learning_rate/,
   ],
   ['a checkpoint that is not there', training({ resume_from_checkpoint: 'ckpt_x' }), 'training_config.resume_from_checkpoint', /ckpt_x/],
+  [
+    'a checkpoint by its path',
+    training({ resume_from_checkpoint: `/data/${'x'.repeat(80)}` }),
+    'training_config.resume_from_checkpoint',
+    /by its id, ckpt_….*not by "\/data\/x+…"\.$/,
+  ],
   ['no data', data({ sources: [] }), 'data_config.sources', /required/],
   [
     'a path that is not there',
