@@ -123,7 +123,7 @@ describe('A submission for the trainer of HuggingFace models', () => {
       '4-bit weights without a GPU',
       { ...lora, type: 'QLORA' },
       (spec) => Object.assign(spec.resource_config, { gpu_count: 0 }),
-      /^training_type: QLORA.*gpu_count/,
+      /^resource_config\.gpu_count: QLORA.*CUDA/,
     ],
     ['adapters by Megatron', { ...lora, framework: 'MEGATRON' }, () => {}, /framework\.type: Megatron.*no adapters/],
     [
