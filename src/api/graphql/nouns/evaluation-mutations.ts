@@ -28,7 +28,10 @@ const SubmitEvaluationInput = builder.inputType('SubmitEvaluationInput', {
   fields: (t) => ({
     jobId: t.id({ description: 'The job whose model is evaluated, by its own id or its global one; required without modelUri.' }),
     checkpointId: t.id({ description: 'One of the job’s checkpoints; default the job’s output.' }),
-    modelUri: t.string({ description: 'A model’s path under the data roots, `scaimind/…`, or a HuggingFace id; required without jobId.' }),
+    modelUri: t.string({
+      description:
+        'A model’s path under the data roots, which begins with `/`, `./` or `../`, `scaimind/…`, or a HuggingFace id; required without jobId.',
+    }),
     benchmarks: t.field({ type: [BenchmarkInput], required: true, description: 'What is run; 1 to 32.' }),
     name: t.string({ description: 'At most 255 characters; default made of the model’s name and the benchmarks’.' }),
     priority: t.int({ description: '0 to 10, higher first; default 5.' }),

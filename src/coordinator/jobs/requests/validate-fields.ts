@@ -66,7 +66,7 @@ function trainingProblems(
     ...when(
       model.model_id === '',
       `${path}.base_model.model_id`,
-      'A model is required: scaimind/byte-tiny, or the path of a model folder.',
+      'A model is required: a HuggingFace id (org/name), scaimind/byte-tiny, or the path of a folder under the data roots, beginning with / or ./.',
     ),
     ...when(url.test(model.model_id), `${path}.base_model.model_id`, 'A model is named or given by path, never by URL.'),
     ...when(controlCharacters.test(model.model_id), `${path}.base_model.model_id`, 'A model id holds no control characters.'),
