@@ -77,6 +77,19 @@ describe('watching a job', () => {
     expect(stdout).toMatch(/Registered +\/models\/n@1f/)
   })
 
+  it('tells every model that its output was registered as', async () => {
+    const nodes = [
+      { path: '/models/n@1f', checkpointStep: null },
+      { path: '/models/n@0e', checkpointStep: '10' },
+      { path: '/models/n-merged@2a', checkpointStep: null },
+    ]
+    const models: Handler = (_request, response) => response.end(JSON.stringify({ data: { registeredModels: { nodes } } }))
+    const env = await serve({ ...streams(job), 'POST /graphql': models })
+    const { stdout } = await scaimind(['job', 'watch', 'job_1'], { env }).finished
+    expect(stdout).toMatch(/Registered +\/models\/n@1f\nRegistered +\/models\/n-merged@2a\n/)
+    expect(stdout).not.toContain('n@0e')
+  })
+
   it('exits with 1 when the job fails', async () => {
     const env = await serve(streams({ ...job, status: 'FAILED' }))
     const { code, stderr } = await scaimind(['job', 'watch', 'job_1'], { env }).finished

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { describeJob } from './describe.js'
 import type { CheckpointMessage, JobMessage } from './messages.js'
+import { registeredPaths } from './registered.js'
 import { jobPath, type RestClient, RestFailure, restClient } from './rest.js'
 import { findServer, type ServerOptions, withServer } from './server.js'
 
@@ -12,13 +13,15 @@ export function addShow(job: Command): void {
     .option('--json', 'print the whole job as JSON')
     .addHelpText('after', '\nExample:\n  scaimind job show job_01kab… --json')
     .action(async (jobId: string, options: ServerOptions & { json?: boolean }) => {
-      const client = restClient(findServer(options))
+      const server = findServer(options)
+      const client = restClient(server)
       const message = await client.get<JobMessage>(jobPath(jobId))
       if (options.json) {
         process.stdout.write(`${JSON.stringify(message)}\n`)
         return
       }
-      process.stdout.write(describeJob(message, await checkpointsOf(client, jobId)))
+      const [registered, checkpoints] = await Promise.all([registeredPaths(server, message), checkpointsOf(client, jobId)])
+      process.stdout.write(describeJob(message, { registered, checkpoints }))
     })
 }
 
