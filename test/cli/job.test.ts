@@ -183,7 +183,10 @@ describe('a dry run', () => {
     jobs_ahead: 2,
     jobs_preempted: 1,
     reusable_job_id: '',
-    blockers: [{ kind: 'GPUS', of: 'a100', need: 4, have: 1 }],
+    blockers: [
+      { kind: 'GPUS', of: 'a100', need: 4, have: 1 },
+      { kind: 'JOBS_AHEAD', of: '', need: 2, have: 0 },
+    ],
   }
   const run = async (plan: object, ...options: string[]) => {
     const asked: (string | undefined)[] = []
@@ -206,6 +209,7 @@ It would train for about 2.0 h, 2.0 GPU hours.
 It would wait for 2 jobs ahead of it, until about 2026-11-21T09:00:00.000Z.
 1 running job of lower priority would give way to it.
   GPUS a100: 1 of 4
+  JOBS_AHEAD: 2
 `,
     })
     expect(asked).toEqual(['/v1/modules/scaimind/jobs?dry_run=true'])
