@@ -2,7 +2,7 @@ import { FIELD_NAMES, type FieldMapping } from './data/record.js'
 import { DATA_FORMATS, formatOf } from './data/records.js'
 import { readHyperparameters, TRAINING_TYPES } from './hyperparameters.js'
 import { type Fields, isUnset, objectAt, setFields } from './job.js'
-import { modelFolder } from './model/folder.js'
+import { MODEL_NAMES, modelFolder } from './model/folder.js'
 import { DEFAULTS, type TrainingPlan } from './plan.js'
 import type { Problem } from './problems.js'
 
@@ -63,11 +63,8 @@ function readBaseModel(fields: Fields, problems: Problem[]): TrainingPlan['model
   const id = typeof fields.model_id === 'string' ? fields.model_id : ''
   const folder = modelFolder(id)
   if (folder === null) {
-    const given = id === '' ? 'A model is required' : `The embedded trainer cannot fetch ${JSON.stringify(id)}`
-    problems.push({
-      path: `${path}.model_id`,
-      message: `${given}: give scaimind/byte-tiny or the absolute path of a folder with such a model.`,
-    })
+    const given = id === '' ? 'A model is required' : `The embedded trainer has no model ${JSON.stringify(id)}`
+    problems.push({ path: `${path}.model_id`, message: `${given}: give ${MODEL_NAMES}.` })
   }
   const accepted: Record<string, unknown[]> = {
     revision: ['main'],

@@ -77,6 +77,19 @@ describe('watching a job', () => {
     expect(stdout).toMatch(/Registered +\/models\/n@1f/)
   })
 
+  it('tells every model that its output was registered as', async () => {
+    const nodes = [
+      { path: '/models/n@1f', checkpointStep: null },
+      { path: '/models/n@0e', checkpointStep: '10' },
+      { path: '/models/n-merged@2a', checkpointStep: null },
+    ]
+    const models: Handler = (_request, response) => response.end(JSON.stringify({ data: { registeredModels: { nodes } } }))
+    const env = await serve({ ...streams(job), 'POST /graphql': models })
+    const { stdout } = await scaimind(['job', 'watch', 'job_1'], { env }).finished
+    expect(stdout).toMatch(/Registered +\/models\/n@1f\nRegistered +\/models\/n-merged@2a\n/)
+    expect(stdout).not.toContain('n@0e')
+  })
+
   it('exits with 1 when the job fails', async () => {
     const env = await serve(streams({ ...job, status: 'FAILED' }))
     const { code, stderr } = await scaimind(['job', 'watch', 'job_1'], { env }).finished
@@ -90,6 +103,21 @@ describe('watching a job', () => {
     const env = await serve(Object.fromEntries(paths.map((path) => [path, refused])))
     const { code, stderr } = await scaimind(['job', 'watch', 'job_1'], { env }).finished
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'There is no job job_1. (JOB_NOT_FOUND)\n' })
+  })
+})
+
+describe('showing a job', () => {
+  it('names the newest of its checkpoints, to start other jobs from', async () => {
+    const checkpoints = [40, 30, 20, 10].map((step) => ({ checkpoint_id: `ckpt_${step}`, step: String(step) }))
+    const env = await serve({ 'GET /jobs/job_1': answer(job), 'GET /jobs/job_1/checkpoints': answer({ checkpoints }) })
+    const { stdout } = await scaimind(['job', 'show', 'job_1'], { env }).finished
+    expect(stdout).toMatch(/Checkpoints +ckpt_40 at step 40\n +ckpt_30 at step 30\n +ckpt_20 at step 20\n +and 1 older\n$/)
+  })
+
+  it('works while the coordinator is away, without checkpoints', async () => {
+    const away = refuse(503, 'COORDINATOR_UNAVAILABLE', 'It is away.')
+    const env = await serve({ 'GET /jobs/job_1': answer(job), 'GET /jobs/job_1/checkpoints': away })
+    expect(await scaimind(['job', 'show', 'job_1'], { env }).finished).toMatchObject({ code: 0, stdout: expect.stringContaining('job_1') })
   })
 })
 
@@ -155,7 +183,10 @@ describe('a dry run', () => {
     jobs_ahead: 2,
     jobs_preempted: 1,
     reusable_job_id: '',
-    blockers: [{ kind: 'GPUS', of: 'a100', need: 4, have: 1 }],
+    blockers: [
+      { kind: 'GPUS', of: 'a100', need: 4, have: 1 },
+      { kind: 'JOBS_AHEAD', of: '', need: 2, have: 0 },
+    ],
   }
   const run = async (plan: object, ...options: string[]) => {
     const asked: (string | undefined)[] = []
@@ -178,6 +209,7 @@ It would train for about 2.0 h, 2.0 GPU hours.
 It would wait for 2 jobs ahead of it, until about 2026-11-21T09:00:00.000Z.
 1 running job of lower priority would give way to it.
   GPUS a100: 1 of 4
+  JOBS_AHEAD: 2
 `,
     })
     expect(asked).toEqual(['/v1/modules/scaimind/jobs?dry_run=true'])

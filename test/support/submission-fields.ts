@@ -1,4 +1,5 @@
-import { frameworkTypes, trainingTypes } from '../../src/contract/statuses.js'
+import { frameworkTypes, type TrainingType, trainingTypes } from '../../src/contract/statuses.js'
+import { defaultFor, embeddedDefaults, hfDefaults } from '../../src/coordinator/jobs/fields/defaults.js'
 import { answerOf, type Field, type Situation } from '../../src/coordinator/jobs/fields/field.js'
 import { needsGpu } from '../../src/coordinator/jobs/fields/framework.js'
 import { fields } from '../../src/coordinator/jobs/fields/table.js'
@@ -61,6 +62,17 @@ export function specOfCell({ situation, field }: Cell, files: SubmissionFiles): 
   }
   set(spec, field.path, replaced(field.path, field.example(situation), files))
   return spec as unknown as JobSpec__Output & Spec
+}
+
+/** The defaults that the table tells of the hyperparameters that act for a training type. */
+export function toldDefaults(trainer: 'embedded' | 'hf', type: TrainingType): Record<string, string> {
+  const told = Object.entries(trainer === 'hf' ? hfDefaults : embeddedDefaults).flatMap(([name, given]) => {
+    const field = fields.find(({ path }) => path === `training_config.hyperparameters.${name}`)
+    const value = defaultFor(given, type)
+    const acts = field && 'acts' in answerOf(field, { trainer, type, framework: 'HF_TRAINER' })
+    return acts && value !== undefined ? [[name, value] as const] : []
+  })
+  return Object.fromEntries(told)
 }
 
 /** The path of a field in a submission: of the first source, and of a name where any is possible. */

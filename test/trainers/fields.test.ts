@@ -5,7 +5,7 @@ import { toJobFile } from '../../src/coordinator/jobs/content/job-file.js'
 import { hfProblems } from '../../src/coordinator/jobs/fields/hf-problems.js'
 import { fields } from '../../src/coordinator/jobs/fields/table.js'
 import type { Spec } from '../../src/coordinator/jobs/records/spec.js'
-import { pathIn, situations, soundSpec, specOfCell } from '../support/submission-fields.js'
+import { pathIn, situations, soundSpec, specOfCell, toldDefaults } from '../support/submission-fields.js'
 import { hfPython, hfTrainer } from '../support/tiny-llama.js'
 
 const files = { data: '/data/train.jsonl', script: '/data/train.py', reward: '/data/reward.py', megatron: '/data/megatron' }
@@ -54,4 +54,18 @@ print(json.dumps({name: sorted(rule.types) for name, rule in RULES.items()}))`
     path.startsWith(prefix) && 'acts' in hf ? [[path.slice(prefix.length), [...(hf.types ?? trainingTypes)].sort()]] : [],
   )
   expect(Object.fromEntries(table)).toEqual(python(lines, null))
+})
+
+it('a hyperparameter has the same default in the table and in the trainer', () => {
+  const lines = `
+from scaimind_trainer.hyperparameters import read_hyperparameters
+answers = {}
+for kind, defaults in given.items():
+    own, _ = read_hyperparameters({}, kind)
+    told, _ = read_hyperparameters(defaults, kind)
+    answers[kind] = [[name for name in own if own[name] is not None and name not in defaults], [name for name in own if told[name] != own[name]]]
+print(json.dumps(answers))`
+  const given = Object.fromEntries(trainingTypes.map((type) => [type, toldDefaults('hf', type)]))
+  const nothingUntoldOrElse = [[], []]
+  expect(python(lines, given)).toEqual(Object.fromEntries(trainingTypes.map((type) => [type, nothingUntoldOrElse])))
 })

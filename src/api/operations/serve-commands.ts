@@ -36,7 +36,7 @@ function adapterCommands({ name, path, base_path: base, base_model: given, lora_
     {
       server: 'TGI',
       command: `${linked({ name, path })} ${line('text-generation-launcher', '--model-id', base, ...revision)} --lora-adapters ${name}="$model"`,
-      note: `Requests give the parameter adapter_id: ${name}. The link is there because TGI takes what follows an @ for a revision.`,
+      note: `Requests give the parameter adapter_id: ${name}. The link is there because TGI takes what follows an @ in an adapter’s path for a revision; in a model’s it does not.`,
     },
     {
       server: 'TRANSFORMERS',

@@ -1,8 +1,18 @@
 import { plainText } from '../plain-text.js'
-import type { JobMessage } from './messages.js'
+import type { CheckpointMessage, JobMessage } from './messages.js'
 
-/** A job in full, for people. */
-export function describeJob(job: JobMessage): string {
+const checkpointsShown = 3
+
+/** What is known of a job besides its own answer. */
+interface Beside {
+  /** Paths of the registered models that are its output. Default: the one that its answer names. */
+  registered?: string[]
+  /** Its complete checkpoints, newest first. Default: none. */
+  checkpoints?: CheckpointMessage[]
+}
+
+/** A job in full, for people, with the newest of its checkpoints. */
+export function describeJob(job: JobMessage, { checkpoints = [], ...beside }: Beside = {}): string {
   const { progress, training_config: training } = job
   const rows: [string, string | undefined | null][] = [
     ['Job', job.job_id],
@@ -28,11 +38,21 @@ export function describeJob(job: JobMessage): string {
     ['Finished', job.finished_at],
     ['Possible now', (job.available_actions ?? []).join(' ').toLowerCase()],
   ]
-  return `${table(rows)}${describeOutcome(job)}`
+  return `${table(rows)}${describeOutcome(job, beside)}${describeCheckpoints(checkpoints)}`
+}
+
+function describeCheckpoints(checkpoints: CheckpointMessage[]): string {
+  const older = checkpoints.length - checkpointsShown
+  const lines = checkpoints.slice(0, checkpointsShown).map(({ checkpoint_id: id, step }) => `${plainText(id)} at step ${step}`)
+  if (older > 0) lines.push(`and ${older} older`)
+  return table(lines.map((line, index) => [index === 0 ? 'Checkpoints' : '', line]))
 }
 
 /** What came of a job: its evaluation and output, or why it failed. Empty while there is nothing to tell. */
-export function describeOutcome({ failure, output, final_evaluation: evaluation }: JobMessage): string {
+export function describeOutcome(
+  { failure, output, final_evaluation: evaluation }: JobMessage,
+  { registered = [output?.registered_path ?? ''] }: Pick<Beside, 'registered'> = {},
+): string {
   const rows: [string, string | undefined][] = []
   if (evaluation?.base && evaluation.tuned) {
     rows.push([
@@ -42,7 +62,7 @@ export function describeOutcome({ failure, output, final_evaluation: evaluation 
     rows.push(['Loss', `${evaluation.base.loss.toFixed(4)} before, ${evaluation.tuned.loss.toFixed(4)} after training`])
   }
   if (output?.path) rows.push(['Output', `${output.path}${output.kind ? ` (${output.kind})` : ''}`])
-  if (output?.registered_path) rows.push(['Registered', output.registered_path])
+  for (const path of registered) rows.push(['Registered', path])
   if (failure) {
     rows.push(['Failure', plainText(failure.message ?? '')])
     for (const line of failure.evidence ?? []) rows.push(['', plainText(line)])

@@ -68,10 +68,16 @@ export function describePlan(plan: Plan): string {
   const reusable = plan.reusable_job_id
   if (reusable) lines.push(`Job ${reusable} has done this work already; with --reuse it would be answered.`)
   for (const { kind, of, need, have } of startsNow ? [] : plan.blockers) {
-    const counted = need > 0 ? `: ${have} of ${need}` : ''
-    lines.push(`  ${kind}${of === '' ? '' : ` ${plainText(of)}`}${counted}`)
+    lines.push(`  ${kind}${of === '' ? '' : ` ${plainText(of)}`}${counted(kind, need, have)}`)
   }
   return `${lines.join('\n')}\n`
+}
+
+/** What there is of what it needs; of jobs that are ahead, how many. */
+function counted(kind: string, need: number, have: number): string {
+  if (need === 0) return ''
+  if (kind === 'JOBS_AHEAD') return `: ${need}`
+  return kind === 'MEMORY' ? `: ${gigabytes(have)} of ${gigabytes(need)}` : `: ${have} of ${need}`
 }
 
 const gigabytes = (bytes: string | number) => `${(Number(bytes) / 1e9).toFixed(1)} GB`

@@ -19,6 +19,12 @@ export interface JobMessage {
   available_actions?: string[]
 }
 
+/** A complete checkpoint of a job. */
+export interface CheckpointMessage {
+  checkpoint_id: string
+  step: string | number
+}
+
 /** 64-bit counts come as strings. */
 export interface ProgressMessage {
   step?: string | number

@@ -55,7 +55,8 @@ job.yaml:
     )
     .action(async (options: SubmitOptions) => {
       const submission = readJobFile(options.file)
-      const client = restClient(findServer(options))
+      const server = findServer(options)
+      const client = restClient(server)
       if (options.dryRun) {
         await dryRun(client, submission, { asJson: options.json ?? false, reuse: options.reuse ?? false })
         return
@@ -65,7 +66,7 @@ job.yaml:
       const submitted = await client.post<Submitted>(options.reuse ? '/jobs?reuse=true' : '/jobs', submission, headers)
       process.stdout.write(options.json ? `${JSON.stringify(submitted)}\n` : `${submitted.job_id} ${submitted.status}\n`)
       if (options.reuse && !options.json) process.stderr.write(`${plainText(submitted.message ?? '')}\n`)
-      if (options.watch) await watchJob(client, submitted.job_id, options.json ?? false)
+      if (options.watch) await watchJob(server, submitted.job_id, options.json ?? false)
       else if (!options.json && !submitted.reused) process.stderr.write(`Follow it with \`scaimind job watch ${submitted.job_id}\`.\n`)
     })
 }

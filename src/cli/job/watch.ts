@@ -4,8 +4,9 @@ import { plainText } from '../plain-text.js'
 import { ProgressView } from '../progress.js'
 import { describeOutcome } from './describe.js'
 import type { GapMessage, JobEventMessage, JobMessage, LogMessage, MetricMessage } from './messages.js'
-import { jobPath, type RestClient, restClient } from './rest.js'
-import { findServer, type ServerOptions, withServer } from './server.js'
+import { registeredPaths } from './registered.js'
+import { jobPath, restClient } from './rest.js'
+import { findServer, type ServerAddress, type ServerOptions, withServer } from './server.js'
 
 /** `scaimind job watch` */
 export function addWatch(job: Command): void {
@@ -15,12 +16,13 @@ export function addWatch(job: Command): void {
     .option('--json', 'print every message as one line of JSON')
     .addHelpText('after', '\nExits with 1 if the job fails or is cancelled.\n\nExample:\n  scaimind job watch job_01kab…')
     .action(async (jobId: string, options: ServerOptions & { json?: boolean }) => {
-      await watchJob(restClient(findServer(options)), jobId, options.json ?? false)
+      await watchJob(findServer(options), jobId, options.json ?? false)
     })
 }
 
 /** Follows a job until it ends, over lost connections. Throws CommandFailed when it does not complete. */
-export async function watchJob(client: RestClient, jobId: string, asJson: boolean): Promise<void> {
+export async function watchJob(server: ServerAddress, jobId: string, asJson: boolean): Promise<void> {
+  const client = restClient(server)
   const view = new ProgressView(asJson ? { write: () => undefined } : process.stderr)
   const print = (kind: string, message: unknown) => process.stdout.write(`${JSON.stringify({ [kind]: message })}\n`)
 
@@ -50,7 +52,7 @@ export async function watchJob(client: RestClient, jobId: string, asJson: boolea
   else {
     view.update(progressOf(job))
     view.end()
-    process.stdout.write(describeOutcome(job))
+    process.stdout.write(describeOutcome(job, { registered: await registeredPaths(server, job) }))
   }
   if (job.status !== 'COMPLETED') throw new CommandFailed(asJson ? '' : `The job ${jobId} is ${job.status}.`)
 }

@@ -83,7 +83,10 @@ export async function findHfTrainer(
     return lacks(`Its processes are started by ${starter}, which is not there: ${how}.`, 'training_config.framework.type')
   }
   if (isQuantized && environment && !hasPackage(environment, 'bitsandbytes')) {
-    return lacks(`4-bit weights need bitsandbytes: run \`${installCommand} --extra qlora\`.`, 'training_config.training_type')
+    return lacks(
+      `4-bit weights need bitsandbytes, and a CUDA GPU (resource_config.gpu_count): run \`${installCommand} --extra qlora\`.`,
+      'training_config.training_type',
+    )
   }
   return { command: [python, main], searchPath: places, wrapper, modules }
 }

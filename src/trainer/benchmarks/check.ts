@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { TEXT_RECORDS } from '../data/record.js'
 import { DATA_FORMATS, formatOf, readSource } from '../data/records.js'
-import { modelFolder } from '../model/folder.js'
+import { MODEL_NAMES, modelFolder } from '../model/folder.js'
 import type { Problem } from '../problems.js'
 import { questionOf } from './measures.js'
 import { readBenchmarks } from './parameters.js'
@@ -51,7 +51,8 @@ function checkFile(path: string): FileCheck {
 
 function modelProblem(model: string, base: string): string | null {
   const folder = modelFolder(model)
-  if (!folder || !existsSync(folder))
+  if (!folder) return `The embedded trainer has no model ${JSON.stringify(model)}: give ${MODEL_NAMES}.`
+  if (!existsSync(folder))
     return 'The embedded trainer evaluates scaimind/byte-tiny and models saved by jobs on it; there is no such model.'
   try {
     loadModel({ model, base })

@@ -8,6 +8,9 @@ import { type ModelConfig, weightShapes } from './config.js'
 /** The model that is shipped with the package. */
 export const BYTE_TINY_ID = 'scaimind/byte-tiny'
 
+/** What would be right where a model is named by nothing that names one. */
+export const MODEL_NAMES = `a HuggingFace id (org/name), ${BYTE_TINY_ID}, or the path of a folder under the data roots, beginning with / or ./`
+
 /** A model as read from its folder. */
 export interface Model {
   config: ModelConfig

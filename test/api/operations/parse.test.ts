@@ -34,6 +34,14 @@ describe('What is refused', () => {
     expect(problemOf(schema, value)).toEqual({ path: 'it', message })
   })
 
+  it.each([
+    [{ save_stategy: 1 }, 'it[0].save_stategy', 'There is no such field (did you mean save_strategy?).'],
+    [{ colour: 1 }, 'it[0].colour', 'There is no such field.'],
+  ])('a field that there is not is answered with one that is nearly named so', (given, path, message) => {
+    const schema = z.array(z.strictObject({ save_strategy: z.number().optional() })).optional()
+    expect(problemOf(schema, [given])).toEqual({ path, message })
+  })
+
   it('a key of a map is answered with what a key is', () => {
     expect(problemOf(labelsSchema, { '': 'x' })).toEqual({
       path: 'it',

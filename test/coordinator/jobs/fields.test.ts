@@ -5,8 +5,9 @@ import { hfProblems } from '../../../src/coordinator/jobs/fields/hf-problems.js'
 import { fields, givenFields } from '../../../src/coordinator/jobs/fields/table.js'
 import { completeSpec, type Spec } from '../../../src/coordinator/jobs/records/spec.js'
 import { fieldProblems } from '../../../src/coordinator/jobs/requests/validate-fields.js'
+import { readHyperparameters, TRAINING_TYPES } from '../../../src/trainer/hyperparameters.js'
 import { validateJob } from '../../../src/trainer/validate.js'
-import { pathIn, situations, soundSpec, specOfCell } from '../../support/submission-fields.js'
+import { pathIn, situations, soundSpec, specOfCell, toldDefaults } from '../../support/submission-fields.js'
 
 const files = { data: '/data/train.jsonl', script: '/data/train.py', reward: '/data/reward.py', megatron: '/data/megatron' }
 const about = { job_id: 'job_1', tenant_id: 't', attempt: 1, token: '', resume_from: null }
@@ -66,6 +67,12 @@ describe('Every field of a submission acts or is refused by name', () => {
   })
 })
 
+it("the defaults of the embedded trainer's hyperparameters are those of the table", () => {
+  for (const type of TRAINING_TYPES) {
+    expect(readHyperparameters(toldDefaults('embedded', type), type).values).toEqual(readHyperparameters({}, type).values)
+  }
+})
+
 const emptyPreprocess = { tokenizer: '', add_bos: null, add_eos: null, padding: '', truncation: '', chat_template: '', field_mapping: {} }
 function leaves(value: unknown, path = ''): string[] {
   if (Array.isArray(value) && value.length > 0) return leaves(value[0], `${path}[]`)
@@ -123,7 +130,7 @@ describe('A submission for the trainer of HuggingFace models', () => {
       '4-bit weights without a GPU',
       { ...lora, type: 'QLORA' },
       (spec) => Object.assign(spec.resource_config, { gpu_count: 0 }),
-      /^training_type: QLORA.*gpu_count/,
+      /^resource_config\.gpu_count: QLORA.*CUDA/,
     ],
     ['adapters by Megatron', { ...lora, framework: 'MEGATRON' }, () => {}, /framework\.type: Megatron.*no adapters/],
     [

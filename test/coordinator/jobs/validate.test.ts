@@ -37,10 +37,10 @@ const settings = {
   trainer: { python: 'python3', embeddedPath: endless, checkTimeoutMs: 3000, hf },
 } as unknown as JobSettings
 
-function validate(hyperparameters: Record<string, string>, model = 'scaimind/byte-tiny') {
+function validate(hyperparameters: Record<string, string>, model = 'scaimind/byte-tiny', training = {}) {
   const spec = completeSpec({
     name: 'large',
-    training_config: { training_type: 'LORA', base_model: { model_id: model }, hyperparameters },
+    training_config: { training_type: 'LORA', base_model: { model_id: model }, hyperparameters, ...training },
     data_config: {
       sources: [
         { path: file('large.jsonl', '{"text": "one"}\n'), type: '', split: '', format: '', columns: [], filters: {}, sampling: {} },
@@ -73,5 +73,15 @@ describe('A submission with more data than can be read through while its caller 
 
   it('is refused for what else is wrong', async () => {
     await expect(validate({ nonsense: '1' })).rejects.toMatchObject({ fields: [{ path: 'training_config.hyperparameters.nonsense' }] })
+  })
+})
+
+it('A submission for a package that is missing is refused for what else is wrong, too', async () => {
+  const refused = validate({}, 'org/model', { framework: { type: 'DEEPSPEED', config: { zero_stage: '9' } } })
+  await expect(refused).rejects.toMatchObject({
+    fields: [
+      { path: 'training_config.framework.type', message: expect.stringContaining('started by deepspeed, which is not there') },
+      { path: 'training_config.framework.config.zero_stage', message: expect.stringContaining('not "9"') },
+    ],
   })
 })

@@ -82,6 +82,12 @@ const mistakes: [string, (job: Parts) => unknown, string, RegExp][] = [
     'training_config.framework.custom_script_path',
     /required/,
   ],
+  [
+    'a model by what names none',
+    training({ base_model: { model_id: 'bad id!' } }),
+    'training_config.base_model.model_id',
+    /no model "bad id!": give a HuggingFace id \(org\/name\), scaimind\/byte-tiny, or the path of a folder .* beginning with \/ or \.\/\.$/,
+  ],
   ['a framework that is not there', training({ framework: { type: 'DEEPSPEED' } }), 'training_config.framework.type', /DEEPSPEED/],
   [
     'an environment name that is refused',
@@ -96,6 +102,12 @@ const mistakes: [string, (job: Parts) => unknown, string, RegExp][] = [
     /learning_rate/,
   ],
   ['a checkpoint that is not there', training({ resume_from_checkpoint: 'ckpt_x' }), 'training_config.resume_from_checkpoint', /ckpt_x/],
+  [
+    'a checkpoint by its path',
+    training({ resume_from_checkpoint: `/data/${'x'.repeat(80)}` }),
+    'training_config.resume_from_checkpoint',
+    /by its id, ckpt_….*not by "\/data\/x+…"\.$/,
+  ],
   ['no data', data({ sources: [] }), 'data_config.sources', /required/],
   [
     'a path that is not there',

@@ -16,10 +16,14 @@ const BenchmarkInput = builder.inputType('BenchmarkInput', {
     }),
     dataset: t.string({
       description:
-        'A file under the data roots, or the id of an uploaded data set; required but for a task of lm-evaluation-harness, by default that brings its data.',
+        'A file under the data roots, or the id of an uploaded data set. Required, unless it is a task of lm-evaluation-harness: by default that brings its data. A record of `multiple_choice` is `{"prompt", "choices": […], "answer": its index}`, of the others as in training.',
     }),
     numSamples: t.int({ description: 'At most so many records, from the first; 0, the default, is all.' }),
-    parameters: t.field({ type: [KeyValueInput], description: 'Further settings of the benchmark, by name; default its own.' }),
+    parameters: t.field({
+      type: [KeyValueInput],
+      description:
+        'Further settings by name: `max_tokens` (default 160) and `ignore_case` (default false) of `exact_match` and `contains`; for HuggingFace models `batch_size` (default 8), `metric`, and of tasks `num_fewshot`, `seed`, `apply_chat_template`.',
+    }),
   }),
 })
 
@@ -28,7 +32,10 @@ const SubmitEvaluationInput = builder.inputType('SubmitEvaluationInput', {
   fields: (t) => ({
     jobId: t.id({ description: 'The job whose model is evaluated, by its own id or its global one; required without modelUri.' }),
     checkpointId: t.id({ description: 'One of the job’s checkpoints; default the job’s output.' }),
-    modelUri: t.string({ description: 'A model’s path under the data roots, `scaimind/…`, or a HuggingFace id; required without jobId.' }),
+    modelUri: t.string({
+      description:
+        'A model’s path under the data roots, which begins with `/`, `./` or `../`, `scaimind/…`, or a HuggingFace id; required without jobId.',
+    }),
     benchmarks: t.field({ type: [BenchmarkInput], required: true, description: 'What is run; 1 to 32.' }),
     name: t.string({ description: 'At most 255 characters; default made of the model’s name and the benchmarks’.' }),
     priority: t.int({ description: '0 to 10, higher first; default 5.' }),

@@ -6,7 +6,11 @@ import { KeyValueInput, toRecord } from '../key-values.js'
 const BaseModelInput = builder.inputType('BaseModelInput', {
   description: 'The model to start from.',
   fields: (t) => ({
-    modelId: t.string({ required: true, description: '`scaimind/…`, a HuggingFace id, or a path under the data roots. Never a URL.' }),
+    modelId: t.string({
+      required: true,
+      description:
+        '`scaimind/…`, a HuggingFace id, or a path under the data roots, which begins with `/`, `./` or `../`: a name alone is an id. Never a URL.',
+    }),
     revision: t.string({ description: 'A branch, tag or commit of the model; default its newest.' }),
     source: t.string({ description: 'Where it comes from; default by the form of its id.' }),
     tokenizerId: t.string({ description: 'The tokenizer; default the model’s own.' }),

@@ -1,6 +1,7 @@
 import type { FieldProblem } from '../../../contract/failure.js'
+import { nearMiss } from '../../../contract/near-miss.js'
 import type { Benchmark__Output } from '../../../generated/proto/scaimind/v1/Benchmark.js'
-import { boolean, integer, type Kind, nearMiss, oneOf } from './kinds.js'
+import { boolean, integer, type Kind, oneOf } from './kinds.js'
 
 const metrics = ['perplexity', 'exact_match', 'contains', 'multiple_choice']
 /** What measures the answers to questions of the user's own; for the trainer of HuggingFace models every other name is a task of lm-evaluation-harness, which brings its data. */

@@ -94,7 +94,7 @@ function processRules({ training_config: { framework }, resource_config: resourc
   const { world_size: size = 0, backend = '' } = framework.distributed ?? {}
   if (gpus === 0 && needsGpu(situation)) {
     if (situation.type === 'QLORA')
-      refuse('training_config.training_type', 'QLORA computes with 4-bit weights on GPUs: set resource_config.gpu_count, or train LORA.')
+      refuse('resource_config.gpu_count', 'QLORA computes with 4-bit weights, which need a CUDA GPU: give at least 1, or train LORA.')
     else refuse(`${at}.type`, `${situation.framework} starts a process a GPU: set resource_config.gpu_count, or leave the type empty.`)
   }
   if (gpus > 0 && size > 0 && size !== gpus) {

@@ -1,9 +1,9 @@
 import type { FieldProblem } from '../../../contract/failure.js'
+import { nearMiss } from '../../../contract/near-miss.js'
 import { type FrameworkType, frameworkTypes, type TrainingType, trainingTypes } from '../../../contract/statuses.js'
 import type { Spec } from '../records/spec.js'
 import { answerOf, type Situation } from './field.js'
 import { hfCombinationProblems } from './hf-combinations.js'
-import { nearMiss } from './kinds.js'
 import { fieldAt, type GivenField, givenFields, namesIn } from './table.js'
 
 /**

@@ -1,4 +1,5 @@
 import type { FrameworkType, TrainingType } from '../../../contract/statuses.js'
+import { type Default, embeddedDefaults, hfDefaults, inWords } from './defaults.js'
 import { type Acts, type Field, forTrainers, type Situation } from './field.js'
 import { anyText, boolean, integer, type Kind, number, oneOf, path, wordList } from './kinds.js'
 
@@ -60,7 +61,7 @@ const rows: Record<string, Row> = {
     embedded: true,
   },
   optim: {
-    acts: 'The optimizer; those of 8 bits, paged ones and lion need bitsandbytes. Default adamw_torch_fused.',
+    acts: 'The optimizer; those of 8 bits, paged ones and lion need bitsandbytes.',
     kind: oneOf(...optimizers),
     example: 'adamw_torch',
   },
@@ -88,11 +89,11 @@ const rows: Record<string, Row> = {
     embedded: loraOfEmbedded('Rank of the adapters. DPO trains adapters where it is given, else all weights.'),
   },
   lora_alpha: {
-    acts: 'What adapters are scaled by, times their rank.',
+    acts: 'Scale of the adapters: they count lora_alpha / lora_r.',
     kind: integer(1, 65_536),
     types: withAdapters,
     example: '16',
-    embedded: loraOfEmbedded('What adapters are scaled by, times their rank.'),
+    embedded: loraOfEmbedded('Scale of the adapters: they count lora_alpha / lora_r.'),
     ...needsRank,
   },
   lora_dropout: { acts: 'Dropout of what goes into adapters.', kind: number(0, 0.9), types: withAdapters, example: '0.1', ...needsRank },
@@ -195,15 +196,22 @@ const ofMegatron = [
 const withoutMegatron: FrameworkType[] = ['HF_TRAINER', 'DEEPSPEED', 'FSDP']
 
 /** `training_config.hyperparameters` by name. */
-export const hyperparameterFields: Field[] = Object.entries(rows).map(([name, { acts, kind, example, types, embedded, ...more }]) => ({
+export const hyperparameterFields: Field[] = Object.entries(rows).map(([name, { kind, example, types, acts, embedded, ...more }]) => ({
   path: `training_config.hyperparameters.${name}`,
   cells: forTrainers({
-    embedded: embedded === true ? { acts } : (embedded ?? { refused: notOfEmbedded }),
+    embedded: embedded ? withDefault(embedded === true ? { acts } : embedded, embeddedDefaults[name]) : { refused: notOfEmbedded },
     hf:
       acts === ''
         ? { refused: `${name} is of the embedded trainer; give completion_only_loss.` }
-        : { acts, kind, ...(types ? { types } : {}), ...(ofMegatron.includes(name) ? {} : { frameworks: withoutMegatron }) },
+        : withDefault(
+            { acts, kind, ...(types ? { types } : {}), ...(ofMegatron.includes(name) ? {} : { frameworks: withoutMegatron }) },
+            hfDefaults[name],
+          ),
   }),
   example: typeof example === 'function' ? example : () => example,
   ...more,
 }))
+
+function withDefault(cell: Acts, given: Default | undefined): Acts {
+  return { ...cell, acts: `${cell.acts}${inWords(given)}` }
+}

@@ -18,7 +18,8 @@ export async function hubProblems(
       if (!(await hub.isMissing(repository, environment))) return []
       const { kind, id, revision } = repository
       const what = `${kind === 'models' ? 'model' : 'data set'} ${id}${revision === '' ? '' : ` at ${revision}`}`
-      const message = `${hub.endpoint} has no ${what}, or none without a token that may read it: check the name, or give HF_TOKEN in the environment.`
+      const folder = kind === 'models' ? ' A folder is given with ./ or / before it.' : ''
+      const message = `${hub.endpoint} has no ${what}, or none without a token that may read it: check the name, or give HF_TOKEN in the environment.${folder}`
       return [{ path, message }]
     }),
   )

@@ -8,6 +8,7 @@ import type { Spec } from '../records/spec.js'
 const controlCharacters = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 const word = /^[A-Za-z0-9_.:-]+$/
 const registeredName = /^[A-Za-z0-9_][A-Za-z0-9._-]*$/
+const checkpointId = /^ckpt_/
 const url = /^[a-z][a-z0-9+.-]*:\/\//i
 
 /** What is wrong with a submission as far as it can be told from its own words, each problem by field. Pure. */
@@ -65,7 +66,7 @@ function trainingProblems(
     ...when(
       model.model_id === '',
       `${path}.base_model.model_id`,
-      'A model is required: scaimind/byte-tiny, or the path of a model folder.',
+      'A model is required: a HuggingFace id (org/name), scaimind/byte-tiny, or the path of a folder under the data roots, beginning with / or ./.',
     ),
     ...when(url.test(model.model_id), `${path}.base_model.model_id`, 'A model is named or given by path, never by URL.'),
     ...when(controlCharacters.test(model.model_id), `${path}.base_model.model_id`, 'A model id holds no control characters.'),
@@ -93,6 +94,11 @@ function trainingProblems(
       ),
     ),
     ...environmentProblems(training.environment),
+    ...when(
+      training.resume_from_checkpoint !== '' && !checkpointId.test(training.resume_from_checkpoint),
+      `${path}.resume_from_checkpoint`,
+      `A checkpoint is named by its id, ckpt_…, as the checkpoints of its job list them (scaimind job show), not by ${inBrief(training.resume_from_checkpoint)}.`,
+    ),
     ...when(training.max_retries > 100, `${path}.max_retries`, `max_retries is 0 to 100, not ${training.max_retries}.`),
     ...priorityProblems(training.priority, `${path}.priority`),
   ]
@@ -180,6 +186,9 @@ function schedulingProblems(scheduling: Spec['scheduling_config']): FieldProblem
     ...when(dependencies.length > 100, `${path}.depends_on`, `A job depends on at most 100 others, not ${dependencies.length}.`),
   ]
 }
+
+/** A text in quotes, its end left out where it is long. */
+const inBrief = (text: string) => JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text)
 
 function when(wrong: boolean, path: string, message: string): FieldProblem[] {
   return wrong ? [{ path, message }] : []

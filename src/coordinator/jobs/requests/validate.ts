@@ -1,6 +1,6 @@
 import { type FieldProblem, InvalidInput } from '../../../contract/failure.js'
 import { isFile, isReadable } from '../../data/programs.js'
-import { findTrainer } from '../../data/trainer.js'
+import { chooseTrainer, findTrainer } from '../../data/trainer.js'
 import {
   type CheckedSource,
   type TrainerCheck,
@@ -107,8 +107,13 @@ async function askTrainer(
   settings: JobSettings,
 ): Promise<Omit<Checked, 'spec' | 'dataProblems'> & { problems: FieldProblem[] }> {
   const nothing = { data: [], totalSteps: null, isReadThrough: true, isEmbedded: false }
-  const found = await findTrainer(trainerChoiceOf(spec), settings.trainer)
-  if (!found.trainer) return { ...nothing, problems: found.problems }
+  const choice = trainerChoiceOf(spec)
+  const found = await findTrainer(choice, settings.trainer)
+  if (!found.trainer) {
+    // Whoever lacks a package hears what else is wrong before installing it.
+    const { kind } = await chooseTrainer(choice, settings.trainer)
+    return { ...nothing, problems: withNews(found.problems, kind === 'hf' ? hfProblems(spec) : []) }
+  }
   const { trainer } = found
   if (trainer.kind !== 'embedded' && trainer.kind !== 'hf') return { ...nothing, problems: [] }
   const isEmbedded = trainer.kind === 'embedded'
