@@ -94,6 +94,9 @@ export function runProgram(
   { told = () => {}, cwd }: { told?: (line: string) => void; cwd?: string } = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
+    // It would go on in an environment that the next one makes anew. Heard from before it is there: it may be asked for at once.
+    const stop = (signal: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, signal)
+    for (const signal of endings) process.on(signal, stop)
     // A process group of its own, so that it can be ended with what it has started.
     const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...(cwd ? { cwd } : {}) })
     const said: string[] = []
@@ -105,9 +108,6 @@ export function runProgram(
         if (stream === child.stdout) output += `${line}\n`
       })
     }
-    // It would go on in an environment that the next one makes anew.
-    const stop = (signal: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, signal)
-    for (const signal of endings) process.on(signal, stop)
     child.on('close', () => {
       for (const signal of endings) process.off(signal, stop)
     })
