@@ -70,6 +70,9 @@ describe('Why a job failed', () => {
     expect(explain({ told, lines: ofRank(0, 'MemoryError') })).toMatchObject(own)
     expect(explain({ told: { ...told, hint: null } }).hint).toMatch(/learning_rate/)
     expect(explain({ told: { ...told, class: 'ODD' } }).class).toBe('UNKNOWN')
+    const ofData = { type: 'failure', time, class: 'DATA', message: 'Not there.' } as const
+    expect(explain({ told: { ...ofData, field: 'data_config.sources[0].path' } }).hint).toMatch(/dry-run/)
+    expect(explain({ told: { ...ofData, field: 'training_config.base_model.model_id' } }).hint).toBe('')
   })
 
   it('names the process that the trainer names, and the node that it was on', () => {

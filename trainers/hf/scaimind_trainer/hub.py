@@ -95,10 +95,12 @@ def hub_failure(what: str, error: BaseException, field: str) -> TrainerFailure:
     is_refused = any(getattr(getattr(one, "response", None), "status_code", None) in REFUSED for one in chain)
     if is_refused or "gated" in reason.lower():
         return TrainerFailure("AUTH", message, field=field, hint="Give a token that may read it: HF_TOKEN in training_config.environment.")
-    if is_unasked and not _unreachable and os.environ.get("HF_HUB_OFFLINE"):
+    hint = None
+    if is_unasked and _unreachable:
+        hint = "Let the machine reach it, name another hub (HF_ENDPOINT, or the operator's SCAIMIND_HF_ENDPOINT), or give a folder, ./ or / before it."
+    elif is_unasked and os.environ.get("HF_HUB_OFFLINE"):
         hint = "HF_HUB_OFFLINE is set, so only what is in the cache can be used."
-        return TrainerFailure("DATA", message, field=field, hint=hint)
-    return TrainerFailure("DATA", message, field=field)
+    return TrainerFailure("DATA", message, field=field, hint=hint)
 
 
 def _is_unasked(error: BaseException) -> bool:

@@ -31,6 +31,7 @@ def test_a_model_of_a_hub_that_is_not_there_is_refused_at_once_by_its_field(job,
     assert time.monotonic() - began < 20
     assert (attempt.failure["class"], attempt.failure["field"]) == ("DATA", f"{B}.model_id")
     assert attempt.failure["message"] == f"The model org/model cannot be fetched from {url}: Connection refused; it is not in the cache either."
+    assert "HF_ENDPOINT" in attempt.failure["hint"]
     assert "Traceback" not in ended.stderr
     assert "Retrying" not in ended.stderr
 

@@ -67,7 +67,9 @@ interface Cause {
 
 function wordsOf(told: NonNullable<Symptoms['told']>): Cause {
   const known = failureClasses.find((name) => name === told.class) ?? 'UNKNOWN'
-  return { class: known, message: told.message, hint: told.hint || usualHint(known) }
+  // What is known of sources helps nobody whose model or checkpoint is to blame.
+  const isElsewhere = known === 'DATA' && Boolean(told.field) && !told.field?.startsWith('data_config.')
+  return { class: known, message: told.message, hint: told.hint || (isElsewhere ? '' : usualHint(known)) }
 }
 
 function signIn(lines: LastLine[]): Cause | null {
