@@ -66,6 +66,8 @@ describe('The memory that training needs', () => {
     expect(lora.weights / 1e9).toBeCloseTo(13.49, 1)
     expect(lora.gradients).toBe(4 * 4_194_304)
     expect(lora.optimizer).toBe(8 * 4_194_304)
+    const byDefault = need({ training_type: 'LORA', hyperparameters: { lora_target_modules: 'q_proj,v_proj' } })
+    expect(byDefault.optimizer).toBe(2 * lora.optimizer)
     const qlora = need({ training_type: 'QLORA', hyperparameters: { lora_r: '8' } })
     expect(qlora.weights / 1e9).toBeGreaterThan(3.5)
     expect(qlora.weights / 1e9).toBeLessThan(4.7)

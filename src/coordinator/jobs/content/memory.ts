@@ -1,5 +1,6 @@
 import type { MemoryEstimate__Output } from '../../../generated/proto/scaimind/v1/MemoryEstimate.js'
 import type { EngineNode } from '../../engines/engine.js'
+import { defaultFor, hfDefaults } from '../fields/defaults.js'
 import type { Spec } from '../records/spec.js'
 import { countWeights, type ModelShape } from './model-shape.js'
 import { sharding } from './sharding.js'
@@ -36,7 +37,9 @@ export function estimateMemory(spec: Spec, shape: ModelShape): MemoryNeed {
   const { all, embeddings, adapters } = countWeights(shape)
   const frozen = isQuantized ? embeddings * 2 + (all - embeddings) * quantizedBytes : all * bytes
   const modules = (options.lora_target_modules ?? '').split(/[\s,]+/)
-  const trained = isAdapter ? adapters(Number(options.lora_r) || 8, modules) : all
+  const trained = isAdapter
+    ? adapters(Number(options.lora_r) || Number(defaultFor(hfDefaults.lora_r, training.training_type)), modules)
+    : all
   // Adapters are kept in full precision.
   const trainedBytes = isAdapter ? 4 : bytes
   const replicas = Math.max(1, resources.gpu_count)

@@ -63,8 +63,11 @@ export const embeddedDefaults: Record<string, Default> = {
 }
 
 /** The default for one training type; undefined where there is none. */
-export const defaultFor = (given: Default | undefined, type: TrainingType): string | undefined =>
-  typeof given === 'object' ? (given[type] ?? given.others) : given
+export function defaultFor(given: Default | undefined, type: string): string | undefined {
+  if (typeof given !== 'object') return given
+  const byType: Record<string, string | undefined> = given
+  return byType[type] ?? given.others
+}
 
 /** A default as a sentence; nothing where there is none. */
 export function inWords(given: Default | undefined): string {

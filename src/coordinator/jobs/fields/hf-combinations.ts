@@ -1,5 +1,6 @@
 import type { FieldProblem } from '../../../contract/failure.js'
 import type { Spec } from '../records/spec.js'
+import { hfDefaults } from './defaults.js'
 import type { Situation } from './field.js'
 import { needsGpu, strategies } from './framework.js'
 import { lossTypes } from './hyperparameters.js'
@@ -83,7 +84,7 @@ function megatronRules({ training_config: { hyperparameters: given }, data_confi
   const schedule = given.lr_scheduler_type ?? 'linear'
   if (!['linear', 'cosine', 'constant', 'constant_with_warmup'].includes(schedule))
     refuse(at('lr_scheduler_type'), `Megatron-LM has the schedules linear, cosine, constant and constant_with_warmup, not ${schedule}.`)
-  if (!(given.optim ?? 'adamw_torch').startsWith('adamw_torch'))
+  if (given.optim !== undefined && !given.optim.startsWith('adamw_torch'))
     refuse(at('optim'), 'With MEGATRON the optimizer is Adam: leave optim out.')
   if (data.max_seq_length === 0) refuse('data_config.max_seq_length', 'Megatron-LM needs the tokens of a row: give max_seq_length.')
 }
@@ -130,7 +131,7 @@ function hyperparameterRules(spec: Spec, situation: Situation, refuse: Refuse): 
     refuse(at('completion_only_loss'), 'Give assistant_only_loss or completion_only_loss, not both.')
   const { batch_size: batch, gradient_accumulation_steps: passes, validation_split: split } = spec.data_config
   const processes = Math.max(spec.training_config.framework.distributed?.world_size ?? 0, spec.resource_config.gpu_count)
-  const generations = Number(given.num_generations ?? 8)
+  const generations = Number(given.num_generations ?? hfDefaults.num_generations)
   if (type === 'RLHF' && processes <= 1 && (batch * passes) % generations !== 0)
     refuse(
       at('num_generations'),

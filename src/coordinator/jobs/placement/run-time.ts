@@ -1,4 +1,5 @@
 import type { Progress__Output } from '../../../generated/proto/scaimind/v1/Progress.js'
+import { defaultFor, hfDefaults } from '../fields/defaults.js'
 import type { Database } from '../records/database.js'
 import { type JobRecord, placementOf, specOf } from '../records/record.js'
 import { processesOf, type Spec } from '../records/spec.js'
@@ -56,21 +57,18 @@ export function estimateSteps(spec: Spec, { records, tokens }: Omit<Work, 'total
   if (training.framework.type === 'CUSTOM') return 0
   const rows = isPacked(spec) ? (data.max_seq_length > 0 ? tokens / data.max_seq_length : 0) : records
   // A row of RLHF is a completion.
-  const each = training.training_type === 'RLHF' ? Number(given.num_generations ?? defaultGenerations) : 1
+  const each = training.training_type === 'RLHF' ? Number(given.num_generations ?? hfDefaults.num_generations) : 1
   const trained = (rows - Math.round(rows * (data.validation_split ?? 0))) * each
   // As transformers has it: an epoch ends with a batch, and with a step, that may be smaller.
   const batches = Math.ceil(trained / (data.batch_size * Math.max(1, processesOf(spec))))
-  return Math.ceil(Math.ceil(batches / data.gradient_accumulation_steps) * Number(given.num_train_epochs ?? 1))
+  return Math.ceil(Math.ceil(batches / data.gradient_accumulation_steps) * Number(given.num_train_epochs ?? hfDefaults.num_train_epochs))
 }
-
-/** As many as trl's GRPOConfig has. */
-const defaultGenerations = 8
 
 const rowsOfAStep = (spec: Spec): number =>
   spec.data_config.batch_size * spec.data_config.gradient_accumulation_steps * Math.max(1, processesOf(spec))
 
 const isPacked = ({ training_config: { hyperparameters, training_type: type } }: Spec): boolean =>
-  hyperparameters.packing === undefined ? type === 'CONTINUED_PRETRAIN' : hyperparameters.packing.toLowerCase() === 'true'
+  (hyperparameters.packing ?? defaultFor(hfDefaults.packing, type))?.toLowerCase() === 'true'
 
 /** Tokens a second and GPU (or, without GPUs, of the whole job). */
 function paceOf(job: JobRecord): number | null {

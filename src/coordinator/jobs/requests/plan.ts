@@ -50,7 +50,9 @@ export async function planJob(
   const sources = await reportSources(settings, spec, checked, madeOf)
   const records = sum(sources, ({ records: count }) => count)
   const tokens = sum(sources, ({ tokens_estimate: count }) => count)
-  const totalSteps = checked.totalSteps ?? (checked.dataProblems.length > 0 ? 0 : estimateSteps(spec, { records, tokens }))
+  // The embedded trainer says its steps itself, unless its data are wrong or too many.
+  const isReckoned = !checked.isEmbedded && checked.dataProblems.length === 0
+  const totalSteps = checked.totalSteps ?? (isReckoned ? estimateSteps(spec, { records, tokens }) : 0)
   const seconds = await estimateRunSeconds(database, tenantId, spec, { totalSteps, records, tokens })
   const startsNow = decision?.placement != null
   return {
