@@ -41,7 +41,8 @@ export function attemptOf(script: string, more: Partial<AttemptOrder> = {}): Att
   const directory = join(job, 'attempts', '1')
   mkdirSync(directory, { recursive: true })
   onTestFinished(({ task }) => {
-    if (task.result?.state === 'pass') rmSync(job, { recursive: true, force: true })
+    // What the test began may still write its last lines there.
+    if (task.result?.state === 'pass') rmSync(job, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   })
   writeFileSync(join(directory, 'job.json'), '{}')
   writeFileSync(join(directory, 'script.mjs'), script)
